@@ -1,0 +1,164 @@
+//! The mapping table's row: which invite and which OpenAI user stand for a person, and how far things are.
+//! Written by the engine alone.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+
+use crate::ids::{InviteId, PersonId, TenantId, UserId};
+use crate::model::address::Address;
+use crate::model::grant::{OrgRole, ProjectGrant};
+
+/// Where a person stands in their life upstream (design: "A person's life").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Wanted, but no invite is out yet.
+    Pending,
+    /// An invite is out and waits for acceptance.
+    Invited,
+    /// The invite ran out before it was accepted.
+    Expired,
+    /// A member of the organization.
+    Member,
+    /// Access is being taken away.
+    Removing,
+    /// Known to the directory, nothing upstream.
+    Parked,
+    /// An operation waits for a human or for the world to change; the reason says which.
+    Held,
+    /// OpenAI refused; retried when something changes.
+    Refused,
+}
+
+impl Status {
+    /// Every status, in the order of a life.
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Invited,
+        Self::Expired,
+        Self::Member,
+        Self::Removing,
+        Self::Parked,
+        Self::Held,
+        Self::Refused,
+    ];
+
+    /// The word shown in SCIM, tables and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Invited => "invited",
+            Self::Expired => "expired",
+            Self::Member => "member",
+            Self::Removing => "removing",
+            Self::Parked => "parked",
+            Self::Held => "held",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A word that names no status or origin.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{0}` is not a known word here")]
+pub struct WordError(pub String);
+
+impl FromStr for Status {
+    type Err = WordError;
+
+    fn from_str(word: &str) -> Result<Self, WordError> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word).ok_or_else(|| WordError(word.to_owned()))
+    }
+}
+
+/// How the tie between a person and what stands for them upstream came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The bridge sent the invite.
+    Invited,
+    /// An invite or member that was there before was bound by the tenant's rule.
+    Linked,
+    /// An administrator imported the row.
+    Imported,
+}
+
+impl Origin {
+    /// The word shown in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invited => "invited",
+            Self::Linked => "linked",
+            Self::Imported => "imported",
+        }
+    }
+}
+
+impl FromStr for Origin {
+    type Err = WordError;
+
+    fn from_str(word: &str) -> Result<Self, WordError> {
+        [Self::Invited, Self::Linked, Self::Imported]
+            .into_iter()
+            .find(|origin| origin.as_str() == word)
+            .ok_or_else(|| WordError(word.to_owned()))
+    }
+}
+
+/// One row of the external-ID mapping table. A person without a row is `pending` with nothing upstream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mapping {
+    /// The tenant the person belongs to.
+    pub tenant: TenantId,
+    /// The person.
+    pub person: PersonId,
+    /// The address the invite went to or the member has: can differ from the wished one while it changes.
+    pub address: Option<Address>,
+    /// How the tie came about.
+    pub origin: Origin,
+    /// The invite that stands for the person, while there is one.
+    pub invite_id: Option<InviteId>,
+    /// When that invite runs out, if OpenAI said so.
+    pub invite_expires_at: Option<Timestamp>,
+    /// The member that stands for the person; fixed once set, until the removal of the member is confirmed.
+    pub user_id: Option<UserId>,
+    /// The member that stood for the person before they were parked.
+    pub former_user_id: Option<UserId>,
+    /// Where the person stands.
+    pub status: Status,
+    /// Why, when the status alone does not say it.
+    pub status_reason: Option<String>,
+    /// The organization role last seen upstream.
+    pub effective_role: Option<OrgRole>,
+    /// The managed projects last seen upstream.
+    pub effective_projects: Vec<ProjectGrant>,
+    /// When the upstream side of this row was last confirmed.
+    pub last_synced_at: Option<Timestamp>,
+}
+
+impl Mapping {
+    /// The row of a person of whom nothing is known upstream.
+    pub fn new(tenant: TenantId, person: PersonId) -> Self {
+        Self {
+            tenant,
+            person,
+            address: None,
+            origin: Origin::Invited,
+            invite_id: None,
+            invite_expires_at: None,
+            user_id: None,
+            former_user_id: None,
+            status: Status::Pending,
+            status_reason: None,
+            effective_role: None,
+            effective_projects: Vec::new(),
+            last_synced_at: None,
+        }
+    }
+}

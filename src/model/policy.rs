@@ -1,0 +1,117 @@
+//! A tenant's policy: the settings that plans depend on.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+
+use crate::ids::ProjectId;
+use crate::model::grant::{OrgRole, ProjectGrant, ProjectRole};
+
+/// What to do with a wished person whose address is already an organization member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnExistingMember {
+    /// Bind the member, record it, send no invite, change nothing by the binding itself.
+    #[default]
+    Link,
+    /// Wait for an administrator.
+    Hold,
+    /// Refuse the create with 409.
+    Conflict,
+}
+
+/// What to do about an invite that ran out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Resend {
+    /// Delete the old one and send a new one.
+    #[default]
+    Auto,
+    /// Leave it; the status shows `expired`.
+    Never,
+}
+
+/// What to do when the address of somebody who is a member already changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnAddressChange {
+    /// The directory changes; the move waits for an administrator.
+    #[default]
+    Hold,
+    /// Invite the new address, keep the old membership until that is accepted, then remove the old.
+    Reinvite,
+    /// Refuse the request (400 mutability).
+    Refuse,
+}
+
+/// Which SCIM group a rule speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupSelector {
+    /// `displayName`, in which `*` stands for any text.
+    Name(String),
+    /// The SCIM id.
+    Id(String),
+    /// The identity provider's `externalId`.
+    ExternalId(String),
+}
+
+/// What membership of a group gives.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RuleEffect {
+    /// An organization role.
+    pub org_role: Option<OrgRole>,
+    /// A project and the role in it.
+    pub project: Option<(ProjectId, ProjectRole)>,
+    /// A custom role, by id.
+    pub custom_role: Option<String>,
+    /// An OpenAI group, by id.
+    pub openai_group: Option<String>,
+}
+
+/// Membership of the selected group gives the effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupRule {
+    /// Which group.
+    pub group: GroupSelector,
+    /// What it gives.
+    pub effect: RuleEffect,
+}
+
+/// Everything a plan for one tenant depends on besides the two states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Addresses (as keys) that are never changed, demoted or removed.
+    pub protected: BTreeSet<String>,
+    /// Human owners that must remain; at least 1.
+    pub min_owners: usize,
+    /// Whether `owner` may be granted at all.
+    pub allow_owner_grants: bool,
+    /// Domains that may be invited; empty means any.
+    pub allowed_domains: BTreeSet<String>,
+    /// What an existing member with the wished address means.
+    pub on_existing_member: OnExistingMember,
+    /// What a changed address of a member means.
+    pub on_address_change: OnAddressChange,
+    /// What an expired invite means.
+    pub resend: Resend,
+    /// Projects that everybody gets.
+    pub default_projects: Vec<ProjectGrant>,
+    /// What groups give.
+    pub group_rules: Vec<GroupRule>,
+    /// How often the whole upstream side is read.
+    pub reconcile_interval: SignedDuration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            protected: BTreeSet::new(),
+            min_owners: 2,
+            allow_owner_grants: false,
+            allowed_domains: BTreeSet::new(),
+            on_existing_member: OnExistingMember::default(),
+            on_address_change: OnAddressChange::default(),
+            resend: Resend::default(),
+            default_projects: Vec::new(),
+            group_rules: Vec::new(),
+            reconcile_interval: SignedDuration::from_secs(300),
+        }
+    }
+}

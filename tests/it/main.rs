@@ -1,0 +1,1 @@
+//! Integration tests: everything through the outermost door.
