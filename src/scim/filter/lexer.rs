@@ -47,11 +47,14 @@ pub(super) fn lex(text: &str) -> Result<Vec<Lexed<'_>>, SyntaxError> {
                     return Err(SyntaxError::new(offset, "the closing quote is missing"));
                 };
                 let quoted = text.get(offset..=end).unwrap_or_default();
-                let unescaped = serde_json::from_str(quoted).map_err(|error| {
+                let unescaped: String = serde_json::from_str(quoted).map_err(|error| {
                     let reason = error.to_string();
                     let reason = reason.split(" at line").next().unwrap_or_default();
                     SyntaxError::new(offset, format!("not a JSON string: {reason}"))
                 })?;
+                if unescaped.contains('\0') {
+                    return Err(SyntaxError::new(offset, "a text must not contain the character U+0000"));
+                }
                 Token::Text(unescaped)
             }
             c if c.is_whitespace() => continue,

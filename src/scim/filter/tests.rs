@@ -139,7 +139,7 @@ fn malformed_filters_are_refused_at_their_place() {
     );
     check_refused(
         r#"userName eq "a" and"#,
-        "400 invalidFilter: filter at character 19: the text ends where an attribute is expected",
+        "400 invalidFilter: filter at character 20: the text ends where an attribute is expected",
     );
     check_refused(
         r#"userName eq "a"#,
@@ -147,7 +147,7 @@ fn malformed_filters_are_refused_at_their_place() {
     );
     check_refused(
         "userName eq",
-        "400 invalidFilter: filter at character 11: the text ends where a value is expected",
+        "400 invalidFilter: filter at character 12: the text ends where a value is expected",
     );
     check_refused(
         r#"userName is "a""#,
@@ -164,7 +164,7 @@ fn malformed_filters_are_refused_at_their_place() {
     check_refused(r#"userName eq "a")"#, "400 invalidFilter: filter at character 16: a ) without its (");
     check_refused(
         r#"(userName eq "a""#,
-        "400 invalidFilter: filter at character 16: the text ends where ) is expected",
+        "400 invalidFilter: filter at character 17: the text ends where ) is expected",
     );
     check_refused(r#"not userName pr"#, "400 invalidFilter: filter at character 5: ( after not is expected");
     check_refused(

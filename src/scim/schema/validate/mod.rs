@@ -333,7 +333,9 @@ fn single(attribute: &Attribute, value: Value, at: At<'_>) -> Result<Option<Valu
 fn text(attribute: &Attribute, text: String, at: At<'_>) -> Result<Value, ScimError> {
     let most = match attribute.kind {
         AttributeType::Binary => MAX_BINARY,
-        _ if at.path == "userName" || (at.path == "emails" && attribute.name == "value") => MAX_ADDRESS,
+        _ if at.path == "userName" || (at.path.starts_with("emails") && attribute.name == "value") => {
+            MAX_ADDRESS
+        }
         _ => MAX_TEXT,
     };
     // A character is a byte at least: only a text that may be too long is counted.
