@@ -46,7 +46,7 @@ pub fn home_of_bare_name() -> &'static str {
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 }
 
-/// **`email` for `emails`.** An example filter of the PingFederate provisioner is `email Co "%s"`.
+/// **`email` for `emails`.** An example filter of the `PingFederate` provisioner is `email Co "%s"`.
 pub fn attribute_alias(name: &str) -> Option<&'static str> {
     name.eq_ignore_ascii_case("email").then_some("emails")
 }

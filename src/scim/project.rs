@@ -169,6 +169,7 @@ mod tests {
     }
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "checks read best with literals given by value")]
     fn check(attributes: Option<&str>, excluded: Option<&str>, expected: Value) {
         let jane = Resource::try_from(json!({
             "schemas": ["s"], "id": "1", "userName": "jane", "password": "x",

@@ -84,12 +84,11 @@ fn compare(field: &Field, value: &Value, op: CompareOp, comparand: &Comparand) -
     };
     match (op, ordering) {
         (CompareOp::Ne, ordering) => ordering != Some(Ordering::Equal),
-        (_, None) => false,
         (CompareOp::Eq, Some(ordering)) => ordering.is_eq(),
         (CompareOp::Gt, Some(ordering)) => ordering.is_gt(),
         (CompareOp::Ge, Some(ordering)) => ordering.is_ge(),
         (CompareOp::Lt, Some(ordering)) => ordering.is_lt(),
         (CompareOp::Le, Some(ordering)) => ordering.is_le(),
-        (CompareOp::Co | CompareOp::Sw | CompareOp::Ew, Some(_)) => false,
+        (CompareOp::Co | CompareOp::Sw | CompareOp::Ew, _) | (_, None) => false,
     }
 }

@@ -98,10 +98,7 @@ impl<'a> Parser<'a> {
     }
 
     fn ends(&self, expected: &str) -> SyntaxError {
-        SyntaxError::new(
-            self.text.len().saturating_sub(1),
-            format!("the text ends where {expected} is expected"),
-        )
+        SyntaxError::new(self.text.len(), format!("the text ends where {expected} is expected"))
     }
 
     fn disjunction(&mut self) -> Result<Filter, SyntaxError> {

@@ -50,13 +50,14 @@ struct List<'a> {
 impl List<'_> {
     fn edit_whole(&mut self, op: Op, value: Option<Value>) -> Result<(), ScimError> {
         match (op, value) {
-            (Op::Remove, value) => match dialect::listed_values(self.attribute, value.as_ref()) {
-                Some(listed) => self.remove_listed(&listed),
-                None => {
+            (Op::Remove, value) => {
+                if let Some(listed) = dialect::listed_values(self.attribute, value.as_ref()) {
+                    self.remove_listed(&listed)
+                } else {
                     self.values.clear();
                     Ok(())
                 }
-            },
+            }
             (_, None) => Ok(()),
             (op, Some(value)) => {
                 let given = match coerce(self.attribute, value, self.path)? {
@@ -65,10 +66,10 @@ impl List<'_> {
                 };
                 if op == Op::Replace {
                     self.values = given;
-                    Ok(())
                 } else {
-                    self.add(given)
+                    self.add(given);
                 }
+                Ok(())
             }
         }
     }
@@ -105,7 +106,7 @@ impl List<'_> {
             None => self.clear(&selected, sub),
             Some(given) if selected.is_empty() => self.create(filter, given),
             Some(given) => {
-                self.change(&selected, given, filter.filter(|_| op == Op::Replace && sub.is_none()))
+                self.change(&selected, &given, filter.filter(|_| op == Op::Replace && sub.is_none()))
             }
         }
     }
@@ -134,7 +135,7 @@ impl List<'_> {
     fn change(
         &mut self,
         selected: &[usize],
-        given: Map<String, Value>,
+        given: &Map<String, Value>,
         record: Option<&ResolvedFilter>,
     ) -> Result<(), ScimError> {
         for index in selected {
@@ -161,33 +162,33 @@ impl List<'_> {
         Ok(())
     }
 
-    /// Makes the value that the filter describes.
+    /// Makes the value that the filter describes; it must satisfy the filter with what is given.
     fn create(
         &mut self,
         filter: Option<&ResolvedFilter>,
         given: Map<String, Value>,
     ) -> Result<(), ScimError> {
-        let seed = filter.map_or_else(|| Some(Map::new()), dialect::seed);
-        let seed = seed
-            .filter(|seed| !seed.keys().chain(given.keys()).any(|name| is_immutable(self.attribute, name)));
-        let Some(mut object) = seed else {
-            let path = self.path;
-            return Err(ScimError::no_target(format!(
-                "{path}: no value matches, and none can be made of the filter"
-            )));
-        };
+        let path = self.path;
+        let no_target =
+            || ScimError::no_target(format!("{path}: no value matches, and none can be made of the filter"));
+        let mut object = filter.map_or_else(|| Some(Map::new()), dialect::seed).ok_or_else(no_target)?;
         object.extend(given);
-        match coerce_element(self.attribute, Value::Object(object), self.path)? {
-            Some(value) => {
-                complete_element(self.attribute, &value, self.path)?;
-                self.add(vec![value])
-            }
-            None => Ok(()),
+        let Some(value) = coerce_element(self.attribute, Value::Object(object), path)? else {
+            return Ok(());
+        };
+        let object = value.as_object().ok_or_else(no_target)?;
+        if filter.is_some_and(|filter| !filter.matches_object(object))
+            || object.keys().any(|name| is_immutable(self.attribute, name))
+        {
+            return Err(no_target());
         }
+        complete_element(self.attribute, &value, path)?;
+        self.add(vec![value]);
+        Ok(())
     }
 
     /// Appends values; one that is there already is completed instead.
-    fn add(&mut self, given: Vec<Value>) -> Result<(), ScimError> {
+    fn add(&mut self, given: Vec<Value>) {
         let mut waiting: BTreeMap<String, Vec<(usize, Value)>> = BTreeMap::new();
         let mut fresh: Vec<(usize, Value)> = Vec::new();
         for (order, value) in given.into_iter().enumerate() {
@@ -227,7 +228,6 @@ impl List<'_> {
         if let Some(winner) = winner {
             self.keep_primary(winner);
         }
-        Ok(())
     }
 
     /// Removes the values that are listed, by their `value` and, where both sides tell it, their `type`.

@@ -1,5 +1,7 @@
 //! Tests of PATCH: the RFC, what identity providers send, refusals and limits.
 
+#![expect(clippy::needless_pass_by_value, reason = "checks read best with literals given by value")]
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -541,6 +543,11 @@ fn values_and_paths_that_do_not_fit_are_refused() {
     check_refused(
         json!({}),
         json!([{"op": "replace", "path": "emails[type ne \"work\"].value", "value": "x"}]),
+        "400 noTarget: Operations[0]: emails: no value matches, and none can be made of the filter",
+    );
+    check_refused(
+        json!({}),
+        json!([{"op": "replace", "path": "emails[value eq \"old\"].value", "value": "new"}]),
         "400 noTarget: Operations[0]: emails: no value matches, and none can be made of the filter",
     );
     check_refused(

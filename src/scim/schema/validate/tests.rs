@@ -1,5 +1,7 @@
 //! Tests of validation: canonical form, refusals, limits.
 
+#![expect(clippy::needless_pass_by_value, reason = "checks read best with literals given by value")]
+
 use serde_json::json;
 
 use super::super::Registry;
