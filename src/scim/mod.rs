@@ -17,7 +17,6 @@ pub mod etag;
 pub mod filter;
 pub mod list;
 pub mod patch;
-
 pub mod path;
 pub mod project;
 pub mod resource;

@@ -22,7 +22,7 @@ pub(super) fn edit(edit: Edit<'_>, path: &str, current: Option<Value>) -> Result
         None => Vec::new(),
     };
     let attribute = edit.whole.attribute;
-    let mut list = List { attribute, path, values };
+    let mut list = List::new(attribute, path, values);
     match (edit.filter, edit.sub) {
         (None, None) => list.edit_whole(edit.op, edit.value)?,
         (filter, sub) => {
@@ -45,9 +45,19 @@ struct List<'a> {
     attribute: &'a Attribute,
     path: &'a str,
     values: Vec<Value>,
+    /// Whether `value` is compared with regard to case.
+    value_is_exact: bool,
+    /// Whether `value` alone says which element is meant, as in `members`: there it is immutable.
+    value_is_identity: bool,
 }
 
-impl List<'_> {
+impl<'a> List<'a> {
+    fn new(attribute: &'a Attribute, path: &'a str, values: Vec<Value>) -> Self {
+        let value_is_exact = attribute.sub_attribute("value").is_some_and(Attribute::is_case_exact);
+        let value_is_identity = is_immutable(attribute, "value");
+        Self { attribute, path, values, value_is_exact, value_is_identity }
+    }
+
     fn edit_whole(&mut self, op: Op, value: Option<Value>) -> Result<(), ScimError> {
         match (op, value) {
             (Op::Remove, value) => {
@@ -248,7 +258,7 @@ impl List<'_> {
             };
             match self.key(&wanted).map(Cow::into_owned) {
                 Some(key) => keyed.entry(key).or_default().push(wanted),
-                None if self.value_is_identity() => {}
+                None if self.value_is_identity => {}
                 None => others.push(wanted),
             }
         }
@@ -278,22 +288,16 @@ impl List<'_> {
     /// The text of `value` in the form in which it is compared.
     fn key<'v>(&self, value: &'v Value) -> Option<Cow<'v, str>> {
         let text = value.get("value")?.as_str()?;
-        let is_exact = self.attribute.sub_attribute("value").is_some_and(Attribute::is_case_exact);
-        Some(if is_exact { Cow::Borrowed(text) } else { fold(text) })
+        Some(if self.value_is_exact { Cow::Borrowed(text) } else { fold(text) })
     }
 
-    /// Whether two values with the same key are the same: of no different type, or of a list like `members`, in which
-    /// `value` alone says who is meant.
+    /// Whether two values with the same key are the same: they are not of different types, or `value` is identity.
     fn is_same(&self, one: &Value, other: &Value) -> bool {
-        self.value_is_identity()
+        self.value_is_identity
             || match (one.get("type").and_then(Value::as_str), other.get("type").and_then(Value::as_str)) {
                 (Some(one), Some(other)) => fold(one) == fold(other),
                 _ => true,
             }
-    }
-
-    fn value_is_identity(&self) -> bool {
-        is_immutable(self.attribute, "value")
     }
 
     /// Whether `value` has all sub-attributes of `wanted`.
