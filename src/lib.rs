@@ -4,7 +4,9 @@
 //!
 //! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance.
 //! - [`model`]: plain data of the domain.
+//! - [`scim`]: the SCIM protocol core: schemas, validation, filters, PATCH.
 
 pub mod clock;
 pub mod ids;
 pub mod model;
+pub mod scim;
