@@ -3,8 +3,10 @@
 //! The modules, in reading order:
 //!
 //! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance.
+//! - [`telemetry`]: logs and metrics, and what must not appear in them.
 //! - [`model`]: plain data of the domain.
 
 pub mod clock;
 pub mod ids;
 pub mod model;
+pub mod telemetry;
