@@ -5,8 +5,10 @@
 //! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance.
 //! - [`telemetry`]: logs and metrics, and what must not appear in them.
 //! - [`model`]: plain data of the domain.
+//! - [`openai`]: a typed client of the OpenAI administration API.
 
 pub mod clock;
 pub mod ids;
 pub mod model;
+pub mod openai;
 pub mod telemetry;

@@ -160,7 +160,7 @@ impl Metrics {
         self.0.people.get_or_create(&People { tenant: tenant.to_owned(), status }).set(whole(count));
     }
 
-    /// Everything, in the OpenMetrics text format.
+    /// Everything, in the `OpenMetrics` text format.
     pub fn render(&self) -> String {
         let mut page = String::with_capacity(8 * 1024);
         // Writing to a String cannot fail.
