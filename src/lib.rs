@@ -3,10 +3,16 @@
 //! The modules, in reading order:
 //!
 //! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance.
+//! - [`telemetry`]: logs and metrics, and what must not appear in them.
 //! - [`model`]: plain data of the domain.
 //! - [`scim`]: the SCIM protocol core: schemas, validation, filters, PATCH.
+//! - [`config`]: the settings and where each came from.
+//! - [`openai`]: a typed client of the OpenAI administration API.
 
 pub mod clock;
+pub mod config;
 pub mod ids;
 pub mod model;
 pub mod scim;
+pub mod openai;
+pub mod telemetry;

@@ -2,3 +2,8 @@
 
 mod prop_filter;
 mod prop_patch;
+// `cfg(test)` holds for all of this binary; saying it lets the helpers unwrap and index as tests may.
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod openai;
