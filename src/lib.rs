@@ -4,7 +4,9 @@
 //!
 //! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance.
 //! - [`model`]: plain data of the domain.
+//! - [`simulator`]: the stand-in for the OpenAI admin API, which knows none of the others but the clock.
 
 pub mod clock;
 pub mod ids;
 pub mod model;
+pub mod simulator;
