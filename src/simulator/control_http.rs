@@ -39,8 +39,8 @@ use serde_json::{Value, json};
 use super::Simulator;
 use super::control::ControlError;
 use super::faults::FaultRule;
+use super::objects::{OrgRole, ProjectRole};
 use super::options::LimiterOptions;
-use super::organization::{OrgRole, ProjectRole};
 
 pub(super) fn router() -> Router<Simulator> {
     Router::new()

@@ -1,1 +1,4 @@
 //! Integration tests: everything through the outermost door.
+
+#[cfg(test)]
+mod simulator;
