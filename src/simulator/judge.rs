@@ -6,9 +6,15 @@ use super::Simulator;
 use super::control::find_member;
 use super::ledger::Entry;
 use super::objects::{Group, Invite, InviteStatus, Member, Project};
+use super::routes;
 use super::wire;
 
 impl Simulator {
+    /// Every method and path template that is served.
+    pub fn operations() -> Vec<(&'static str, &'static str)> {
+        routes::operations().collect()
+    }
+
     /// All members, service accounts included, in the order of joining.
     pub fn members(&self) -> Vec<Member> {
         self.lock().organization.members.values().cloned().collect()
