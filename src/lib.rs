@@ -8,6 +8,7 @@
 //! - [`scim`]: the SCIM protocol core: schemas, validation, filters, PATCH.
 //! - [`config`]: the settings and where each came from.
 //! - [`openai`]: a typed client of the OpenAI administration API.
+//! - [`simulator`]: the stand-in for the OpenAI admin API, which knows none of the others but the clock.
 
 pub mod clock;
 pub mod config;
@@ -16,3 +17,4 @@ pub mod model;
 pub mod scim;
 pub mod openai;
 pub mod telemetry;
+pub mod simulator;

@@ -7,3 +7,7 @@ mod prop_patch;
 mod harness;
 #[cfg(test)]
 mod openai;
+#[cfg(test)]
+mod openai_client;
+#[cfg(test)]
+mod simulator;
