@@ -4,7 +4,9 @@
 //!
 //! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance.
 //! - [`model`]: plain data of the domain.
+//! - [`store`]: durable state on SQLite or PostgreSQL.
 
 pub mod clock;
 pub mod ids;
 pub mod model;
+pub mod store;
