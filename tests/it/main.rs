@@ -1,1 +1,4 @@
 //! Integration tests: everything through the outermost door.
+
+mod harness;
+mod store_contract;
