@@ -103,6 +103,23 @@ pub(super) fn rank(lane: Lane) -> i64 {
     }
 }
 
+fn count(tenant: &TenantId, condition: &Condition) -> Sql {
+    let mut sql = Sql::new("SELECT COUNT(*) AS count FROM people AS p WHERE p.tenant = ");
+    sql.text(tenant.as_str()).push(" AND p.deleted_at IS NULL AND ").condition(tenant, condition);
+    sql
+}
+
+fn page(tenant: &TenantId, condition: &Condition, offset: i64, limit: i64) -> Sql {
+    // What is skipped is skipped in the index: the inner question needs no row of the table.
+    let mut sql = Sql::new(SELECT_PEOPLE_AND_MAPPINGS);
+    sql.push("WHERE p.tenant = ").text(tenant.as_str());
+    sql.push(" AND p.id IN (SELECT p.id FROM people AS p WHERE p.tenant = ").text(tenant.as_str());
+    sql.push(" AND p.deleted_at IS NULL AND ").condition(tenant, condition);
+    sql.push(" ORDER BY p.id LIMIT ").int(limit.max(0)).push(" OFFSET ").int(offset.max(0));
+    sql.push(") ORDER BY p.id");
+    sql
+}
+
 impl Reader {
     /// The live person with this id.
     pub async fn load_person(
@@ -181,9 +198,8 @@ impl Reader {
         tenant: &TenantId,
         condition: &Condition,
     ) -> Result<i64, StoreError> {
-        let mut sql = Sql::new("SELECT COUNT(*) AS count FROM people AS p WHERE p.tenant = ");
-        sql.text(tenant.as_str()).push(" AND p.deleted_at IS NULL AND ").condition(tenant, condition);
-        Row(&self.fetch_one(sql.statement()).await?).int("count")
+        let row = self.fetch_one(count(tenant, condition).statement()).await?;
+        Row(&row).int("count")
     }
 
     /// The live people who meet the condition, by id, skipping `offset`, at most `limit`.
@@ -194,14 +210,8 @@ impl Reader {
         offset: i64,
         limit: i64,
     ) -> Result<Vec<(Person, Option<Mapping>)>, StoreError> {
-        // What is skipped is skipped in the index: the inner question needs no row of the table.
-        let mut sql = Sql::new(SELECT_PEOPLE_AND_MAPPINGS);
-        sql.push("WHERE p.tenant = ").text(tenant.as_str());
-        sql.push(" AND p.id IN (SELECT p.id FROM people AS p WHERE p.tenant = ").text(tenant.as_str());
-        sql.push(" AND p.deleted_at IS NULL AND ").condition(tenant, condition);
-        sql.push(" ORDER BY p.id LIMIT ").int(limit.max(0)).push(" OFFSET ").int(offset.max(0));
-        sql.push(") ORDER BY p.id");
-        people_and_mappings(tenant, &self.fetch_all(sql.statement()).await?)
+        let rows = self.fetch_all(page(tenant, condition, offset, limit).statement()).await?;
+        people_and_mappings(tenant, &rows)
     }
 
     /// The next live people after `after` who meet the condition, by id: for filters that are evaluated in memory.
@@ -501,5 +511,57 @@ impl Keys {
             .filter(|key| Some(key) != address.as_ref())
             .collect();
         Self { address, display_name, other_emails }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::Store;
+
+    /// How SQLite would answer these.
+    async fn plan(reader: &mut Reader, statements: [Sql; 2]) -> String {
+        let mut plan = String::new();
+        for sql in statements {
+            for row in reader.fetch_all(sql.explained()).await.unwrap() {
+                plan.push_str(&Row(&row).text("detail").unwrap());
+                plan.push('\n');
+            }
+        }
+        plan
+    }
+
+    #[tokio::test]
+    async fn a_look_up_reads_no_more_in_a_large_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
+        let url = format!("sqlite://{}", folder.path().join("bridge.db").display());
+        let store = Store::open(&url, clock.clone()).await.unwrap();
+        let (tenant, text) = (TenantId::default_tenant(), "x".to_owned());
+        let mut reader = store.reader().await.unwrap();
+
+        for condition in [
+            Condition::IdEq(PersonId::new(&clock)),
+            Condition::UserNameEq(text.clone()),
+            Condition::UserNameStartsWith(text.clone()),
+            Condition::ExternalIdEq(text.clone()),
+            Condition::EmailEq(text.clone()),
+            Condition::DisplayNameEq(text.clone()),
+            Condition::UserIdEq("x".into()),
+            Condition::InviteIdEq("x".into()),
+            Condition::Or(vec![Condition::UserNameEq(text.clone()), Condition::ExternalIdEq(text.clone())]),
+            Condition::And(vec![Condition::UserNameEq(text.clone()), Condition::Active(true)]),
+        ] {
+            let statements = [count(&tenant, &condition), page(&tenant, &condition, 0, 10)];
+            let plan = plan(&mut reader, statements).await;
+            let by_tenant_alone = plan.contains("(tenant=?)") || plan.contains("SCAN");
+            assert!(!by_tenant_alone, "{condition:?}:\n{plan}");
+        }
+        for condition in [Condition::All, Condition::Active(true)] {
+            let statements = [count(&tenant, &condition), page(&tenant, &condition, 50_000, 10)];
+            let plan = plan(&mut reader, statements).await;
+            assert_eq!(plan.matches("COVERING INDEX people_live (tenant=?)").count(), 2, "{plan}");
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! The SQLite file: where it is, who may use it, and whether it is sound.
 
+use std::borrow::Cow;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Executor as _, Row as _};
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, ConnectOptions as _, Executor as _, Row as _};
 use url::Url;
 
 use super::StoreError;
@@ -16,12 +16,6 @@ use super::session::sql;
 
 /// Marks a file as ours (`PRAGMA application_id`): "SCIM" in ASCII.
 const APPLICATION_ID: i64 = 0x5343_494d;
-
-/// Reads that may run side by side.
-const READERS: u32 = 4;
-
-/// How long a statement waits for another process's lock. See also `busy_timeout` below.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Full synchronisation makes a commit durable before it is answered; the log is kept from growing for ever.
 const SETTINGS: &str = "PRAGMA busy_timeout = 5000;
@@ -56,8 +50,8 @@ impl SqliteFile {
             .map_err(|error| unusable(Path::new(path), "cannot be found", &error))?;
         let invalid = || StoreError::Unusable(format!("{} is not a usable path", path.display()));
         let url = Url::from_file_path(&path).map_err(|()| invalid())?;
-        let url = Url::parse(&format!("sqlite://{}", url.path())).map_err(|_| invalid())?;
-        let options = AnyConnectOptions::from_url(&url).map_err(|_| invalid())?;
+        let url = Url::parse(&format!("sqlite://{}", url.path())).map_err(|_malformed| invalid())?;
+        let options = AnyConnectOptions::from_url(&url).map_err(|_malformed| invalid())?;
         Ok(Self { path, options: options.disable_statement_logging() })
     }
 
@@ -91,22 +85,11 @@ impl SqliteFile {
         Ok(connection)
     }
 
-    /// Connections for reading, made when first needed.
-    pub(super) fn readers(&self) -> AnyPool {
-        AnyPoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(PATIENCE)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    connection.execute(SETTINGS).await?;
-                    connection.execute("PRAGMA query_only = ON").await?;
-                    Ok(())
-                })
-            })
-            .connect_lazy_with(self.options.clone())
+    /// A connection that can only read.
+    pub(super) async fn connect_to_read(&self) -> Result<AnyConnection, StoreError> {
+        let mut connection = self.connect().await?;
+        connection.execute("PRAGMA query_only = ON").await.map_err(|error| classify(error).0)?;
+        Ok(connection)
     }
 
     /// Creates the file and its folder for the owner's eyes only; SQLite gives its side files the same mode.
@@ -190,7 +173,7 @@ impl SqliteFile {
     fn explain(&self, error: sqlx::Error) -> StoreError {
         const CORRUPT: &str = "11";
         const NOT_A_DATABASE: &str = "26";
-        let code = error.as_database_error().and_then(|answer| answer.code().map(|code| code.into_owned()));
+        let code = error.as_database_error().and_then(|answer| answer.code().map(Cow::into_owned));
         match code.as_deref() {
             Some(NOT_A_DATABASE) => StoreError::Unusable(format!(
                 "{} is not a SQLite database; give scim-bridge a file of its own",

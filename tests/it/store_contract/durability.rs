@@ -358,3 +358,37 @@ async fn a_postgresql_backup_is_left_to_its_tools() {
         assert!(error.to_string().contains("pg_dump"));
     }
 }
+
+#[tokio::test]
+async fn a_connection_lost_in_a_write_is_unavailable_and_then_over() {
+    /// Ends every connection of this test but the one that says so.
+    const CUT: &str = "SELECT CASE WHEN pg_terminate_backend(pid) THEN 1 ELSE 0 END FROM pg_stat_activity
+         WHERE application_name = current_setting('application_name') AND pid <> pg_backend_pid()";
+    let Some(db) = Database::postgres().await else { return };
+    let db = Arc::new(db);
+    let store = db.open().await;
+    for cut_at_commit in [false, true] {
+        let (jane, joe) = (person(&db.clock, "jane@example.com"), person(&db.clock, "joe@example.com"));
+        let lost = write!(store, [db, jane, joe], |tx| {
+            tx.insert_person(&jane, Lane::Invite).await?;
+            let mut scissors = db.connect().await;
+            scissors.execute(CUT).await.unwrap();
+            if !cut_at_commit {
+                tx.insert_person(&joe, Lane::Invite).await?;
+            }
+            Ok(())
+        });
+        assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+        store.health().await.unwrap();
+        assert_eq!(people(&store).await, 0);
+    }
+    insert(&store, &person(&db.clock, "jane@example.com")).await.unwrap();
+    assert_eq!(people(&store).await, 1);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable() {
+    let clock = openai_scim_bridge::clock::Clock::system();
+    let opened = Store::open("postgres://nobody@127.0.0.1:1/nothing", clock).await;
+    assert!(matches!(opened, Err(StoreError::Unavailable(_))), "{opened:?}");
+}
