@@ -23,15 +23,6 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
 /// Refuses a database that is not exactly as this program writes it: for a command that runs beside a server, which
 /// must not have the schema changed under it.
 pub(super) async fn check_is_current(connection: &mut AnyConnection) -> Result<(), StoreError> {
-    let tables = sql("SELECT COUNT(*) AS count FROM sqlite_master WHERE name = 'people'")
-        .fetch_one(&mut *connection)
-        .await
-        .and_then(|row| row.try_get::<i64, _>("count"))
-        .map_err(|error| classify(error).0)?;
-    if tables == 0 {
-        let message = "another process is just making this database; try again".to_owned();
-        return Err(StoreError::Unavailable(sqlx::Error::Protocol(message)));
-    }
     let newest = sql("SELECT MAX(version) AS version FROM _sqlx_migrations")
         .fetch_one(connection)
         .await

@@ -7,6 +7,7 @@
 //! Every question carries the tenant. Columns are text, 64-bit integers and bytes only, because that is what reads
 //! the same from both databases: times are microseconds since 1970, flags are 0 or 1, documents are JSON text.
 
+mod agenda;
 mod audit;
 mod backup;
 mod error;
@@ -22,6 +23,7 @@ mod row;
 mod session;
 mod shelf;
 mod sqlite;
+mod sweeps;
 mod tokens;
 mod writer;
 
@@ -32,11 +34,11 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sqlx::AnyPool;
 
+pub use agenda::{LaneDepth, Mark};
 pub use audit::AuditRecord;
 pub use error::StoreError;
 pub use mappings::{MappingFilter, MappingRow};
-pub use operations::LaneDepth;
-pub use people::{Mark, Work};
+pub use people::Work;
 pub use query::{Condition, Order};
 pub use record::{ImportError, Imported, MappingRecord, RecordError};
 pub use session::{Reader, Tx};

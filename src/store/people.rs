@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::any::AnyRow;
 
+use super::agenda::{Mark, rank};
 use super::mappings::{joined_mapping, mapping_columns};
 use super::query::{Condition, Sql};
 use super::row::{Row, micros, to_json};
@@ -33,10 +34,6 @@ pub struct Work {
     /// The reasons to look that were there when this was read; [`Tx::schedule`] ticks off these and no later ones.
     pub mark: Mark,
 }
-
-/// Counts the reasons for which a person was made due: writes, and news of a reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark(i64);
 
 /// The columns of `people AS p` that make a [`Person`].
 macro_rules! person_columns {
@@ -90,17 +87,6 @@ fn people_and_mappings(
     rows: &[AnyRow],
 ) -> Result<Vec<(Person, Option<Mapping>)>, StoreError> {
     rows.iter().map(|row| person_and_mapping(tenant, row)).collect()
-}
-
-/// The number a lane is kept under; the lower is served first.
-pub(super) fn rank(lane: Lane) -> i64 {
-    match lane {
-        Lane::Revoke => 0,
-        Lane::Reduce => 1,
-        Lane::Invite => 2,
-        Lane::Grant => 3,
-        Lane::Read => 4,
-    }
 }
 
 fn count(tenant: &TenantId, condition: &Condition) -> Sql {
@@ -232,51 +218,6 @@ impl Reader {
         people_and_mappings(tenant, &self.fetch_all(sql.statement()).await?)
     }
 
-    /// People and tombstones that are due at `now`, by lane, then by how long they wait; at most `limit`.
-    pub async fn due_people(
-        &mut self,
-        tenant: &TenantId,
-        now: Timestamp,
-        limit: i64,
-    ) -> Result<Vec<PersonId>, StoreError> {
-        // One lane at a time, because an index that is ordered by lane and time finds what is due in one lane.
-        let mut due = Vec::new();
-        for lane in Lane::ALL {
-            let left = limit - i64::try_from(due.len()).unwrap_or(limit);
-            if left <= 0 {
-                break;
-            }
-            let rows = self
-                .fetch_all(
-                    sql("SELECT id FROM people WHERE tenant = $1 AND lane = $2 AND due_at <= $3
-                         ORDER BY due_at, id LIMIT $4")
-                    .bind(tenant.as_str())
-                    .bind(rank(lane))
-                    .bind(now.as_microsecond())
-                    .bind(left),
-                )
-                .await?;
-            for row in &rows {
-                due.push(Row(row).parsed("id")?);
-            }
-        }
-        Ok(due)
-    }
-
-    /// When the next person becomes due.
-    pub async fn next_due_at(&mut self, tenant: &TenantId) -> Result<Option<Timestamp>, StoreError> {
-        let row = self
-            .fetch_one(
-                sql("SELECT MIN(due_at) AS due_at FROM (
-                        SELECT (SELECT MIN(due_at) FROM people
-                                WHERE tenant = $1 AND lane = lanes.column1 AND due_at IS NOT NULL) AS due_at
-                        FROM (VALUES (0), (1), (2), (3), (4)) AS lanes) AS firsts")
-                .bind(tenant.as_str()),
-            )
-            .await?;
-        Row(&row).optional_time("due_at")
-    }
-
     /// What a plan needs to know of a person or tombstone.
     pub async fn load_work(&mut self, tenant: &TenantId, id: PersonId) -> Result<Option<Work>, StoreError> {
         const SQL: &str = concat!(
@@ -300,7 +241,7 @@ impl Reader {
             open,
             attempts: u32::try_from(row.int("attempts")?).map_err(StoreError::broken)?,
             due_at: row.optional_time("due_at")?,
-            mark: Mark(row.int("mark")?),
+            mark: Mark::new(row.int("mark")?),
         }))
     }
 
@@ -444,33 +385,6 @@ impl Tx {
             .bind(version),
         )
         .await
-    }
-
-    /// Says when the engine should look at a person next (`None`: when something changes), in which lane, and how
-    /// many attempts were in vain. Leaves a person alone who was written, or touched by news of a reading, after the
-    /// work with this mark was loaded; tells whether it took.
-    pub async fn schedule(
-        &mut self,
-        tenant: &TenantId,
-        id: PersonId,
-        mark: Mark,
-        due_at: Option<Timestamp>,
-        lane: Lane,
-        attempts: u32,
-    ) -> Result<bool, StoreError> {
-        let rows = self
-            .execute(
-                sql("UPDATE people SET due_at = $4, lane = $5, attempts = $6
-                     WHERE tenant = $1 AND id = $2 AND mark = $3")
-                .bind(tenant.as_str())
-                .bind(id.to_string())
-                .bind(mark.0)
-                .bind(micros(due_at))
-                .bind(rank(lane))
-                .bind(i64::from(attempts)),
-            )
-            .await?;
-        Ok(rows > 0)
     }
 
     async fn insert_other_emails(

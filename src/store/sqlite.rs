@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, ConnectOptions as _, Executor as _, Row as _};
@@ -24,6 +25,10 @@ const SETTINGS: &str = "PRAGMA busy_timeout = 5000;
     PRAGMA foreign_keys = ON;
     PRAGMA journal_size_limit = 67108864;";
 
+/// How often, and how long apart, a process asks whether it is its turn to open the file.
+const TURN_TRIES: u32 = 500;
+const TURN_PAUSE: Duration = Duration::from_millis(20);
+
 /// A database file.
 #[derive(Debug, Clone)]
 pub(super) struct SqliteFile {
@@ -31,7 +36,7 @@ pub(super) struct SqliteFile {
     options: AnyConnectOptions,
 }
 
-/// Held while this process serves the file; the operating system lets go of it however the process ends.
+/// Held while this process serves the file, or opens it; the operating system lets go of it however the process ends.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
@@ -58,7 +63,9 @@ impl SqliteFile {
     /// Makes the file usable and connects to it for writing.
     pub(super) async fn open(&self, serve: bool) -> Result<(AnyConnection, Option<Lock>), StoreError> {
         self.create()?;
-        let lock = self.lock()?;
+        // Who opens the file takes turns with others who do, so that nobody finds it half made.
+        let turn = self.turn().await?;
+        let lock = self.lock("lock")?;
         if serve && lock.is_none() {
             return Err(StoreError::Unusable(format!(
                 "{} is already served by another scim-bridge process{}; stop that one first, or give this one its \
@@ -75,7 +82,9 @@ impl SqliteFile {
         } else {
             migrate::check_is_current(&mut connection).await?;
         }
-        Ok((connection, lock.filter(|_| serve)))
+        let lock = lock.filter(|_| serve);
+        drop(turn);
+        Ok((connection, lock))
     }
 
     /// One more connection for writing.
@@ -104,9 +113,21 @@ impl SqliteFile {
         }
     }
 
-    /// The lock of the one server, unless somebody holds it.
-    fn lock(&self) -> Result<Option<Lock>, StoreError> {
-        let path = self.lock_path();
+    /// Waits until nobody else is opening the file.
+    async fn turn(&self) -> Result<Lock, StoreError> {
+        for _ in 0..TURN_TRIES {
+            if let Some(turn) = self.lock("setup")? {
+                return Ok(turn);
+            }
+            tokio::time::sleep(TURN_PAUSE).await;
+        }
+        let message = "another process has been opening the database for too long".to_owned();
+        Err(StoreError::Unavailable(sqlx::Error::Protocol(message)))
+    }
+
+    /// A lock in a file beside the database, unless somebody holds it.
+    fn lock(&self, name: &str) -> Result<Option<Lock>, StoreError> {
+        let path = self.beside(name);
         let cannot = |error: &io::Error| unusable(&path, "cannot be locked", error);
         let mut file = private(OpenOptions::new().read(true).write(true).create(true).truncate(false))
             .open(&path)
@@ -123,15 +144,16 @@ impl SqliteFile {
         }
     }
 
-    fn lock_path(&self) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".lock");
-        name.into()
+    fn beside(&self, name: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".");
+        path.push(name);
+        path.into()
     }
 
     fn holder(&self) -> Option<u32> {
         let mut text = String::new();
-        File::open(self.lock_path()).ok()?.take(16).read_to_string(&mut text).ok()?;
+        File::open(self.beside("lock")).ok()?.take(16).read_to_string(&mut text).ok()?;
         text.trim().parse().ok()
     }
 
