@@ -9,6 +9,8 @@
 //! - [`config`]: the settings and where each came from.
 //! - [`openai`]: a typed client of the OpenAI administration API.
 //! - [`simulator`]: the stand-in for the OpenAI admin API, which knows none of the others but the clock.
+//! - [`store`]: durable state on SQLite or PostgreSQL.
+//! - [`provision`]: the engine.
 
 pub mod clock;
 pub mod config;
@@ -18,3 +20,5 @@ pub mod scim;
 pub mod openai;
 pub mod telemetry;
 pub mod simulator;
+pub mod provision;
+pub mod store;

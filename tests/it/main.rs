@@ -11,3 +11,13 @@ mod openai;
 mod openai_client;
 #[cfg(test)]
 mod simulator;
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers as well"
+)]
+
+mod harness;
+mod store_contract;

@@ -1,0 +1,91 @@
+//! The handle by which others reach a tenant's engine: to nudge it and to wait for it.
+//!
+//! A nudge carries no data. What to do is always worked out from stored state, so a lost nudge costs time, never
+//! correctness.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::ids::{PersonId, TenantId};
+
+/// What a waiting request learns about the person it wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// Everything that could be done at once is done; the store shows the result.
+    Settled,
+    /// The work waits for its budget or its turn: answer now, the status says `pending` or `removing`.
+    Queued,
+    /// OpenAI refused this person for good, with these words.
+    Refused(String),
+}
+
+/// What the engine of a tenant is told.
+#[derive(Debug)]
+pub enum Message {
+    /// Look at this person soon.
+    Nudge(PersonId),
+    /// Look at this person now and say when they are settled, or at once when that would take a wait.
+    Settle(PersonId, oneshot::Sender<Settlement>),
+    /// Say when nothing is under way and nothing can start at the present time, and when the next thing is due.
+    Idle(oneshot::Sender<Option<Timestamp>>),
+    /// Read the whole upstream side soon.
+    Sweep,
+}
+
+/// Reaches the engines of all tenants. Clones reach the same ones.
+#[derive(Debug, Clone, Default)]
+pub struct Handle {
+    engines: Arc<BTreeMap<TenantId, mpsc::UnboundedSender<Message>>>,
+}
+
+impl Handle {
+    /// A handle for these engines, and the receiving ends for them, in the order of the tenants.
+    pub fn new(
+        tenants: impl IntoIterator<Item = TenantId>,
+    ) -> (Self, Vec<(TenantId, mpsc::UnboundedReceiver<Message>)>) {
+        let mut engines = BTreeMap::new();
+        let mut inboxes = Vec::new();
+        for tenant in tenants {
+            let (sender, inbox) = mpsc::unbounded_channel();
+            engines.insert(tenant.clone(), sender);
+            inboxes.push((tenant, inbox));
+        }
+        (Self { engines: Arc::new(engines) }, inboxes)
+    }
+
+    /// Asks the engine to look at a person soon.
+    pub fn nudge(&self, tenant: &TenantId, person: PersonId) {
+        self.tell(tenant, Message::Nudge(person));
+    }
+
+    /// Asks the engine to read the whole upstream side soon.
+    pub fn sweep(&self, tenant: &TenantId) {
+        self.tell(tenant, Message::Sweep);
+    }
+
+    /// Nudges and waits until the person is settled, or until it is clear that this takes longer than a request
+    /// should wait. The caller sets the limit. An engine that is shutting down answers `Queued`: the work is stored.
+    pub async fn settle(&self, tenant: &TenantId, person: PersonId) -> Settlement {
+        let (reply, settled) = oneshot::channel();
+        self.tell(tenant, Message::Settle(person, reply));
+        settled.await.unwrap_or(Settlement::Queued)
+    }
+
+    /// Waits until the engine has nothing under way and can start nothing at the present time; tells when the next
+    /// thing is due.
+    pub async fn idle(&self, tenant: &TenantId) -> Option<Timestamp> {
+        let (reply, idle) = oneshot::channel();
+        self.tell(tenant, Message::Idle(reply));
+        idle.await.unwrap_or(None)
+    }
+
+    fn tell(&self, tenant: &TenantId, message: Message) {
+        if let Some(engine) = self.engines.get(tenant) {
+            // An engine that has stopped finds the work in the store at its next start.
+            let _stopped = engine.send(message).is_err();
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The engine: drives the OpenAI organization to what the directory wishes.
+
+pub mod handle;
