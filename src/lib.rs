@@ -9,6 +9,7 @@
 //! - [`provision`]: the engine.
 //! - [`config`]: the settings and where each came from.
 //! - [`openai`]: a typed client of the OpenAI administration API.
+//! - [`scim`]: the SCIM protocol core: schemas, validation, filters, PATCH.
 
 pub mod clock;
 pub mod config;
@@ -18,3 +19,4 @@ pub mod provision;
 pub mod store;
 pub mod openai;
 pub mod telemetry;
+pub mod scim;

@@ -5,3 +5,5 @@
 mod harness;
 #[cfg(test)]
 mod openai;
+mod prop_filter;
+mod prop_patch;
