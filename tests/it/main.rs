@@ -7,3 +7,4 @@ mod harness;
 mod openai;
 mod prop_filter;
 mod prop_patch;
+mod store_contract;
