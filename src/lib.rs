@@ -4,19 +4,21 @@
 //!
 //! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance.
 //! - [`telemetry`]: logs and metrics, and what must not appear in them.
+//! - [`config`]: the settings and where each came from.
+//! - [`scim`]: the SCIM protocol core: schemas, validation, filters, PATCH.
 //! - [`model`]: plain data of the domain.
 //! - [`store`]: durable state on SQLite or PostgreSQL.
-//! - [`provision`]: the engine.
-//! - [`config`]: the settings and where each came from.
 //! - [`openai`]: a typed client of the OpenAI administration API.
-//! - [`scim`]: the SCIM protocol core: schemas, validation, filters, PATCH.
+//! - [`provision`]: the engine.
+//! - [`directory`]: what an identity provider may do.
 
 pub mod clock;
 pub mod config;
+pub mod directory;
 pub mod ids;
 pub mod model;
-pub mod provision;
-pub mod store;
 pub mod openai;
-pub mod telemetry;
+pub mod provision;
 pub mod scim;
+pub mod store;
+pub mod telemetry;
