@@ -11,10 +11,12 @@
 //! - [`openai`]: a typed client of the OpenAI administration API.
 //! - [`provision`]: the engine.
 //! - [`directory`]: what an identity provider may do.
+//! - [`http`]: the listener and the SCIM endpoints.
 
 pub mod clock;
 pub mod config;
 pub mod directory;
+pub mod http;
 pub mod ids;
 pub mod model;
 pub mod openai;
