@@ -5,6 +5,25 @@
 mod harness;
 #[cfg(test)]
 mod openai;
+#[cfg(test)]
 mod prop_filter;
+#[cfg(test)]
 mod prop_patch;
+#[cfg(test)]
+mod scim_auth;
+#[cfg(test)]
+mod scim_discovery;
+#[cfg(test)]
+mod scim_errors;
+#[cfg(test)]
+mod scim_filter;
+#[cfg(test)]
+mod scim_listener;
+#[cfg(test)]
+mod scim_paging;
+#[cfg(test)]
+mod scim_patch;
+#[cfg(test)]
+mod scim_users;
+#[cfg(test)]
 mod store_contract;
