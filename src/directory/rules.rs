@@ -120,6 +120,8 @@ async fn check_address_is_free(
     let Person { tenant, id, .. } = change.after;
     let taken =
         || ScimError::uniqueness("emails: another user has this address; one address stands for one user");
+    // Of two who come for one address at once, the second sees the first.
+    tx.take_turn(tenant, &format!("address:{}", address.key())).await?;
     for other in tx.find_people_by_address(tenant, &address.key()).await? {
         if other.id == *id {
             continue;

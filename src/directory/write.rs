@@ -274,6 +274,8 @@ async fn load(
     id: PersonId,
     if_match: Option<&Condition>,
 ) -> Result<(Person, Option<Mapping>), DirectoryError> {
+    // Changes of one person that come at once are made one after the other instead of failing.
+    tx.take_turn(&caller.tenant, &format!("person:{id}")).await?;
     let found = tx.load_person_and_mapping(&caller.tenant, id).await?;
     let (person, mapping) = found.ok_or_else(no_such_user)?;
     if let Some(if_match) = if_match {

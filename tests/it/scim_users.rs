@@ -249,7 +249,7 @@ async fn a_password_is_kept_nowhere() {
     let set = json!([{"op": "replace", "path": "password", "value": "1mz050nq"},
                      {"op": "replace", "value": {"password": "1mz050nq", "title": "Boss"}}]);
     bridge.okta().patch(&path_of(&user), &set).await.expect(200);
-    for entry in std::fs::read_dir(bridge.database.file().parent().unwrap()).unwrap() {
+    for entry in bridge.database.folder().into_iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()) {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         assert!(!bytes.windows(8).any(|window| window == b"1mz050nq"));
     }

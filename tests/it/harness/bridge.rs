@@ -1,4 +1,4 @@
-//! The bridge as clients reach it: a real listener and a real SQLite database, with a clock that stands still.
+//! The bridge as clients reach it: a real listener and a real database, with a clock that stands still.
 //! No engine runs, so everything that is asked of OpenAI stays queued.
 
 use std::net::SocketAddr;
@@ -58,7 +58,7 @@ impl Builder {
 
     /// Starts it.
     pub(crate) async fn start(self) -> TestBridge {
-        let database = Database::sqlite();
+        let database = fresh_database().await;
         let (store, clock) = (database.open().await, database.clock.clone());
         let directory = Directory::new(
             store.clone(),
@@ -81,6 +81,17 @@ impl Builder {
         let readiness = state.readiness.clone();
         let served = tokio::spawn(http::serve(listener, http::router(state), self.limits, stop.clone()));
         TestBridge { address, clock, store, readiness, stop, served, database }
+    }
+}
+
+/// An embedded database; with `SCIM_BRIDGE_TEST_ON=postgres`, a schema on the test server.
+async fn fresh_database() -> Database {
+    #[expect(clippy::disallowed_methods, reason = "which database to test on is the caller's word")]
+    let wanted = std::env::var("SCIM_BRIDGE_TEST_ON");
+    if wanted.as_deref() == Ok("postgres") {
+        Database::postgres().await.expect("SCIM_BRIDGE_TEST_POSTGRES names a server")
+    } else {
+        Database::sqlite()
     }
 }
 
