@@ -1,16 +1,5 @@
 //! Integration tests: everything through the outermost door.
 
-mod prop_filter;
-mod prop_patch;
-// `cfg(test)` holds for all of this binary; saying it lets the helpers unwrap and index as tests may.
-#[cfg(test)]
-mod harness;
-#[cfg(test)]
-mod openai;
-#[cfg(test)]
-mod openai_client;
-#[cfg(test)]
-mod simulator;
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,4 +9,19 @@ mod simulator;
 )]
 
 mod harness;
+mod openai;
+mod openai_client;
+mod prop_filter;
+mod prop_patch;
+mod scim_auth;
+mod scim_discovery;
+mod scim_errors;
+mod scim_filter;
+mod scim_hostile;
+mod scim_listener;
+mod scim_log;
+mod scim_paging;
+mod scim_patch;
+mod scim_users;
+mod simulator;
 mod store_contract;
