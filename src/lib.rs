@@ -3,12 +3,16 @@
 //! The modules, in reading order:
 //!
 //! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance.
+//! - [`telemetry`]: logs and metrics, and what must not appear in them.
 //! - [`model`]: plain data of the domain.
 //! - [`store`]: durable state on SQLite or PostgreSQL.
+//! - [`openai`]: a typed client of the OpenAI administration API.
 //! - [`provision`]: the engine.
 
 pub mod clock;
 pub mod ids;
 pub mod model;
+pub mod openai;
 pub mod provision;
 pub mod store;
+pub mod telemetry;

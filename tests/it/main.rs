@@ -1,1 +1,7 @@
 //! Integration tests: everything through the outermost door.
+
+// `cfg(test)` holds for all of this binary; saying it lets the helpers unwrap and index as tests may.
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod openai;
