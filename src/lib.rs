@@ -8,6 +8,7 @@
 //! - [`store`]: durable state on SQLite or PostgreSQL.
 //! - [`openai`]: a typed client of the OpenAI administration API.
 //! - [`provision`]: the engine.
+//! - [`simulator`]: the stand-in for the OpenAI admin API, which knows none of the others but the clock.
 
 pub mod clock;
 pub mod ids;
@@ -16,3 +17,4 @@ pub mod openai;
 pub mod provision;
 pub mod store;
 pub mod telemetry;
+pub mod simulator;
