@@ -8,7 +8,7 @@ use super::plan::{Claim, Facts, Look, Observed};
 use crate::ids::{PersonId, ProjectId};
 use crate::model::address::Address;
 use crate::model::observed::{Collection, Sweep};
-use crate::store::{MappingFilter, Reader, StoreError, Work};
+use crate::store::{Reader, StoreError, Work};
 
 /// How many of a person's latest operations a plan looks back on.
 const RECENT_OPERATIONS: i64 = 32;
@@ -101,11 +101,8 @@ async fn load_claims(
         }
     }
     for invite in &observed.invites {
-        let filter = MappingFilter { invite_id: Some(invite.id.clone()), ..MappingFilter::default() };
-        for row in reader.list_mappings(tenant, &filter, None, 2).await? {
-            if row.person.id != person {
-                claimed.push((invite.id.to_string(), row.person.id));
-            }
+        if let Some(other) = reader.invite_bound_to_other(tenant, &invite.id, person).await? {
+            claimed.push((invite.id.to_string(), other));
         }
     }
     for (id, other) in claimed {

@@ -5,3 +5,5 @@
 mod harness;
 #[cfg(test)]
 mod openai;
+#[cfg(test)]
+mod store_contract;
