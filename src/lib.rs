@@ -15,6 +15,6 @@ pub mod ids;
 pub mod model;
 pub mod openai;
 pub mod provision;
+pub mod simulator;
 pub mod store;
 pub mod telemetry;
-pub mod simulator;

@@ -120,11 +120,7 @@ pub(super) async fn execute(context: &Context, order: &Order, sent_at: Timestamp
     }
     let result = call(context, &order.action).await;
     let settlement = Settlement::of(&order.action, result);
-    context.metrics.operation(
-        context.tenant.as_str(),
-        order.action.kind(),
-        settlement.outcome.word(),
-    );
+    context.metrics.operation(context.tenant.as_str(), order.action.kind(), settlement.outcome.word());
     tracing::info!(
         tenant = %context.tenant, person.id = %order.person, operation.id = %operation.id,
         operation.kind = order.action.kind(), operation.lane = order.lane.as_str(),
@@ -154,7 +150,8 @@ async fn record(context: &Context, operation: &Operation) -> Result<(), RecordEr
                     "kind": operation.action.kind(),
                     "reason": operation.reason,
                 });
-                let entry = entry(&operation.tenant, operation.person, operation.sent_at, "operation.send", detail);
+                let entry =
+                    entry(&operation.tenant, operation.person, operation.sent_at, "operation.send", detail);
                 tx.append_audit(&entry).await?;
                 Ok(())
             })
@@ -168,7 +165,10 @@ async fn call(context: &Context, action: &Action) -> Result<Answer<Effect>, Fail
         Action::CreateInvite { address, role, projects } => {
             let projects: Vec<wire::ProjectGrant> = projects
                 .iter()
-                .map(|grant| wire::ProjectGrant { id: grant.id.to_string(), role: grant.role.as_str().to_owned() })
+                .map(|grant| wire::ProjectGrant {
+                    id: grant.id.to_string(),
+                    role: grant.role.as_str().to_owned(),
+                })
                 .collect();
             let invite = NewInvite { email: address, role: role.as_str(), projects: &projects };
             let answer = client.create_invite(&invite).await?;
@@ -321,7 +321,12 @@ async fn settle(context: &Context, operation: &Operation, settlement: Settlement
 }
 
 /// Keeps in the mirror what the call showed.
-async fn keep_effect(tx: &mut Tx, operation: &Operation, effect: &Effect, at: Timestamp) -> Result<(), StoreError> {
+async fn keep_effect(
+    tx: &mut Tx,
+    operation: &Operation,
+    effect: &Effect,
+    at: Timestamp,
+) -> Result<(), StoreError> {
     let tenant = &operation.tenant;
     match effect {
         Effect::Invited(invite) => tx.observe_invites(tenant, std::slice::from_ref(invite), at).await,
@@ -369,7 +374,9 @@ fn change_of(effect: &Effect, action: &Action, mapping: &Mapping) -> Option<Chan
             expires_at: invite.expires_at,
             origin: Origin::Invited,
         }),
-        (Effect::InviteGone, Action::DeleteInvite { invite }) if mapping.invite_id.as_ref() == Some(invite) => {
+        (Effect::InviteGone, Action::DeleteInvite { invite })
+            if mapping.invite_id.as_ref() == Some(invite) =>
+        {
             Some(Change::UnbindInvite)
         }
         (Effect::UserGone, Action::DeleteUser { user }) if mapping.user_id.as_ref() == Some(user) => {

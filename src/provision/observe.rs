@@ -193,13 +193,18 @@ impl Reading {
     }
 
     /// Reads one page and keeps what it shows.
-    pub(super) async fn read_page(&mut self, context: &Context, at: Timestamp) -> Result<Progress, ReadError> {
+    pub(super) async fn read_page(
+        &mut self,
+        context: &Context,
+        at: Timestamp,
+    ) -> Result<Progress, ReadError> {
         let client = &context.client;
         self.last_page_at = at;
         let (end, ids, seen) = match &mut self.walk {
             AnyWalk::Members(walk) => {
                 let (end, new) =
-                    one_page(walk, |after| async move { client.list_users(after.as_deref(), PAGE).await }).await?;
+                    one_page(walk, |after| async move { client.list_users(after.as_deref(), PAGE).await })
+                        .await?;
                 (end, ids(walk), Seen::Members(new.into_iter().map(member).collect()))
             }
             AnyWalk::Invites(walk) => {
@@ -301,7 +306,12 @@ impl Judge {
     }
 
     /// Whether what this complete reading does not show may be believed to be gone.
-    pub(super) fn believes(&mut self, ids: &BTreeSet<String>, last: Option<&Sweep>, may_be_empty: bool) -> bool {
+    pub(super) fn believes(
+        &mut self,
+        ids: &BTreeSet<String>,
+        last: Option<&Sweep>,
+        may_be_empty: bool,
+    ) -> bool {
         let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
         let expected = last.map_or(0, |last| last.count.saturating_sub(self.removed).max(0));
         let is_short = count.saturating_mul(100) < expected.saturating_mul(PLAUSIBLE_PERCENT);

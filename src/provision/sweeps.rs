@@ -37,6 +37,8 @@ pub(super) struct Sweeps {
     judges: BTreeMap<Collection, Judge>,
     /// Readings not to be tried before, and how often in a row they have failed.
     not_before: BTreeMap<Collection, (Timestamp, u32)>,
+    /// Readings under way that have more than one page.
+    long: BTreeSet<Collection>,
     /// Asked for by name.
     asked: BTreeSet<Collection>,
 }
@@ -78,9 +80,9 @@ impl Sweeps {
         pages
     }
 
-    /// Whether a reading of this collection is open and has seen at least one page.
+    /// Whether the reading of this collection that is under way has more than one page.
     pub(super) fn is_long(&self, collection: &Collection) -> bool {
-        self.open.get(collection).is_some_and(|reading| reading.pages > 0)
+        self.long.contains(collection)
     }
 
     /// Takes the open reading, or begins one.
@@ -89,12 +91,16 @@ impl Sweeps {
             return reading;
         }
         self.asked.remove(collection);
+        self.long.remove(collection);
         self.judge(collection).note_start();
         Reading::new(collection.clone(), now)
     }
 
     /// Gives back a reading that is not at its end.
     pub(super) fn put_back(&mut self, reading: Reading) {
+        if reading.pages > 0 {
+            self.long.insert(reading.collection.clone());
+        }
         self.open.insert(reading.collection.clone(), reading);
     }
 
@@ -138,8 +144,7 @@ mod tests {
     }
 
     fn from(sweeps: &Sweeps, facts: &Facts, waits: bool) -> Timestamp {
-        let waiting =
-            waits.then(|| (Collection::Members, (Lane::Revoke, at(0)))).into_iter().collect();
+        let waiting = waits.then(|| (Collection::Members, (Lane::Revoke, at(0)))).into_iter().collect();
         let pages = sweeps.next_pages(facts, INTERVAL, &[Collection::Members].into(), &waiting, |_| 6.0);
         assert_eq!(pages.len(), 1);
         pages[0].from

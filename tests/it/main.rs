@@ -6,8 +6,10 @@ mod harness;
 #[cfg(test)]
 mod openai;
 #[cfg(test)]
-mod store_contract;
-#[cfg(test)]
 mod openai_client;
 #[cfg(test)]
+mod provision;
+#[cfg(test)]
 mod simulator;
+#[cfg(test)]
+mod store_contract;

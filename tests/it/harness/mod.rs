@@ -1,4 +1,5 @@
 //! What the integration tests share.
 
-pub(crate) mod scripted;
 pub(crate) mod database;
+pub(crate) mod engine;
+pub(crate) mod scripted;
