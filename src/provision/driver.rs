@@ -186,8 +186,8 @@ impl Driver {
             }
             self.start_jobs();
             self.answer_waiters();
-            self.answer_idlers(&inbox);
             self.set_gauges().await;
+            self.answer_idlers(&inbox);
             let poll_at = later(self.context.clock.now(), POLL);
             let wake_at = self.wake_at.map_or(poll_at, |at| at.min(poll_at));
             let clock = self.context.clock.clone();
@@ -418,7 +418,9 @@ impl Driver {
             self.agenda.refresh(person, self.context.clock.now());
             return;
         }
-        self.looks.remove(&person);
+        if !matches!(mapping.status, Status::Pending | Status::Removing) {
+            self.looks.remove(&person);
+        }
         match rest.and_then(|(due_at, _)| due_at) {
             Some(due_at) => self.put_off_until(person, due_at),
             None => {

@@ -8,6 +8,10 @@ mod openai;
 #[cfg(test)]
 mod openai_client;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
+mod prop_converge;
+#[cfg(test)]
 mod provision;
 #[cfg(test)]
 mod simulator;

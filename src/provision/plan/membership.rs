@@ -1,5 +1,6 @@
 //! Somebody who is a member: their role, and the move to another address.
 
+use super::outcome::effect_of;
 use super::{Flow, Planner, Read, Step};
 use crate::model::address::Address;
 use crate::model::grant::OrgRole;
@@ -42,7 +43,7 @@ impl Planner<'_> {
         match granted {
             Some(granted) if granted.role > role => {
                 let raise = Action::SetRole { user, role: granted.role, lowers: false };
-                self.grant(raise, &format!("{} gives the role {}", granted.why(), granted.role))
+                self.grant(raise, &format!("the role {} is granted by {}", granted.role, granted.why()))
             }
             _ if role == OrgRole::Owner && self.desired.invited_role() < OrgRole::Owner => {
                 self.demote_owner(member)
@@ -115,7 +116,7 @@ impl Planner<'_> {
     /// believed, a look shows whether it was so already.
     pub(super) fn grant(&mut self, action: Action, why: &str) -> Flow {
         let Some(refused) = self.observed.refusal_of(&action) else { return self.call(action, why) };
-        let look = self.effect_of(&action);
+        let look = effect_of(&action);
         if self.seen_at(&look) < Some(refused.settled_at.unwrap_or(refused.sent_at)) {
             return self.read(look, format!("{why}; OpenAI refused, perhaps it is so already"));
         }

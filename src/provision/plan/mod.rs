@@ -278,13 +278,17 @@ impl<'a> Planner<'a> {
 
     /// When this was last looked up, or read as part of a whole collection, whichever is later.
     fn seen_at(&self, read: &Read) -> Option<Timestamp> {
-        let looked = self.observed.looks.iter().filter(|look| look.read == *read).map(|look| look.at).max();
-        looked.max(self.facts.swept_at(&match read {
+        self.looked_at(read).max(self.facts.swept_at(&match read {
             Read::Member(_) | Read::MemberAt(_) => Collection::Members,
             Read::Invite(_) => Collection::Invites,
             Read::ProjectMember(project, _) => Collection::ProjectMembers(project.clone()),
             Read::Sweep(collection) => collection.clone(),
         }))
+    }
+
+    /// When this was last looked up by itself.
+    fn looked_at(&self, read: &Read) -> Option<Timestamp> {
+        self.observed.looks.iter().filter(|look| look.read == *read).map(|look| look.at).max()
     }
 
     /// When this was last looked up by itself and not found.
@@ -310,7 +314,7 @@ fn later(instant: Timestamp, by: SignedDuration) -> Timestamp {
 
 impl fmt::Display for Planned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<7} {}: {}", self.lane, self.step, self.reason)
+        write!(f, "{:<6} | {}: {}", self.lane.as_str(), self.step, self.reason)
     }
 }
 

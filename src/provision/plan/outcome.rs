@@ -2,7 +2,7 @@
 
 use super::{CALL_SETTLE, Change, Flow, INVITE_SETTLE, Planner, Read, Step, later};
 use crate::model::mapping::Origin;
-use crate::model::observed::Collection;
+use crate::model::observed::{Collection, Invite, InviteStatus};
 use crate::model::operation::{Action, Operation, OperationState};
 
 impl Planner<'_> {
@@ -28,7 +28,9 @@ impl Planner<'_> {
     /// second invite. Finding it is proof at any time; not finding it proves something only after the settle time.
     fn settle_invite(&mut self, operation: &Operation, address: &str) -> Flow {
         let key = address.to_ascii_lowercase();
-        if let Some(invite) = self.own_invites(&key).first() {
+        // An accepted invite may be an older one; only the member it led to would prove anything.
+        let pending = |invite: &&Invite| invite.status == InviteStatus::Pending;
+        if let Some(invite) = self.own_invites(&key).into_iter().find(pending) {
             self.conclude(operation, OperationState::Done, "a reading shows the invite");
             let bind = Change::BindInvite {
                 invite: invite.id.clone(),
@@ -71,7 +73,7 @@ impl Planner<'_> {
 
     /// A call that may be made again without harm: one look tells whether it is still needed.
     fn settle_repeatable(&mut self, operation: &Operation) -> Flow {
-        let read = self.effect_of(&operation.action);
+        let read = effect_of(&operation.action);
         let readable_at = later(operation.sent_at, CALL_SETTLE);
         if self.seen_at(&read) < Some(readable_at) {
             if self.now < readable_at {
@@ -93,20 +95,6 @@ impl Planner<'_> {
         Flow::Continue
     }
 
-    /// What to look at to see the effect of a call.
-    pub(super) fn effect_of(&self, action: &Action) -> Read {
-        match action {
-            Action::CreateInvite { address, .. } => Read::MemberAt(address.to_ascii_lowercase()),
-            Action::DeleteInvite { invite } => Read::Invite(invite.clone()),
-            Action::DeleteUser { user } | Action::SetRole { user, .. } => Read::Member(user.clone()),
-            Action::AddToProject { project, user, .. }
-            | Action::SetProjectRole { project, user, .. }
-            | Action::RemoveFromProject { project, user } => {
-                Read::ProjectMember(project.clone(), user.clone())
-            }
-        }
-    }
-
     fn took_effect(&self, action: &Action) -> bool {
         match action {
             Action::CreateInvite { .. } => false,
@@ -121,5 +109,17 @@ impl Planner<'_> {
             }
             Action::RemoveFromProject { project, user } => self.project_member(project, user).is_none(),
         }
+    }
+}
+
+/// What to look at to see the effect of a call.
+pub(super) fn effect_of(action: &Action) -> Read {
+    match action {
+        Action::CreateInvite { address, .. } => Read::MemberAt(address.to_ascii_lowercase()),
+        Action::DeleteInvite { invite } => Read::Invite(invite.clone()),
+        Action::DeleteUser { user } | Action::SetRole { user, .. } => Read::Member(user.clone()),
+        Action::AddToProject { project, user, .. }
+        | Action::SetProjectRole { project, user, .. }
+        | Action::RemoveFromProject { project, user } => Read::ProjectMember(project.clone(), user.clone()),
     }
 }

@@ -57,11 +57,14 @@ impl Planner<'_> {
         for (project, granted) in &self.desired.projects {
             let look = Read::ProjectMember(project.clone(), member.id.clone());
             if self.seen_at(&look) < Some(member.added_at) {
-                flow = self.read(look, format!("{} gives {project}; see what the member has", granted.why()));
+                flow = self.read(
+                    look,
+                    format!("{project} is granted by {}; see what the member has", granted.why()),
+                );
                 continue;
             }
             let (project, user, role) = (project.clone(), member.id.clone(), granted.role);
-            let why = format!("{} gives {project} as {role}", granted.why());
+            let why = format!("{project} as {role} is granted by {}", granted.why());
             let action = match self.project_member(&project, &user).map(|held| held.role) {
                 None => Action::AddToProject { project, user, role },
                 Some(Some(held)) if held < role => {

@@ -13,6 +13,8 @@ use crate::model::operation::{Action, Lane, Operation};
 use crate::model::policy::{OnExistingMember, Resend};
 use crate::provision::guard;
 
+/// Why the organization is read before the first invite.
+const BASELINE: &str = "nobody is invited before the organization was read once";
 /// How soon to look again whether somebody who is being removed has let go of an address.
 const CLAIM_RETRY: SignedDuration = SignedDuration::from_secs(5);
 
@@ -216,7 +218,7 @@ impl<'a> Planner<'a> {
     fn miss_invite(&mut self, id: &InviteId) -> Flow {
         let ran_out = self.mapping.invite_expires_at.is_some_and(|expires_at| expires_at <= self.now);
         let ours = self.observed.tried(&Action::DeleteInvite { invite: id.clone() });
-        match self.end_invite(id, Lane::Read, "the invite is not listed any more") {
+        match self.end_invite(id, Lane::Read, "the person was invited") {
             End::Open => Flow::Stop,
             End::Joined => Flow::Continue,
             End::Gone if ours || ran_out || self.address_changed() => {
@@ -236,7 +238,6 @@ impl<'a> Planner<'a> {
             return self
                 .hold("the address is outside the domains that may be invited (invites.allowed_domains)");
         }
-        const BASELINE: &str = "nobody is invited before the organization was read once";
         let members = self.need_sweep(Collection::Members, None, BASELINE);
         let invites = self.need_sweep(Collection::Invites, None, BASELINE);
         if members == Flow::Stop || invites == Flow::Stop {

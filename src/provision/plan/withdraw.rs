@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::outcome::effect_of;
 use super::{Change, Flow, INVITE_SETTLE, JOIN_SETTLE, Planner, Read, Step, later};
 use crate::ids::InviteId;
 use crate::model::mapping::Origin;
@@ -96,35 +97,38 @@ impl Planner<'_> {
         let status = self.invite(invite).map(|invite| invite.status);
         let delete = Action::DeleteInvite { invite: invite.clone() };
         let gone_at = match status {
-            Some(InviteStatus::Accepted) => self.seen_at(&look),
+            Some(InviteStatus::Accepted) => match self.looked_at(&look) {
+                Some(looked_at) => looked_at,
+                None => {
+                    return self.look_first(look, lane, format!("{why}; the invite was accepted, look when"));
+                }
+            },
             Some(InviteStatus::Expired) if self.observed.refusal_of(&delete).is_some() => return End::Gone,
             Some(InviteStatus::Pending | InviteStatus::Expired) => {
                 self.insist(delete, lane, why);
                 return End::Open;
             }
             None => match self.missed_at(&look) {
-                Some(missed_at) => Some(missed_at),
+                Some(missed_at) => missed_at,
                 None => {
-                    self.push(
+                    return self.look_first(
+                        look,
                         lane,
-                        Step::Read(look),
-                        format!("{why}; the invite is not there any more, look twice"),
+                        format!("{why}; the invite is not listed, look twice"),
                     );
-                    return End::Open;
                 }
             },
         };
-        self.find_joined(status, gone_at, lane, why)
+        self.find_joined(status.is_some(), gone_at, lane, why)
+    }
+
+    fn look_first(&mut self, look: Read, lane: Lane, reason: String) -> End {
+        self.push(lane, Step::Read(look), reason);
+        End::Open
     }
 
     /// The invite is over: is there a member who came in by it?
-    fn find_joined(
-        &mut self,
-        status: Option<InviteStatus>,
-        gone_at: Option<Timestamp>,
-        lane: Lane,
-        why: &str,
-    ) -> End {
+    fn find_joined(&mut self, was_accepted: bool, gone_at: Timestamp, lane: Lane, why: &str) -> End {
         let Some(key) = self.bound_key() else { return End::Gone };
         if let Some(member) = self.unclaimed_at(&key) {
             if self.mapping.user_id.as_ref().is_some_and(|bound| *bound != member.id) {
@@ -139,21 +143,22 @@ impl Planner<'_> {
             return End::Joined;
         }
         let at = Read::MemberAt(key.clone());
-        if self.seen_at(&at) < gone_at {
+        if self.seen_at(&at) < Some(gone_at) {
             self.push(lane, Step::Read(at), format!("{why}; the invite may have been accepted"));
             return End::Open;
         }
         // The list of members may lag behind: behind an acceptance, and behind an invite that is very young.
-        let quiet_at = match status {
-            Some(_) => gone_at.map(|at| later(at, JOIN_SETTLE)),
-            None => self.observed.invited_at(&key).map(|at| later(at, INVITE_SETTLE)),
+        let quiet_at = if was_accepted {
+            Some(later(gone_at, JOIN_SETTLE))
+        } else {
+            self.observed.invited_at(&key).map(|at| later(at, INVITE_SETTLE))
         };
-        let needed = gone_at.max(quiet_at);
-        if self.facts.swept_at(&Collection::Members).is_some_and(|swept| Some(swept) >= needed) {
+        let swept_at = self.facts.swept_at(&Collection::Members);
+        if swept_at >= quiet_at.max(Some(gone_at)) {
             return End::Gone;
         }
         match quiet_at {
-            Some(quiet_at) if self.now < quiet_at && self.facts.swept_at(&Collection::Members) >= gone_at => {
+            Some(quiet_at) if self.now < quiet_at && swept_at >= Some(gone_at) => {
                 self.push(lane, Step::Wait(Some(quiet_at)), "the list of members may still lag behind");
             }
             _ => {
@@ -191,7 +196,7 @@ impl Planner<'_> {
             return self.push(lane, Step::Call(action), why);
         };
         let words = refused.outcome.clone().unwrap_or_default();
-        let look = self.effect_of(&action);
+        let look = effect_of(&action);
         let reason = format!("{why}; OpenAI refused before: {words}");
         if self.seen_at(&look) < Some(refused.settled_at.unwrap_or(refused.sent_at)) {
             return self.push(lane, Step::Read(look), reason);
