@@ -20,6 +20,9 @@ use crate::telemetry::Metrics;
 
 /// A longer answer is not read to its end.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// An idle connection is closed before the other side is likely to do so: a request that meets the closing would have
+/// an unknown outcome.
+const POOL_IDLE: Duration = Duration::from_secs(20);
 
 /// What a client needs to know.
 #[derive(Debug, Clone)]
@@ -145,6 +148,7 @@ impl Client {
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)
+            .pool_idle_timeout(POOL_IDLE)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)

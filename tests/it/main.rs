@@ -1,5 +1,7 @@
 //! Integration tests: everything through the outermost door.
 
+mod prop_filter;
+mod prop_patch;
 // `cfg(test)` holds for all of this binary; saying it lets the helpers unwrap and index as tests may.
 #[cfg(test)]
 mod harness;
@@ -16,4 +18,13 @@ mod provision;
 #[cfg(test)]
 mod simulator;
 #[cfg(test)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers as well"
+)]
+
+mod harness;
 mod store_contract;
