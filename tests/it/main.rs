@@ -11,8 +11,11 @@
 mod harness;
 mod openai;
 mod openai_client;
+mod plans;
+mod prop_converge;
 mod prop_filter;
 mod prop_patch;
+mod provision;
 mod scim_auth;
 mod scim_discovery;
 mod scim_errors;
