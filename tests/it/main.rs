@@ -1,1 +1,3 @@
 //! Integration tests: everything through the outermost door.
+
+mod architecture;
