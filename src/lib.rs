@@ -3,12 +3,18 @@
 //! The modules, in reading order:
 //!
 //! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance.
+//! - [`telemetry`]: logs and metrics, and what must not appear in them.
 //! - [`model`]: plain data of the domain.
+//! - [`config`]: the settings and where each came from.
+//! - [`openai`]: a typed client of the OpenAI administration API.
 //! - [`store`]: durable state on SQLite or PostgreSQL.
 //! - [`provision`]: the engine.
 
 pub mod clock;
+pub mod config;
 pub mod ids;
 pub mod model;
+pub mod openai;
 pub mod provision;
 pub mod store;
+pub mod telemetry;

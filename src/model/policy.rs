@@ -115,3 +115,31 @@ impl Default for Policy {
         }
     }
 }
+
+/// How much access may be taken away before a human is asked. Of a number and a percentage the stricter holds, but
+/// the first few removals (3 in a window, 5 in a day) always pass, so that a small organization can work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemovalLimits {
+    /// Removals within one window.
+    pub max_removals: u32,
+    /// Removals within one window, in percent of the managed members.
+    pub max_removal_percent: u32,
+    /// The length of the window.
+    pub window: SignedDuration,
+    /// Removals within 24 hours.
+    pub max_removals_per_day: u32,
+    /// Removals within 24 hours, in percent of the managed members.
+    pub max_removal_percent_per_day: u32,
+}
+
+impl Default for RemovalLimits {
+    fn default() -> Self {
+        Self {
+            max_removals: 100,
+            max_removal_percent: 10,
+            window: SignedDuration::from_hours(1),
+            max_removals_per_day: 200,
+            max_removal_percent_per_day: 20,
+        }
+    }
+}

@@ -1,3 +1,9 @@
 //! Integration tests: everything through the outermost door.
 
+// `cfg(test)` holds for all of this binary; saying it lets the helpers unwrap and index as tests may.
+#[cfg(test)]
 mod architecture;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod openai;

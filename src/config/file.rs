@@ -1,0 +1,161 @@
+//! The shape of the settings file. Unknown keys are refused: a misspelt guard must not be silently off.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::config::origin::{ConfigError, Origin, Setting};
+
+/// A key that may be left out, with its place in the file.
+pub(super) type Field<T> = Option<Spanned<T>>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SettingsFile {
+    pub(super) server: Server,
+    pub(super) log: Log,
+    pub(super) tenants: BTreeMap<String, Spanned<Tables>>,
+    // The tables of the tenant `default`. Serde cannot both flatten and refuse unknown keys.
+    upstream: Upstream,
+    reconcile: Reconcile,
+    invites: Invites,
+    safety: Safety,
+    group_rules: Vec<Spanned<GroupRule>>,
+}
+
+impl SettingsFile {
+    /// Takes out the tables of the tenant `default`.
+    pub(super) fn take_default_tables(&mut self) -> Tables {
+        Tables {
+            upstream: std::mem::take(&mut self.upstream),
+            reconcile: std::mem::take(&mut self.reconcile),
+            invites: std::mem::take(&mut self.invites),
+            safety: std::mem::take(&mut self.safety),
+            group_rules: std::mem::take(&mut self.group_rules),
+        }
+    }
+}
+
+/// What can be set for each tenant.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tables {
+    pub(super) upstream: Upstream,
+    pub(super) reconcile: Reconcile,
+    pub(super) invites: Invites,
+    pub(super) safety: Safety,
+    pub(super) group_rules: Vec<Spanned<GroupRule>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Server {
+    pub(super) listen: Field<String>,
+    pub(super) public_url: Field<String>,
+    pub(super) database_url: Field<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) filter: Field<String>,
+    pub(super) format: Field<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Upstream {
+    pub(super) base_url: Field<String>,
+    pub(super) allow_http: Field<bool>,
+    pub(super) requests_per_minute: Field<u32>,
+    pub(super) admin_key_env: Field<String>,
+    pub(super) admin_key_file: Field<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Reconcile {
+    pub(super) interval_seconds: Field<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Invites {
+    pub(super) resend: Field<String>,
+    pub(super) default_projects: Vec<Spanned<Project>>,
+    pub(super) allowed_domains: Vec<Spanned<String>>,
+    pub(super) on_existing_member: Field<String>,
+    pub(super) on_address_change: Field<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Project {
+    pub(super) id: String,
+    pub(super) role: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Safety {
+    pub(super) protected: Vec<Spanned<String>>,
+    pub(super) min_owners: Field<u32>,
+    pub(super) allow_owner_grants: Field<bool>,
+    pub(super) max_removals: Field<u32>,
+    pub(super) max_removal_percent: Field<u32>,
+    pub(super) removal_window_seconds: Field<u32>,
+    pub(super) max_removals_per_day: Field<u32>,
+    pub(super) max_removal_percent_per_day: Field<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct GroupRule {
+    pub(super) group: Option<String>,
+    pub(super) group_id: Option<String>,
+    pub(super) external_id: Option<String>,
+    pub(super) org_role: Option<String>,
+    pub(super) project: Option<String>,
+    pub(super) role: Option<String>,
+    pub(super) custom_role: Option<String>,
+    pub(super) openai_group: Option<String>,
+}
+
+/// The file's text, to tell lines from places in it.
+pub(super) struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    pub(super) fn new(path: &Path, text: String) -> Self {
+        Self { path: path.to_owned(), text }
+    }
+
+    /// Reads the text. Errors name the key and the line, and never quote the line: a secret may stand there by mistake.
+    pub(super) fn parse(&self) -> Result<SettingsFile, ConfigError> {
+        toml::from_str(&self.text).map_err(|error| ConfigError::Invalid {
+            origin: self.origin(error.span().map_or(0, |span| span.start)),
+            message: match error.message() {
+                message if message.starts_with("unknown field `admin_key`") => {
+                    "a key does not belong in this file; write admin_key_env or admin_key_file instead"
+                        .to_owned()
+                }
+                message => message.to_owned(),
+            },
+        })
+    }
+
+    /// A value of the file with its origin.
+    pub(super) fn setting<T>(&self, value: Spanned<T>) -> Setting<T> {
+        let origin = self.origin(value.span().start);
+        Setting { value: value.into_inner(), origin }
+    }
+
+    fn origin(&self, at: usize) -> Origin {
+        let before = self.text.get(..at).unwrap_or_default();
+        Origin::File { path: self.path.clone(), line: before.matches('\n').count() + 1 }
+    }
+}

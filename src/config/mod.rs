@@ -1,0 +1,224 @@
+//! The settings: a TOML file, overridden by the environment, overridden by flags. Every value knows where it came
+//! from, and every error says where the mistake stands and what to write instead.
+//!
+//! The file's top level describes the tenant `default`; `[tenants.NAME]` takes the same tables for another one.
+//! Secrets are never in the file: they are in the environment or in files of their own.
+
+mod file;
+mod origin;
+mod source;
+mod tenant;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::config::file::Source;
+use crate::ids::TenantId;
+use crate::telemetry::{LogFormat, check_filter};
+
+pub use origin::{ConfigError, Origin, Setting};
+pub use source::{Flags, Sources};
+pub use tenant::TenantConfig;
+
+/// Where the Admin API is, unless settings say otherwise.
+pub const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
+
+/// All settings of one run.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: Setting<SocketAddr>,
+    /// The address that clients reach the bridge under; it goes into `meta.location`.
+    pub public_url: Option<Setting<Url>>,
+    /// Where the data is. May hold a password; [`Config::database_label`] is for showing.
+    pub database_url: Setting<SecretString>,
+    /// Which events are logged, in the syntax of `tracing_subscriber::EnvFilter`.
+    pub log_filter: Setting<String>,
+    /// How log lines look.
+    pub log_format: Setting<LogFormat>,
+    /// The tenants. `default` is left out if other tenants are set up and it has neither a key nor a token.
+    pub tenants: BTreeMap<TenantId, TenantConfig>,
+}
+
+impl Config {
+    /// Reads and checks everything; the first mistake is reported.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let source = match sources.settings_file() {
+            Some((path, named_by)) => {
+                let text = fs::read_to_string(&path);
+                let unreadable = |source| ConfigError::Unreadable { named_by, path: path.clone(), source };
+                Source::new(&path, text.map_err(unreadable)?)
+            }
+            None => Source::new("no file".as_ref(), String::new()),
+        };
+        let mut file = source.parse()?;
+        let default_tables = file.take_default_tables();
+        let flags = &sources.flags;
+        let in_file = |field: Option<_>| field.map(|field| source.setting(field));
+
+        let public_url = sources.text(
+            ("--public-url", flags.public_url.as_ref()),
+            "SCIM_BRIDGE_PUBLIC_URL",
+            in_file(file.server.public_url),
+            "",
+        );
+        Ok(Self {
+            listen: sources
+                .text(
+                    ("--listen", flags.listen.as_ref()),
+                    "SCIM_BRIDGE_LISTEN",
+                    in_file(file.server.listen),
+                    "127.0.0.1:8080",
+                )
+                .try_map(|text| parse_listen(&text))?,
+            public_url: match public_url.origin {
+                Origin::Default => None,
+                _ => Some(public_url.try_map(|text| parse_public_url(&text))?),
+            },
+            database_url: database_url(sources, in_file(file.server.database_url))?,
+            log_filter: sources
+                .text(("--log", flags.log.as_ref()), "SCIM_BRIDGE_LOG", in_file(file.log.filter), "info")
+                .try_map(|filter| {
+                    check_filter(&filter).map(|()| filter).map_err(|error| error.to_string())
+                })?,
+            log_format: sources
+                .text(
+                    ("--log-format", flags.log_format.as_ref()),
+                    "SCIM_BRIDGE_LOG_FORMAT",
+                    in_file(file.log.format),
+                    LogFormat::Text.as_str(),
+                )
+                .try_map(|word| word.parse::<LogFormat>().map_err(|error| error.to_string()))?,
+            tenants: tenants(sources, &source, default_tables, file.tenants)?,
+        })
+    }
+
+    /// Where the data is, without any password.
+    pub fn database_label(&self) -> String {
+        let url = self.database_url.value.expose_secret();
+        match Url::parse(url) {
+            Ok(parsed) if parsed.scheme().starts_with("postgres") => {
+                let host = parsed.host_str().unwrap_or("localhost");
+                let port = parsed.port().map(|port| format!(":{port}")).unwrap_or_default();
+                format!("postgres://{host}{port}{}", parsed.path())
+            }
+            _ => url.to_owned(),
+        }
+    }
+
+    /// Name, value and origin of what an administrator asks about first; secrets show that they are set.
+    pub fn describe(&self) -> Vec<(String, String, Origin)> {
+        let mut lines = vec![
+            ("listen".to_owned(), self.listen.value.to_string(), self.listen.origin.clone()),
+            ("database".to_owned(), self.database_label(), self.database_url.origin.clone()),
+            ("log".to_owned(), self.log_filter.value.clone(), self.log_filter.origin.clone()),
+            ("log format".to_owned(), self.log_format.value.to_string(), self.log_format.origin.clone()),
+        ];
+        lines.extend(self.public_url.as_ref().map(|url| {
+            let Setting { value, origin } = url;
+            ("public URL".to_owned(), value.to_string(), origin.clone())
+        }));
+        for (tenant, config) in &self.tenants {
+            let named = |name: &str| format!("{tenant}: {name}");
+            let secret = |setting: &Option<Setting<SecretString>>| match setting {
+                Some(setting) => ("set".to_owned(), setting.origin.clone()),
+                None => ("not set".to_owned(), Origin::Default),
+            };
+            let (key, key_origin) = secret(&config.admin_key);
+            let (token, token_origin) = secret(&config.static_token);
+            let rate = &config.requests_per_minute;
+            lines.extend([
+                (named("upstream"), config.base_url.value.to_string(), config.base_url.origin.clone()),
+                (named("admin key"), key, key_origin),
+                (named("static token"), token, token_origin),
+                (named("requests per minute"), rate.value.to_string(), rate.origin.clone()),
+            ]);
+        }
+        lines
+    }
+}
+
+fn tenants(
+    sources: &Sources,
+    source: &Source,
+    mut default_tables: file::Tables,
+    others: BTreeMap<String, toml::Spanned<file::Tables>>,
+) -> Result<BTreeMap<TenantId, TenantConfig>, ConfigError> {
+    let base_url = sources.text(
+        ("--base-url", sources.flags.base_url.as_ref()),
+        "OPENAI_BASE_URL",
+        default_tables.upstream.base_url.take().map(|field| source.setting(field)),
+        DEFAULT_BASE_URL,
+    );
+    let mut tenants = BTreeMap::new();
+    for (name, tables) in others {
+        let Setting { value: mut tables, origin } = source.setting(tables);
+        let id = Setting { value: name, origin }.try_map(|name| match name.parse::<TenantId>() {
+            Ok(id) if id == TenantId::default_tenant() => {
+                Err("the tenant `default` is set up by the tables at the top level of the file".to_owned())
+            }
+            Ok(id) => Ok(id),
+            Err(_) => Err(format!(
+                "`{name}` is no tenant name; use 1 to 63 lower-case letters, digits and hyphens, a letter first"
+            )),
+        })?;
+        let own_url = tables.upstream.base_url.take().map(|field| source.setting(field));
+        let url = own_url.unwrap_or_else(|| base_url.clone());
+        tenants.insert(id.value.clone(), tenant::read(id.value, tables, url, sources, source)?);
+    }
+
+    let id = TenantId::default_tenant();
+    let mut default = tenant::read(id.clone(), default_tables, base_url, sources, source)?;
+    default.admin_key = sources.secret("OPENAI_ADMIN_KEY")?.or(default.admin_key);
+    default.static_token = sources.secret("SCIM_BRIDGE_TOKEN")?.map(source::long_enough).transpose()?;
+    if tenants.is_empty() || default.admin_key.is_some() || default.static_token.is_some() {
+        tenants.insert(id, default);
+    }
+    Ok(tenants)
+}
+
+fn database_url(
+    sources: &Sources,
+    in_file: Option<Setting<String>>,
+) -> Result<Setting<SecretString>, ConfigError> {
+    let flag = ("--database-url", sources.flags.database_url.as_ref());
+    let setting = sources.text(flag, "SCIM_BRIDGE_DATABASE_URL", in_file, "sqlite://scim-bridge.db");
+    let setting = match (&setting.origin, sources.secret("SCIM_BRIDGE_DATABASE_URL")?) {
+        (Origin::Flag(_), _) | (_, None) => setting,
+        (_, Some(Setting { value, origin })) => Setting { value: value.expose_secret().to_owned(), origin },
+    };
+    setting.try_map(|url| {
+        if url.starts_with("sqlite:") || url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Ok(SecretString::from(url))
+        } else {
+            Err("the database URL must start with sqlite:// or postgres://, e.g. sqlite://scim-bridge.db"
+                .to_owned())
+        }
+    })
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_malformed| format!("`{text}` is no IP address with a port; write e.g. 127.0.0.1:8080"))
+}
+
+fn parse_public_url(text: &str) -> Result<Url, String> {
+    let plain = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    Url::parse(text)
+        .ok()
+        .filter(plain)
+        .ok_or_else(|| format!("`{text}` is no public address; write e.g. https://scim.example.com"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,312 @@
+//! Turns a tenant's tables into what the rooms use: an upstream, a policy and the limits of removal.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use jiff::SignedDuration;
+use secrecy::SecretString;
+use toml::Spanned;
+use url::{Host, Url};
+
+use crate::config::file::{Field, GroupRule, Invites, Project, Safety, Source, Tables, Upstream};
+use crate::config::origin::{ConfigError, Origin, Setting};
+use crate::config::source::{Sources, checked, secret_in_file};
+use crate::ids::{ProjectId, TenantId};
+use crate::model::address::Address;
+use crate::model::grant::{OrgRole, ProjectGrant, ProjectRole};
+use crate::model::policy::{
+    GroupRule as Rule, GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend,
+    RuleEffect,
+};
+
+/// The settings of one tenant.
+#[derive(Debug, Clone)]
+pub struct TenantConfig {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The Admin API's address.
+    pub base_url: Setting<Url>,
+    /// The most upstream calls per minute and endpoint.
+    pub requests_per_minute: Setting<u32>,
+    /// The organization's admin key, if one is set; [`TenantConfig::require_admin_key`] explains when none is.
+    pub admin_key: Option<Setting<SecretString>>,
+    /// The static bearer token, which only the tenant `default` can have.
+    pub static_token: Option<Setting<SecretString>>,
+    /// What plans depend on.
+    pub policy: Policy,
+    /// How much may be removed before a human is asked.
+    pub removal_limits: RemovalLimits,
+}
+
+impl TenantConfig {
+    /// The admin key.
+    ///
+    /// # Errors
+    /// [`ConfigError::MissingKey`], which says how to set it.
+    pub fn require_admin_key(&self) -> Result<&SecretString, ConfigError> {
+        let key = self.admin_key.as_ref().map(|setting| &setting.value);
+        key.ok_or_else(|| ConfigError::MissingKey { tenant: self.tenant.clone() })
+    }
+}
+
+/// Reads one tenant's tables; `base_url` is what holds when they name none.
+pub(super) fn read(
+    tenant: TenantId,
+    tables: Tables,
+    base_url: Setting<String>,
+    sources: &Sources,
+    source: &Source,
+) -> Result<TenantConfig, ConfigError> {
+    let Tables { mut upstream, reconcile, invites, safety, group_rules } = tables;
+    let allow_http = upstream.allow_http.take().is_some_and(Spanned::into_inner);
+    let removal_limits = removal_limits(&safety, source)?;
+    let policy = Policy {
+        reconcile_interval: seconds(number(reconcile.interval_seconds, 300, 10..=86_400, source)?.value),
+        ..policy(invites, safety, group_rules, source)?
+    };
+    Ok(TenantConfig {
+        tenant,
+        base_url: base_url.try_map(|text| parse_base_url(&text, allow_http))?,
+        requests_per_minute: number(upstream.requests_per_minute.take(), 7, 1..=60_000, source)?,
+        admin_key: admin_key(upstream, sources, source)?,
+        static_token: None,
+        policy,
+        removal_limits,
+    })
+}
+
+/// The admin key that the tables point to: they never hold it themselves.
+fn admin_key(
+    upstream: Upstream,
+    sources: &Sources,
+    source: &Source,
+) -> Result<Option<Setting<SecretString>>, ConfigError> {
+    match (upstream.admin_key_env, upstream.admin_key_file) {
+        (None, None) => Ok(None),
+        (Some(_), Some(path)) => {
+            Err(source.setting(path).origin.refuses("admin_key_env is set as well; set one of them"))
+        }
+        (Some(variable), None) => {
+            let Setting { value: name, origin } = source.setting(variable);
+            let setting = sources.variable(&name);
+            let missing = || origin.refuses(format!("the environment variable {name} is not set"));
+            checked(setting.ok_or_else(missing)?).map(Some)
+        }
+        (None, Some(path)) => {
+            let Setting { value, origin } = source.setting(path);
+            secret_in_file(&value, origin).map(Some)
+        }
+    }
+}
+
+fn parse_base_url(text: &str, allow_http: bool) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("`{text}` is not an address ({error})"))?;
+    let is_local = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    let is_plain =
+        url.username().is_empty() && url.password().is_none() && url.query().or(url.fragment()).is_none();
+    match url.scheme() {
+        "https" | "http" if !is_plain => {
+            Err("write the address without user name, query or fragment, e.g. https://api.openai.com/v1"
+                .to_owned())
+        }
+        "https" => Ok(url),
+        "http" if is_local || allow_http => Ok(url),
+        "http" => Err(format!(
+            "`{text}` would send the admin key in clear; use https, or set allow_http = true under [upstream] if \
+             the way there is private"
+        )),
+        _ => Err(format!("`{text}` is neither an https nor an http address")),
+    }
+}
+
+fn policy(
+    invites: Invites,
+    safety: Safety,
+    group_rules: Vec<Spanned<GroupRule>>,
+    source: &Source,
+) -> Result<Policy, ConfigError> {
+    let defaults = Policy::default();
+    let allow_owner_grants = safety.allow_owner_grants.is_some_and(Spanned::into_inner);
+    let min_owners = number(safety.min_owners, 2, 1..=1000, source)?.value;
+    Ok(Policy {
+        protected: collect(safety.protected, source, |text| {
+            let address = Address::parse(text).map_err(|error| format!("`{text}` is {error}"))?;
+            Ok(address.key())
+        })?,
+        min_owners: usize::try_from(min_owners).unwrap_or(usize::MAX),
+        allow_owner_grants,
+        allowed_domains: collect(invites.allowed_domains, source, parse_domain)?,
+        on_existing_member: word(
+            invites.on_existing_member,
+            source,
+            &[
+                ("link", OnExistingMember::Link),
+                ("hold", OnExistingMember::Hold),
+                ("conflict", OnExistingMember::Conflict),
+            ],
+        )?,
+        on_address_change: word(
+            invites.on_address_change,
+            source,
+            &[
+                ("hold", OnAddressChange::Hold),
+                ("reinvite", OnAddressChange::Reinvite),
+                ("refuse", OnAddressChange::Refuse),
+            ],
+        )?,
+        resend: word(invites.resend, source, &[("auto", Resend::Auto), ("never", Resend::Never)])?,
+        default_projects: default_projects(invites.default_projects, source)?,
+        group_rules: group_rules
+            .into_iter()
+            .map(|rule| Ok(source.setting(rule).try_map(|rule| group_rule(rule, allow_owner_grants))?.value))
+            .collect::<Result<_, _>>()?,
+        ..defaults
+    })
+}
+
+fn removal_limits(safety: &Safety, source: &Source) -> Result<RemovalLimits, ConfigError> {
+    let percent = |field: &Field<u32>, default| number(field.clone(), default, 0..=100, source);
+    let count = |field: &Field<u32>, default| number(field.clone(), default, 0..=1_000_000, source);
+    Ok(RemovalLimits {
+        max_removals: count(&safety.max_removals, 100)?.value,
+        max_removal_percent: percent(&safety.max_removal_percent, 10)?.value,
+        window: seconds(number(safety.removal_window_seconds.clone(), 3600, 60..=86_400, source)?.value),
+        max_removals_per_day: count(&safety.max_removals_per_day, 200)?.value,
+        max_removal_percent_per_day: percent(&safety.max_removal_percent_per_day, 20)?.value,
+    })
+}
+
+fn default_projects(
+    projects: Vec<Spanned<Project>>,
+    source: &Source,
+) -> Result<Vec<ProjectGrant>, ConfigError> {
+    let mut grants: Vec<ProjectGrant> = Vec::new();
+    for project in projects {
+        let grant = source.setting(project).try_map(|project| {
+            let grant = ProjectGrant { id: project_id(project.id)?, role: parse(&project.role)? };
+            if grants.iter().any(|earlier| earlier.id == grant.id) {
+                return Err(format!("project {} is listed twice", grant.id));
+            }
+            Ok(grant)
+        })?;
+        grants.push(grant.value);
+    }
+    Ok(grants)
+}
+
+fn group_rule(rule: GroupRule, allow_owner_grants: bool) -> Result<Rule, String> {
+    let is_empty = |text: &Option<String>| text.as_deref().is_some_and(|text| text.trim().is_empty());
+    let GroupRule { group, group_id, external_id, org_role, project, role, custom_role, openai_group } = rule;
+    if [&group, &group_id, &external_id, &custom_role, &openai_group].into_iter().any(is_empty) {
+        return Err("a group rule has an empty value".to_owned());
+    }
+    let group = match (group, group_id, external_id) {
+        (Some(name), None, None) => GroupSelector::Name(name),
+        (None, Some(id), None) => GroupSelector::Id(id),
+        (None, None, Some(id)) => GroupSelector::ExternalId(id),
+        _ => return Err("a group rule needs exactly one of group, group_id and external_id".to_owned()),
+    };
+    let org_role = org_role.as_deref().map(parse::<OrgRole>).transpose()?;
+    if org_role == Some(OrgRole::Owner) {
+        // Whoever can rename a group could otherwise make himself an owner.
+        if matches!(group, GroupSelector::Name(_)) {
+            return Err(
+                "org_role = \"owner\" needs group_id or external_id: a display name can be given to any \
+                        group, an id cannot"
+                    .to_owned(),
+            );
+        }
+        if !allow_owner_grants {
+            return Err("org_role = \"owner\" needs allow_owner_grants = true under [safety]".to_owned());
+        }
+    }
+    let project = match (project, role) {
+        (Some(id), Some(role)) => Some((project_id(id)?, parse::<ProjectRole>(&role)?)),
+        (None, None) => None,
+        (Some(_), None) => return Err("project needs role = \"member\" or \"owner\" beside it".to_owned()),
+        (None, Some(_)) => {
+            return Err(
+                "role is the role in a project and needs project beside it; for the organization write \
+                        org_role"
+                    .to_owned(),
+            );
+        }
+    };
+    let effect = RuleEffect { org_role, project, custom_role, openai_group };
+    if effect == RuleEffect::default() {
+        return Err("a group rule needs org_role, project and role, custom_role or openai_group".to_owned());
+    }
+    Ok(Rule { group, effect })
+}
+
+fn project_id(id: String) -> Result<ProjectId, String> {
+    if id.trim().is_empty() {
+        return Err("a project's id is empty; it looks like proj_abc".to_owned());
+    }
+    Ok(ProjectId::from(id))
+}
+
+fn parse_domain(text: &str) -> Result<String, String> {
+    // A domain is good if an address in it is.
+    match Address::parse(&format!("someone@{text}")) {
+        Ok(address) => Ok(address.domain()),
+        Err(_) => Err(format!("`{text}` is not a domain; write e.g. example.com")),
+    }
+}
+
+fn parse<T: FromStr>(word: &str) -> Result<T, String>
+where
+    T::Err: ToString,
+{
+    word.parse().map_err(|error: T::Err| error.to_string())
+}
+
+fn collect<T: Ord>(
+    values: Vec<Spanned<String>>,
+    source: &Source,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<BTreeSet<T>, ConfigError> {
+    values.into_iter().map(|value| Ok(source.setting(value).try_map(|text| read(&text))?.value)).collect()
+}
+
+/// One of a few words; the type's default if none is given.
+fn word<T: Copy + Default>(
+    field: Field<String>,
+    source: &Source,
+    words: &[(&str, T)],
+) -> Result<T, ConfigError> {
+    let Some(field) = field else { return Ok(T::default()) };
+    let read = |given: String| {
+        let known = words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value);
+        known.ok_or_else(|| {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            format!("`{given}` means nothing here; use one of: {}", known.join(", "))
+        })
+    };
+    Ok(source.setting(field).try_map(read)?.value)
+}
+
+/// A number within bounds.
+fn number(
+    field: Field<u32>,
+    default: u32,
+    bounds: std::ops::RangeInclusive<u32>,
+    source: &Source,
+) -> Result<Setting<u32>, ConfigError> {
+    let Some(field) = field else { return Ok(Setting { value: default, origin: Origin::Default }) };
+    source.setting(field).try_map(|number| {
+        if bounds.contains(&number) {
+            return Ok(number);
+        }
+        Err(format!("{number} is out of bounds; use {} to {}", bounds.start(), bounds.end()))
+    })
+}
+
+fn seconds(number: u32) -> SignedDuration {
+    SignedDuration::from_secs(i64::from(number))
+}

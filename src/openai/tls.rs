@@ -1,0 +1,34 @@
+//! Whom the client trusts: the machine's root certificates, or Mozilla's where the machine has none.
+//!
+//! The machine's come first, so that a company's own authority (an inspecting gateway) is trusted once it is
+//! installed there; `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured. A bare container image has none at all, and
+//! `https://api.openai.com` must work there too.
+
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, Error, RootCertStore};
+
+/// TLS for a client of `https` addresses. No process-wide default is read or set.
+pub(super) fn verifying() -> Result<ClientConfig, Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    with_roots(roots)
+}
+
+/// TLS that trusts nobody, for a client that speaks to a plain `http` address alone.
+pub(super) fn trusting_nobody() -> Result<ClientConfig, Error> {
+    with_roots(RootCertStore::empty())
+}
+
+fn with_roots(roots: RootCertStore) -> Result<ClientConfig, Error> {
+    let mut tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(tls)
+}
