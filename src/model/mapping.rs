@@ -5,13 +5,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::ids::{InviteId, PersonId, TenantId, UserId};
 use crate::model::address::Address;
 use crate::model::grant::{OrgRole, ProjectGrant};
 
 /// Where a person stands in their life upstream (design: "A person's life").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Wanted, but no invite is out yet.
     Pending,
@@ -79,7 +81,8 @@ impl FromStr for Status {
 }
 
 /// How the tie between a person and what stands for them upstream came about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// The bridge sent the invite.
     Invited,

@@ -1,9 +1,12 @@
 //! What was last seen of the OpenAI side: the mirror that plans are made against.
 
+use std::str::FromStr;
+
 use jiff::Timestamp;
 
 use crate::ids::{InviteId, ProjectId, UserId};
 use crate::model::grant::{OrgRole, ProjectGrant, ProjectRole};
+use crate::model::mapping::WordError;
 
 /// A member of the organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,17 @@ impl InviteStatus {
             Self::Accepted => "accepted",
             Self::Expired => "expired",
         }
+    }
+}
+
+impl FromStr for InviteStatus {
+    type Err = WordError;
+
+    fn from_str(word: &str) -> Result<Self, WordError> {
+        [Self::Pending, Self::Accepted, Self::Expired]
+            .into_iter()
+            .find(|status| status.as_str() == word)
+            .ok_or_else(|| WordError(word.to_owned()))
     }
 }
 

@@ -1,9 +1,17 @@
 //! The external-ID mapping table.
 
+use sqlx::any::AnyRow;
+
+use super::people::{from_people_and_mappings, person_and_mapping, person_columns};
+use super::query::Sql;
+use super::row::{Row, micros, to_json};
+use super::session::sql;
 use super::{Reader, StoreError, Tx};
 use crate::ids::{InviteId, PersonId, TenantId, UserId};
+use crate::model::address::Address;
+use crate::model::grant::OrgRole;
 use crate::model::mapping::{Mapping, Status};
-use crate::model::person::Person;
+use crate::model::person::{Person, key_of};
 
 /// Which rows of the mapping table to list; an empty filter lists all.
 #[derive(Debug, Clone, Default)]
@@ -33,32 +41,179 @@ pub struct MappingRow {
     pub mapping: Mapping,
 }
 
+/// The columns of `mappings AS m` that make a [`Mapping`]; all NULL where a person has none.
+macro_rules! mapping_columns {
+    () => {
+        "m.address AS m_address, m.origin AS m_origin, m.invite_id AS m_invite_id, \
+         m.invite_expires_at AS m_invite_expires_at, m.user_id AS m_user_id, \
+         m.former_user_id AS m_former_user_id, m.status AS m_status, m.status_reason AS m_status_reason, \
+         m.effective_role AS m_effective_role, m.effective_projects AS m_effective_projects, \
+         m.last_synced_at AS m_last_synced_at"
+    };
+}
+pub(super) use mapping_columns;
+
+/// The mapping in a row of people joined with mappings.
+pub(super) fn joined_mapping(
+    tenant: &TenantId,
+    person: PersonId,
+    row: &AnyRow,
+) -> Result<Option<Mapping>, StoreError> {
+    let row = Row(row);
+    let Some(status) = row.optional_parsed("m_status")? else { return Ok(None) };
+    let address = row.optional_text("m_address")?.map(|text| Address::parse(&text)).transpose();
+    Ok(Some(Mapping {
+        tenant: tenant.clone(),
+        person,
+        address: address.map_err(StoreError::broken)?,
+        origin: row.parsed("m_origin")?,
+        invite_id: row.optional_text("m_invite_id")?.map(InviteId::from),
+        invite_expires_at: row.optional_time("m_invite_expires_at")?,
+        user_id: row.optional_text("m_user_id")?.map(UserId::from),
+        former_user_id: row.optional_text("m_former_user_id")?.map(UserId::from),
+        status,
+        status_reason: row.optional_text("m_status_reason")?,
+        effective_role: row.optional_parsed("m_effective_role")?,
+        effective_projects: row.json("m_effective_projects")?,
+        last_synced_at: row.optional_time("m_last_synced_at")?,
+    }))
+}
+
 impl Reader {
-    /// Rows by SCIM id, after `after`, at most `limit`.
+    /// Rows by SCIM id, after `after`, at most `limit`; tombstones as well.
     pub async fn list_mappings(
         &mut self,
-        _: &TenantId,
-        _: &MappingFilter,
-        _after: Option<PersonId>,
-        _limit: i64,
+        tenant: &TenantId,
+        filter: &MappingFilter,
+        after: Option<PersonId>,
+        limit: i64,
     ) -> Result<Vec<MappingRow>, StoreError> {
-        unimplemented!()
+        let mut sql = Sql::new(concat!(
+            "SELECT ",
+            person_columns!(),
+            ", ",
+            mapping_columns!(),
+            from_people_and_mappings!(),
+            "WHERE p.tenant = "
+        ));
+        sql.text(tenant.as_str());
+        filter.add_to(&mut sql, tenant);
+        if let Some(after) = after {
+            sql.push(" AND p.id > ").text(after.to_string());
+        }
+        sql.push(" ORDER BY p.id LIMIT ").int(limit.max(0));
+        let rows = self.fetch_all(sql.statement()).await?;
+        rows.iter()
+            .map(|row| {
+                let (person, mapping) = person_and_mapping(tenant, row)?;
+                let mapping = mapping.unwrap_or_else(|| Mapping::new(tenant.clone(), person.id));
+                Ok(MappingRow { person, mapping })
+            })
+            .collect()
     }
 
     /// The person other than `person` to whom this member is bound.
     pub async fn bound_to_other(
         &mut self,
-        _: &TenantId,
-        _: &UserId,
-        _person: PersonId,
+        tenant: &TenantId,
+        user: &UserId,
+        person: PersonId,
     ) -> Result<Option<PersonId>, StoreError> {
-        unimplemented!()
+        let row = self
+            .fetch_optional(
+                sql("SELECT person FROM mappings WHERE tenant = $1 AND user_id = $2 AND person <> $3")
+                    .bind(tenant.as_str())
+                    .bind(user.as_str())
+                    .bind(person.to_string()),
+            )
+            .await?;
+        row.map(|row| Row(&row).parsed("person")).transpose()
+    }
+
+    /// The person other than `person` to whom this invite is bound.
+    pub async fn invite_bound_to_other(
+        &mut self,
+        tenant: &TenantId,
+        invite: &InviteId,
+        person: PersonId,
+    ) -> Result<Option<PersonId>, StoreError> {
+        let row = self
+            .fetch_optional(
+                sql("SELECT person FROM mappings WHERE tenant = $1 AND invite_id = $2 AND person <> $3")
+                    .bind(tenant.as_str())
+                    .bind(invite.as_str())
+                    .bind(person.to_string()),
+            )
+            .await?;
+        row.map(|row| Row(&row).parsed("person")).transpose()
+    }
+}
+
+impl MappingFilter {
+    /// Appends the conditions on `people AS p` joined with `mappings AS m`.
+    fn add_to(&self, sql: &mut Sql, tenant: &TenantId) {
+        if let Some(id) = self.scim_id {
+            sql.push(" AND p.id = ").text(id.to_string());
+        }
+        if let Some(id) = &self.external_id {
+            sql.push(" AND p.external_id = ").text(id);
+        }
+        if let Some(name) = &self.user_name {
+            sql.push(" AND p.user_name_key = ").text(key_of(name));
+        }
+        if let Some(email) = &self.email {
+            sql.push(" AND p.id IN (SELECT id FROM people WHERE tenant = ").text(tenant.as_str());
+            sql.push(" AND address_key = ").text(key_of(email));
+            sql.push(" UNION SELECT person FROM mappings WHERE tenant = ").text(tenant.as_str());
+            sql.push(" AND address_key = ").text(key_of(email)).push(")");
+        }
+        if let Some(id) = &self.invite_id {
+            sql.push(" AND m.invite_id = ").text(id.as_str());
+        }
+        if let Some(id) = &self.user_id {
+            sql.push(" AND p.id IN (SELECT person FROM mappings WHERE tenant = ").text(tenant.as_str());
+            sql.push(" AND user_id = ").text(id.as_str());
+            sql.push(" UNION SELECT person FROM mappings WHERE tenant = ").text(tenant.as_str());
+            sql.push(" AND former_user_id = ").text(id.as_str()).push(")");
+        }
+        if let Some(status) = self.status {
+            sql.push(" AND COALESCE(m.status, 'pending') = ").text(status.as_str());
+        }
     }
 }
 
 impl Tx {
-    /// Writes a row of the mapping table.
-    pub async fn save_mapping(&mut self, _: &Mapping) -> Result<(), StoreError> {
-        unimplemented!()
+    /// Writes a row of the mapping table. `Taken` when its invite or member stands for another person.
+    pub async fn save_mapping(&mut self, mapping: &Mapping) -> Result<(), StoreError> {
+        self.execute(
+            sql("INSERT INTO mappings (tenant, person, address, address_key, origin, invite_id,
+                                       invite_expires_at, user_id, former_user_id, status, status_reason,
+                                       effective_role, effective_projects, last_synced_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                 ON CONFLICT (tenant, person) DO UPDATE SET
+                    address = excluded.address, address_key = excluded.address_key, origin = excluded.origin,
+                    invite_id = excluded.invite_id, invite_expires_at = excluded.invite_expires_at,
+                    user_id = excluded.user_id, former_user_id = excluded.former_user_id,
+                    status = excluded.status, status_reason = excluded.status_reason,
+                    effective_role = excluded.effective_role,
+                    effective_projects = excluded.effective_projects,
+                    last_synced_at = excluded.last_synced_at")
+            .bind(mapping.tenant.as_str())
+            .bind(mapping.person.to_string())
+            .bind(mapping.address.as_ref().map(Address::as_str))
+            .bind(mapping.address.as_ref().map(Address::key))
+            .bind(mapping.origin.as_str())
+            .bind(mapping.invite_id.as_ref().map(InviteId::as_str))
+            .bind(micros(mapping.invite_expires_at))
+            .bind(mapping.user_id.as_ref().map(UserId::as_str))
+            .bind(mapping.former_user_id.as_ref().map(UserId::as_str))
+            .bind(mapping.status.as_str())
+            .bind(mapping.status_reason.as_deref())
+            .bind(mapping.effective_role.map(OrgRole::as_str))
+            .bind(to_json(&mapping.effective_projects)?)
+            .bind(micros(mapping.last_synced_at)),
+        )
+        .await?;
+        Ok(())
     }
 }

@@ -1,7 +1,11 @@
 //! Operations on record: written before the call, settled after.
 
 use jiff::Timestamp;
+use sqlx::any::AnyRow;
 
+use super::people::rank;
+use super::row::{Row, micros, to_json};
+use super::session::sql;
 use super::{Reader, StoreError, Tx};
 use crate::ids::{OperationId, PersonId, TenantId};
 use crate::model::operation::{Lane, Operation, OperationState};
@@ -17,44 +21,157 @@ pub struct LaneDepth {
     pub oldest_at: Timestamp,
 }
 
+macro_rules! operation_columns {
+    () => {
+        "id, person, person_version, action, reason, state, sent_at, settled_at, upstream_request_id, outcome"
+    };
+}
+
+fn operation(tenant: &TenantId, row: &AnyRow) -> Result<Operation, StoreError> {
+    let row = Row(row);
+    let state = row.text("state")?;
+    let state = OperationState::ALL
+        .into_iter()
+        .find(|known| known.as_str() == state)
+        .ok_or_else(|| StoreError::broken(format!("`{state}` is no state of an operation")))?;
+    Ok(Operation {
+        tenant: tenant.clone(),
+        id: row.parsed("id")?,
+        person: row.parsed("person")?,
+        person_version: row.int("person_version")?,
+        action: row.json("action")?,
+        reason: row.text("reason")?,
+        state,
+        sent_at: row.time("sent_at")?,
+        settled_at: row.optional_time("settled_at")?,
+        upstream_request_id: row.optional_text("upstream_request_id")?,
+        outcome: row.optional_text("outcome")?,
+    })
+}
+
 impl Reader {
-    /// The people who are due at `now`, counted per lane.
-    pub async fn lane_depths(&mut self, _: &TenantId, _now: Timestamp) -> Result<Vec<LaneDepth>, StoreError> {
-        unimplemented!()
+    /// The people who are due at `now`, counted per lane, first served first; empty lanes are left out.
+    pub async fn lane_depths(
+        &mut self,
+        tenant: &TenantId,
+        now: Timestamp,
+    ) -> Result<Vec<LaneDepth>, StoreError> {
+        let rows = self
+            .fetch_all(
+                sql("SELECT lane, COUNT(*) AS depth, MIN(due_at) AS oldest_at FROM (
+                        SELECT lanes.column1 AS lane, p.due_at AS due_at
+                        FROM (VALUES (0), (1), (2), (3), (4)) AS lanes
+                        JOIN people AS p ON p.tenant = $1 AND p.lane = lanes.column1 AND p.due_at <= $2) AS due
+                     GROUP BY lane ORDER BY lane")
+                .bind(tenant.as_str())
+                .bind(now.as_microsecond()),
+            )
+            .await?;
+        let mut depths = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let row = Row(row);
+            let number = row.int("lane")?;
+            let lane = Lane::ALL
+                .into_iter()
+                .find(|lane| rank(*lane) == number)
+                .ok_or_else(|| StoreError::broken(format!("{number} is no lane")))?;
+            depths.push(LaneDepth { lane, depth: row.int("depth")?, oldest_at: row.time("oldest_at")? });
+        }
+        Ok(depths)
     }
 
     /// The latest operations of a person, newest first, at most `limit`.
     pub async fn list_operations(
         &mut self,
-        _: &TenantId,
-        _: PersonId,
-        _limit: i64,
+        tenant: &TenantId,
+        person: PersonId,
+        limit: i64,
     ) -> Result<Vec<Operation>, StoreError> {
-        unimplemented!()
+        const SQL: &str = concat!(
+            "SELECT ",
+            operation_columns!(),
+            " FROM operations WHERE tenant = $1 AND person = $2 ORDER BY id DESC LIMIT $3"
+        );
+        let rows = self
+            .fetch_all(sql(SQL).bind(tenant.as_str()).bind(person.to_string()).bind(limit.max(0)))
+            .await?;
+        rows.iter().map(|row| operation(tenant, row)).collect()
     }
 
     /// Whether any operation of the tenant has an open outcome.
-    pub async fn has_open_operations(&mut self, _: &TenantId) -> Result<bool, StoreError> {
-        unimplemented!()
+    pub async fn has_open_operations(&mut self, tenant: &TenantId) -> Result<bool, StoreError> {
+        let row = self
+            .fetch_optional(
+                sql("SELECT id FROM operations
+                     WHERE tenant = $1 AND state IN ('sending', 'unknown') LIMIT 1")
+                .bind(tenant.as_str()),
+            )
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// Operations of a person whose outcome is open, oldest first.
+    pub(super) async fn open_operations(
+        &mut self,
+        tenant: &TenantId,
+        person: PersonId,
+    ) -> Result<Vec<Operation>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            operation_columns!(),
+            " FROM operations
+              WHERE tenant = $1 AND person = $2 AND state IN ('sending', 'unknown') ORDER BY id"
+        );
+        let rows = self.fetch_all(sql(SQL).bind(tenant.as_str()).bind(person.to_string())).await?;
+        rows.iter().map(|row| operation(tenant, row)).collect()
     }
 }
 
 impl Tx {
     /// Records an operation that is about to be sent. `Taken` when the person has one whose outcome is open.
-    pub async fn record_operation(&mut self, _: &Operation) -> Result<(), StoreError> {
-        unimplemented!()
+    pub async fn record_operation(&mut self, operation: &Operation) -> Result<(), StoreError> {
+        self.execute(
+            sql("INSERT INTO operations (tenant, id, person, person_version, action, reason, state, sent_at,
+                                         settled_at, upstream_request_id, outcome)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
+            .bind(operation.tenant.as_str())
+            .bind(operation.id.to_string())
+            .bind(operation.person.to_string())
+            .bind(operation.person_version)
+            .bind(to_json(&operation.action)?)
+            .bind(&*operation.reason)
+            .bind(operation.state.as_str())
+            .bind(operation.sent_at.as_microsecond())
+            .bind(micros(operation.settled_at))
+            .bind(operation.upstream_request_id.as_deref())
+            .bind(operation.outcome.as_deref()),
+        )
+        .await?;
+        Ok(())
     }
 
-    /// Writes down what came of an operation.
+    /// Writes down what came of an operation. `Stale` when it is unknown, or was settled otherwise before.
     pub async fn settle_operation(
         &mut self,
-        _: &TenantId,
-        _: OperationId,
-        _: OperationState,
-        _at: Timestamp,
-        _upstream_request_id: Option<&str>,
-        _outcome: Option<&str>,
+        tenant: &TenantId,
+        id: OperationId,
+        state: OperationState,
+        at: Timestamp,
+        upstream_request_id: Option<&str>,
+        outcome: Option<&str>,
     ) -> Result<(), StoreError> {
-        unimplemented!()
+        let settled_at = if state.is_open() { None } else { Some(at) };
+        self.execute_or_stale(
+            sql("UPDATE operations SET state = $3, settled_at = $4,
+                        upstream_request_id = COALESCE($5, upstream_request_id), outcome = COALESCE($6, outcome)
+                 WHERE tenant = $1 AND id = $2 AND (state IN ('sending', 'unknown') OR state = $3)")
+            .bind(tenant.as_str())
+            .bind(id.to_string())
+            .bind(state.as_str())
+            .bind(micros(settled_at))
+            .bind(upstream_request_id)
+            .bind(outcome),
+        )
+        .await
     }
 }

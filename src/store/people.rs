@@ -1,16 +1,21 @@
 //! People: the desired state, and the agenda of who is to be looked at.
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+use serde_json::Value;
+use sqlx::any::AnyRow;
+
+use super::mappings::{joined_mapping, mapping_columns};
+use super::query::{Condition, Sql};
+use super::row::{Row, micros, to_json};
+use super::session::sql;
 use super::{Reader, StoreError, Tx};
 use crate::ids::{PersonId, TenantId};
+use crate::model::address::Address;
 use crate::model::mapping::{Mapping, Status};
 use crate::model::operation::{Lane, Operation};
-use crate::model::person::Person;
-
-/// A condition on people that the database can decide; made from a SCIM filter.
-#[derive(Debug, Clone)]
-pub struct Condition {}
+use crate::model::person::{Person, key_of};
 
 /// Everything stored about one person that a plan needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,129 +30,476 @@ pub struct Work {
     pub attempts: u32,
     /// Since when the person waits to be looked at.
     pub due_at: Option<Timestamp>,
+    /// The reasons to look that were there when this was read; [`Tx::schedule`] ticks off these and no later ones.
+    pub mark: Mark,
+}
+
+/// Counts the reasons for which a person was made due: writes, and news of a reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark(i64);
+
+/// The columns of `people AS p` that make a [`Person`].
+macro_rules! person_columns {
+    () => {
+        "p.id, p.user_name, p.external_id, p.address, p.active, p.deleted_at, p.version, p.created_at, \
+         p.modified_at, p.attributes"
+    };
+}
+pub(super) use person_columns;
+
+/// People and, where there is one, their row of the mapping table.
+macro_rules! from_people_and_mappings {
+    () => {
+        " FROM people AS p LEFT JOIN mappings AS m ON m.tenant = p.tenant AND m.person = p.id "
+    };
+}
+pub(super) use from_people_and_mappings;
+
+const SELECT_PEOPLE_AND_MAPPINGS: &str =
+    concat!("SELECT ", person_columns!(), ", ", mapping_columns!(), from_people_and_mappings!());
+
+pub(super) fn person(tenant: &TenantId, row: &AnyRow) -> Result<Person, StoreError> {
+    let row = Row(row);
+    let address = row.optional_text("address")?.map(|text| Address::parse(&text)).transpose();
+    Ok(Person {
+        tenant: tenant.clone(),
+        id: row.parsed("id")?,
+        user_name: row.text("user_name")?,
+        external_id: row.optional_text("external_id")?,
+        address: address.map_err(StoreError::broken)?,
+        active: row.flag("active")?,
+        deleted_at: row.optional_time("deleted_at")?,
+        version: row.int("version")?,
+        created_at: row.time("created_at")?,
+        modified_at: row.time("modified_at")?,
+        attributes: row.json("attributes")?,
+    })
+}
+
+pub(super) fn person_and_mapping(
+    tenant: &TenantId,
+    row: &AnyRow,
+) -> Result<(Person, Option<Mapping>), StoreError> {
+    let person = person(tenant, row)?;
+    let mapping = joined_mapping(tenant, person.id, row)?;
+    Ok((person, mapping))
+}
+
+fn people_and_mappings(
+    tenant: &TenantId,
+    rows: &[AnyRow],
+) -> Result<Vec<(Person, Option<Mapping>)>, StoreError> {
+    rows.iter().map(|row| person_and_mapping(tenant, row)).collect()
+}
+
+/// The number a lane is kept under; the lower is served first.
+pub(super) fn rank(lane: Lane) -> i64 {
+    match lane {
+        Lane::Revoke => 0,
+        Lane::Reduce => 1,
+        Lane::Invite => 2,
+        Lane::Grant => 3,
+        Lane::Read => 4,
+    }
 }
 
 impl Reader {
     /// The live person with this id.
-    pub async fn load_person(&mut self, _: &TenantId, _: PersonId) -> Result<Option<Person>, StoreError> {
-        unimplemented!()
+    pub async fn load_person(
+        &mut self,
+        tenant: &TenantId,
+        id: PersonId,
+    ) -> Result<Option<Person>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            person_columns!(),
+            " FROM people AS p WHERE p.tenant = $1 AND p.id = $2 AND p.deleted_at IS NULL"
+        );
+        let row = self.fetch_optional(sql(SQL).bind(tenant.as_str()).bind(id.to_string())).await?;
+        row.map(|row| person(tenant, &row)).transpose()
     }
 
     /// The live person with their mapping row, as SCIM shows them.
     pub async fn load_person_and_mapping(
         &mut self,
-        _: &TenantId,
-        _: PersonId,
+        tenant: &TenantId,
+        id: PersonId,
     ) -> Result<Option<(Person, Option<Mapping>)>, StoreError> {
-        unimplemented!()
+        const SQL: &str = concat!(
+            "SELECT ",
+            person_columns!(),
+            ", ",
+            mapping_columns!(),
+            from_people_and_mappings!(),
+            "WHERE p.tenant = $1 AND p.id = $2 AND p.deleted_at IS NULL"
+        );
+        let row = self.fetch_optional(sql(SQL).bind(tenant.as_str()).bind(id.to_string())).await?;
+        row.map(|row| person_and_mapping(tenant, &row)).transpose()
     }
 
     /// Live people whose `userName` key or `externalId` equals one of these: whom a create may be about.
     pub async fn find_people(
         &mut self,
-        _: &TenantId,
-        _user_name_key: &str,
-        _external_id: Option<&str>,
+        tenant: &TenantId,
+        user_name_key: &str,
+        external_id: Option<&str>,
     ) -> Result<Vec<Person>, StoreError> {
-        unimplemented!()
+        // Two questions with an index each; an OR would leave the choice of index to luck.
+        const SQL: &str = concat!(
+            "SELECT ",
+            person_columns!(),
+            " FROM people AS p WHERE p.tenant = $1 AND p.id IN (
+                SELECT id FROM people WHERE tenant = $1 AND deleted_at IS NULL AND user_name_key = $2
+                UNION
+                SELECT id FROM people WHERE tenant = $1 AND deleted_at IS NULL AND external_id = $3)
+              ORDER BY p.id"
+        );
+        let rows =
+            self.fetch_all(sql(SQL).bind(tenant.as_str()).bind(user_name_key).bind(external_id)).await?;
+        rows.iter().map(|row| person(tenant, row)).collect()
     }
 
     /// Live people with this address key.
     pub async fn find_people_by_address(
         &mut self,
-        _: &TenantId,
-        _address_key: &str,
+        tenant: &TenantId,
+        address_key: &str,
     ) -> Result<Vec<Person>, StoreError> {
-        unimplemented!()
+        const SQL: &str = concat!(
+            "SELECT ",
+            person_columns!(),
+            " FROM people AS p
+              WHERE p.tenant = $1 AND p.address_key = $2 AND p.deleted_at IS NULL ORDER BY p.id"
+        );
+        let rows = self.fetch_all(sql(SQL).bind(tenant.as_str()).bind(address_key)).await?;
+        rows.iter().map(|row| person(tenant, row)).collect()
     }
 
     /// How many live people meet the condition.
-    pub async fn count_people(&mut self, _: &TenantId, _: &Condition) -> Result<i64, StoreError> {
-        unimplemented!()
+    pub async fn count_people(
+        &mut self,
+        tenant: &TenantId,
+        condition: &Condition,
+    ) -> Result<i64, StoreError> {
+        let mut sql = Sql::new("SELECT COUNT(*) AS count FROM people AS p WHERE p.tenant = ");
+        sql.text(tenant.as_str()).push(" AND p.deleted_at IS NULL AND ").condition(tenant, condition);
+        Row(&self.fetch_one(sql.statement()).await?).int("count")
     }
 
     /// The live people who meet the condition, by id, skipping `offset`, at most `limit`.
     pub async fn page_people(
         &mut self,
-        _: &TenantId,
-        _: &Condition,
-        _offset: i64,
-        _limit: i64,
+        tenant: &TenantId,
+        condition: &Condition,
+        offset: i64,
+        limit: i64,
     ) -> Result<Vec<(Person, Option<Mapping>)>, StoreError> {
-        unimplemented!()
+        // What is skipped is skipped in the index: the inner question needs no row of the table.
+        let mut sql = Sql::new(SELECT_PEOPLE_AND_MAPPINGS);
+        sql.push("WHERE p.tenant = ").text(tenant.as_str());
+        sql.push(" AND p.id IN (SELECT p.id FROM people AS p WHERE p.tenant = ").text(tenant.as_str());
+        sql.push(" AND p.deleted_at IS NULL AND ").condition(tenant, condition);
+        sql.push(" ORDER BY p.id LIMIT ").int(limit.max(0)).push(" OFFSET ").int(offset.max(0));
+        sql.push(") ORDER BY p.id");
+        people_and_mappings(tenant, &self.fetch_all(sql.statement()).await?)
     }
 
     /// The next live people after `after` who meet the condition, by id: for filters that are evaluated in memory.
     pub async fn scan_people(
         &mut self,
-        _: &TenantId,
-        _: &Condition,
-        _after: Option<PersonId>,
-        _limit: i64,
+        tenant: &TenantId,
+        condition: &Condition,
+        after: Option<PersonId>,
+        limit: i64,
     ) -> Result<Vec<(Person, Option<Mapping>)>, StoreError> {
-        unimplemented!()
+        let mut sql = Sql::new(SELECT_PEOPLE_AND_MAPPINGS);
+        sql.push("WHERE p.tenant = ").text(tenant.as_str()).push(" AND p.deleted_at IS NULL");
+        if let Some(after) = after {
+            sql.push(" AND p.id > ").text(after.to_string());
+        }
+        sql.push(" AND ").condition(tenant, condition);
+        sql.push(" ORDER BY p.id LIMIT ").int(limit.max(0));
+        people_and_mappings(tenant, &self.fetch_all(sql.statement()).await?)
     }
 
     /// People and tombstones that are due at `now`, by lane, then by how long they wait; at most `limit`.
     pub async fn due_people(
         &mut self,
-        _: &TenantId,
-        _now: Timestamp,
-        _limit: i64,
+        tenant: &TenantId,
+        now: Timestamp,
+        limit: i64,
     ) -> Result<Vec<PersonId>, StoreError> {
-        unimplemented!()
+        // One lane at a time, because an index that is ordered by lane and time finds what is due in one lane.
+        let mut due = Vec::new();
+        for lane in Lane::ALL {
+            let left = limit - i64::try_from(due.len()).unwrap_or(limit);
+            if left <= 0 {
+                break;
+            }
+            let rows = self
+                .fetch_all(
+                    sql("SELECT id FROM people WHERE tenant = $1 AND lane = $2 AND due_at <= $3
+                         ORDER BY due_at, id LIMIT $4")
+                    .bind(tenant.as_str())
+                    .bind(rank(lane))
+                    .bind(now.as_microsecond())
+                    .bind(left),
+                )
+                .await?;
+            for row in &rows {
+                due.push(Row(row).parsed("id")?);
+            }
+        }
+        Ok(due)
     }
 
     /// When the next person becomes due.
-    pub async fn next_due_at(&mut self, _: &TenantId) -> Result<Option<Timestamp>, StoreError> {
-        unimplemented!()
+    pub async fn next_due_at(&mut self, tenant: &TenantId) -> Result<Option<Timestamp>, StoreError> {
+        let row = self
+            .fetch_one(
+                sql("SELECT MIN(due_at) AS due_at FROM (
+                        SELECT (SELECT MIN(due_at) FROM people
+                                WHERE tenant = $1 AND lane = lanes.column1 AND due_at IS NOT NULL) AS due_at
+                        FROM (VALUES (0), (1), (2), (3), (4)) AS lanes) AS firsts")
+                .bind(tenant.as_str()),
+            )
+            .await?;
+        Row(&row).optional_time("due_at")
     }
 
     /// What a plan needs to know of a person or tombstone.
-    pub async fn load_work(&mut self, _: &TenantId, _: PersonId) -> Result<Option<Work>, StoreError> {
-        unimplemented!()
+    pub async fn load_work(&mut self, tenant: &TenantId, id: PersonId) -> Result<Option<Work>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT p.due_at, p.attempts, p.mark, ",
+            person_columns!(),
+            ", ",
+            mapping_columns!(),
+            from_people_and_mappings!(),
+            "WHERE p.tenant = $1 AND p.id = $2"
+        );
+        let Some(row) = self.fetch_optional(sql(SQL).bind(tenant.as_str()).bind(id.to_string())).await?
+        else {
+            return Ok(None);
+        };
+        let (person, mapping) = person_and_mapping(tenant, &row)?;
+        let open = self.open_operations(tenant, id).await?;
+        let row = Row(&row);
+        Ok(Some(Work {
+            person,
+            mapping,
+            open,
+            attempts: u32::try_from(row.int("attempts")?).map_err(StoreError::broken)?,
+            due_at: row.optional_time("due_at")?,
+            mark: Mark(row.int("mark")?),
+        }))
     }
 
-    /// How many live people stand in each status.
-    pub async fn count_by_status(&mut self, _: &TenantId) -> Result<Vec<(Status, i64)>, StoreError> {
-        unimplemented!()
+    /// How many live people stand in each status; a status that nobody has is left out.
+    pub async fn count_by_status(&mut self, tenant: &TenantId) -> Result<Vec<(Status, i64)>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT COALESCE(m.status, 'pending') AS status, COUNT(*) AS count",
+            from_people_and_mappings!(),
+            "WHERE p.tenant = $1 AND p.deleted_at IS NULL GROUP BY COALESCE(m.status, 'pending')"
+        );
+        let rows = self.fetch_all(sql(SQL).bind(tenant.as_str())).await?;
+        let mut counts = rows
+            .iter()
+            .map(|row| Ok((Row(row).parsed("status")?, Row(row).int("count")?)))
+            .collect::<Result<Vec<(Status, i64)>, StoreError>>()?;
+        counts.sort_unstable();
+        Ok(counts)
+    }
+
+    /// The person with this id, or their tombstone.
+    pub(super) async fn load_person_or_tombstone(
+        &mut self,
+        tenant: &TenantId,
+        id: PersonId,
+    ) -> Result<Option<Person>, StoreError> {
+        let mut sql = Sql::new("SELECT ");
+        sql.push(person_columns!()).push(" FROM people AS p WHERE p.tenant = ").text(tenant.as_str());
+        sql.push(" AND p.id = ").text(id.to_string());
+        let row = self.fetch_optional(sql.statement()).await?;
+        row.map(|row| person(tenant, &row)).transpose()
     }
 }
 
 impl Tx {
     /// Adds a person and makes them due at once in `lane`. `Taken` when the `userName` is in use.
-    pub async fn insert_person(&mut self, _: &Person, _lane: Lane) -> Result<(), StoreError> {
-        unimplemented!()
+    pub async fn insert_person(&mut self, person: &Person, lane: Lane) -> Result<(), StoreError> {
+        let now = self.now();
+        self.insert_person_due(person, Some(now), lane).await
+    }
+
+    pub(super) async fn insert_person_due(
+        &mut self,
+        person: &Person,
+        due_at: Option<Timestamp>,
+        lane: Lane,
+    ) -> Result<(), StoreError> {
+        let keys = Keys::of(person);
+        self.execute(
+            sql(
+                "INSERT INTO people (tenant, id, user_name, user_name_key, external_id, address, address_key,
+                                     display_name_key, active, deleted_at, version, created_at, modified_at,
+                                     attributes, due_at, lane, attempts, mark)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, 1)",
+            )
+            .bind(person.tenant.as_str())
+            .bind(person.id.to_string())
+            .bind(&*person.user_name)
+            .bind(person.user_name_key())
+            .bind(person.external_id.as_deref())
+            .bind(person.address.as_ref().map(Address::as_str))
+            .bind(keys.address)
+            .bind(keys.display_name)
+            .bind(i64::from(person.active))
+            .bind(micros(person.deleted_at))
+            .bind(person.version)
+            .bind(person.created_at.as_microsecond())
+            .bind(person.modified_at.as_microsecond())
+            .bind(to_json(&person.attributes)?)
+            .bind(micros(due_at))
+            .bind(rank(lane)),
+        )
+        .await?;
+        self.insert_other_emails(person, keys.other_emails).await
     }
 
     /// Writes a changed person (also one that became a tombstone) and makes them due at once in `lane`.
     ///
+    /// A person who waits already keeps their place, and the more urgent of the two lanes: a deactivation that is
+    /// being retried must not fall behind because a name changed.
+    ///
     /// `Stale` unless the stored version is `previous_version`; `Taken` when the `userName` is in use.
     pub async fn update_person(
         &mut self,
-        _: &Person,
-        _previous_version: i64,
-        _lane: Lane,
+        person: &Person,
+        previous_version: i64,
+        lane: Lane,
     ) -> Result<(), StoreError> {
-        unimplemented!()
+        let keys = Keys::of(person);
+        let now = self.now();
+        self.execute_or_stale(
+            sql("UPDATE people SET user_name = $4, user_name_key = $5, external_id = $6, address = $7,
+                        address_key = $8, display_name_key = $9, active = $10, deleted_at = $11, version = $12,
+                        modified_at = $13, attributes = $14,
+                        due_at = CASE WHEN due_at <= $15 THEN due_at ELSE $15 END,
+                        lane = CASE WHEN due_at IS NOT NULL AND lane < $16 THEN lane ELSE $16 END,
+                        attempts = 0, mark = mark + 1
+                 WHERE tenant = $1 AND id = $2 AND version = $3")
+            .bind(person.tenant.as_str())
+            .bind(person.id.to_string())
+            .bind(previous_version)
+            .bind(&*person.user_name)
+            .bind(person.user_name_key())
+            .bind(person.external_id.as_deref())
+            .bind(person.address.as_ref().map(Address::as_str))
+            .bind(keys.address)
+            .bind(keys.display_name)
+            .bind(i64::from(person.active))
+            .bind(micros(person.deleted_at))
+            .bind(person.version)
+            .bind(person.modified_at.as_microsecond())
+            .bind(to_json(&person.attributes)?)
+            .bind(now.as_microsecond())
+            .bind(rank(lane)),
+        )
+        .await?;
+        self.execute(
+            sql("DELETE FROM person_emails WHERE tenant = $1 AND person = $2")
+                .bind(person.tenant.as_str())
+                .bind(person.id.to_string()),
+        )
+        .await?;
+        self.insert_other_emails(person, keys.other_emails).await
     }
 
     /// Removes a person without a trace: only for a create that OpenAI refused before it was acknowledged.
-    pub async fn erase_person(&mut self, _: &TenantId, _: PersonId, _version: i64) -> Result<(), StoreError> {
-        unimplemented!()
+    ///
+    /// `Stale` when the person was written after `version`, or has an operation whose outcome is open.
+    pub async fn erase_person(
+        &mut self,
+        tenant: &TenantId,
+        id: PersonId,
+        version: i64,
+    ) -> Result<(), StoreError> {
+        // Mapping, operations and e-mail values go with the person.
+        self.execute_or_stale(
+            sql("DELETE FROM people WHERE tenant = $1 AND id = $2 AND version = $3
+                 AND NOT EXISTS (SELECT 1 FROM operations AS o WHERE o.tenant = $1 AND o.person = $2
+                                 AND o.state IN ('sending', 'unknown'))")
+            .bind(tenant.as_str())
+            .bind(id.to_string())
+            .bind(version),
+        )
+        .await
     }
 
     /// Says when the engine should look at a person next (`None`: when something changes), in which lane, and how
-    /// many attempts were in vain. Leaves a person alone who was written after `version`; tells whether it took.
+    /// many attempts were in vain. Leaves a person alone who was written, or touched by news of a reading, after the
+    /// work with this mark was loaded; tells whether it took.
     pub async fn schedule(
         &mut self,
-        _: &TenantId,
-        _: PersonId,
-        _version: i64,
-        _due_at: Option<Timestamp>,
-        _lane: Lane,
-        _attempts: u32,
+        tenant: &TenantId,
+        id: PersonId,
+        mark: Mark,
+        due_at: Option<Timestamp>,
+        lane: Lane,
+        attempts: u32,
     ) -> Result<bool, StoreError> {
-        unimplemented!()
+        let rows = self
+            .execute(
+                sql("UPDATE people SET due_at = $4, lane = $5, attempts = $6
+                     WHERE tenant = $1 AND id = $2 AND mark = $3")
+                .bind(tenant.as_str())
+                .bind(id.to_string())
+                .bind(mark.0)
+                .bind(micros(due_at))
+                .bind(rank(lane))
+                .bind(i64::from(attempts)),
+            )
+            .await?;
+        Ok(rows > 0)
+    }
+
+    async fn insert_other_emails(
+        &mut self,
+        person: &Person,
+        emails: BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        for email in emails {
+            self.execute(
+                sql("INSERT INTO person_emails (tenant, person, email_key) VALUES ($1, $2, $3)")
+                    .bind(person.tenant.as_str())
+                    .bind(person.id.to_string())
+                    .bind(email),
+            )
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a person is looked up by, besides the plain columns.
+struct Keys {
+    address: Option<String>,
+    display_name: Option<String>,
+    /// E-mail values beside the address.
+    other_emails: BTreeSet<String>,
+}
+
+impl Keys {
+    fn of(person: &Person) -> Self {
+        let address = person.address.as_ref().map(Address::key);
+        let display_name = person.attributes.get("displayName").and_then(Value::as_str).map(key_of);
+        let emails = person.attributes.get("emails").and_then(Value::as_array);
+        let other_emails = emails
+            .into_iter()
+            .flatten()
+            .filter_map(|email| email.get("value").and_then(Value::as_str).map(key_of))
+            .filter(|key| Some(key) != address.as_ref())
+            .collect();
+        Self { address, display_name, other_emails }
     }
 }

@@ -7,3 +7,5 @@ mod architecture;
 mod harness;
 #[cfg(test)]
 mod openai;
+#[cfg(test)]
+mod store_contract;

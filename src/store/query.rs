@@ -1,0 +1,261 @@
+//! Statements that are put together at run time: the only place, and from fixed pieces only. What comes from outside
+//! is always a parameter.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
+
+use super::session::Statement;
+use crate::ids::{InviteId, PersonId, TenantId, UserId};
+use crate::model::mapping::Status;
+
+/// A condition on live people that the database can decide; made from a SCIM filter.
+///
+/// Whoever makes it from a filter also says whether it is exact. If it is not, it must hold for every person the
+/// filter holds for (and maybe for more), and the filter is evaluated on the candidates. There is no negation, because
+/// it would turn "maybe more" into "maybe fewer".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Everybody.
+    All,
+    /// Nobody.
+    Nobody,
+    /// All of these; everybody if there are none.
+    And(Vec<Condition>),
+    /// Any of these; nobody if there are none.
+    Or(Vec<Condition>),
+    /// The SCIM id is this. Exact.
+    IdEq(PersonId),
+    /// The key of `userName` is this. Exact.
+    UserNameEq(String),
+    /// The key of `userName` begins with this. Exact.
+    UserNameStartsWith(String),
+    /// The key of `userName` contains this. Exact; reads every live person's row.
+    UserNameContains(String),
+    /// `externalId` is this, with regard to case. Exact.
+    ExternalIdEq(String),
+    /// The key of some e-mail value is this. Not exact: it also holds for an address that was taken from `userName`.
+    EmailEq(String),
+    /// The key of `displayName` is this. Exact.
+    DisplayNameEq(String),
+    /// `active` is this. Exact.
+    Active(bool),
+    /// `meta.created` compares so with this instant. Exact.
+    Created(Order, Timestamp),
+    /// `meta.lastModified` compares so with this instant. Exact.
+    Modified(Order, Timestamp),
+    /// The person stands so upstream. Exact.
+    StatusEq(Status),
+    /// The member that stands for the person is this. Exact.
+    UserIdEq(UserId),
+    /// The invite that stands for the person is this. Exact.
+    InviteIdEq(InviteId),
+}
+
+/// How an instant compares with another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// `lt`
+    Before,
+    /// `le`
+    UpTo,
+    /// `eq`
+    At,
+    /// `ge`
+    From,
+    /// `gt`
+    After,
+}
+
+impl Order {
+    fn as_sql(self) -> &'static str {
+        match self {
+            Self::Before => " < ",
+            Self::UpTo => " <= ",
+            Self::At => " = ",
+            Self::From => " >= ",
+            Self::After => " > ",
+        }
+    }
+}
+
+/// A statement in the making: fixed text and numbered parameters.
+#[derive(Debug)]
+pub(super) struct Sql {
+    text: String,
+    parameters: Vec<Parameter>,
+}
+
+#[derive(Debug)]
+enum Parameter {
+    Text(String),
+    Int(i64),
+}
+
+impl Sql {
+    pub(super) fn new(text: &'static str) -> Self {
+        Self { text: text.to_owned(), parameters: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, text: &'static str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    pub(super) fn text(&mut self, value: impl Into<String>) -> &mut Self {
+        self.parameter(Parameter::Text(value.into()))
+    }
+
+    pub(super) fn int(&mut self, value: i64) -> &mut Self {
+        self.parameter(Parameter::Int(value))
+    }
+
+    fn parameter(&mut self, parameter: Parameter) -> &mut Self {
+        self.parameters.push(parameter);
+        let number = self.parameters.len();
+        // Writing to a string cannot fail.
+        let _written = write!(self.text, "${number}").is_ok();
+        self
+    }
+
+    pub(super) fn statement(self) -> Statement<'static> {
+        let statement = sqlx::query(AssertSqlSafe(self.text));
+        self.parameters.into_iter().fold(statement, |statement, parameter| match parameter {
+            Parameter::Text(text) => statement.bind(text),
+            Parameter::Int(int) => statement.bind(int),
+        })
+    }
+
+    /// Appends the condition on the row `people AS p`.
+    pub(super) fn condition(&mut self, tenant: &TenantId, condition: &Condition) -> &mut Self {
+        match condition {
+            Condition::All => self.push("1 = 1"),
+            Condition::Nobody => self.push("1 = 0"),
+            Condition::And(parts) => self.joined(tenant, parts, " AND ", "1 = 1"),
+            Condition::Or(parts) => self.joined(tenant, parts, " OR ", "1 = 0"),
+            Condition::IdEq(id) => self.push("p.id = ").text(id.to_string()),
+            Condition::UserNameEq(key) => self.push("p.user_name_key = ").text(key),
+            Condition::UserNameStartsWith(prefix) => {
+                self.push("(p.user_name_key >= ").text(prefix);
+                if let Some(end) = end_of_prefix(prefix) {
+                    self.push(" AND p.user_name_key < ").text(end);
+                }
+                self.push(")")
+            }
+            Condition::UserNameContains(part) => {
+                self.push("p.user_name_key LIKE ").text(like_pattern(part)).push(" ESCAPE '\\'")
+            }
+            Condition::ExternalIdEq(id) => self.push("p.external_id = ").text(id),
+            Condition::EmailEq(key) => self
+                .push("p.id IN (SELECT id FROM people WHERE tenant = ")
+                .text(tenant.as_str())
+                .push(" AND address_key = ")
+                .text(key)
+                .push(" UNION SELECT person FROM person_emails WHERE tenant = ")
+                .text(tenant.as_str())
+                .push(" AND email_key = ")
+                .text(key)
+                .push(")"),
+            Condition::DisplayNameEq(key) => self.push("p.display_name_key = ").text(key),
+            Condition::Active(active) => self.push("p.active = ").int(i64::from(*active)),
+            Condition::Created(order, at) => {
+                self.push("p.created_at").push(order.as_sql()).int(at.as_microsecond())
+            }
+            Condition::Modified(order, at) => {
+                self.push("p.modified_at").push(order.as_sql()).int(at.as_microsecond())
+            }
+            Condition::StatusEq(Status::Pending) => self
+                .push("NOT EXISTS (SELECT 1 FROM mappings AS x WHERE x.tenant = p.tenant AND x.person = p.id")
+                .push(" AND x.status <> 'pending')"),
+            Condition::StatusEq(status) => self.mapped(tenant, "status = ", status.as_str()),
+            Condition::UserIdEq(id) => self.mapped(tenant, "user_id = ", id.as_str()),
+            Condition::InviteIdEq(id) => self.mapped(tenant, "invite_id = ", id.as_str()),
+        }
+    }
+
+    fn mapped(&mut self, tenant: &TenantId, column: &'static str, value: &str) -> &mut Self {
+        self.push("p.id IN (SELECT person FROM mappings WHERE tenant = ")
+            .text(tenant.as_str())
+            .push(" AND ")
+            .push(column)
+            .text(value)
+            .push(")")
+    }
+
+    fn joined(
+        &mut self,
+        tenant: &TenantId,
+        parts: &[Condition],
+        word: &'static str,
+        none: &'static str,
+    ) -> &mut Self {
+        if parts.is_empty() {
+            return self.push(none);
+        }
+        self.push("(");
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                self.push(word);
+            }
+            self.condition(tenant, part);
+        }
+        self.push(")")
+    }
+}
+
+/// The first text after all that begin with `prefix`, in the order of code points.
+fn end_of_prefix(prefix: &str) -> Option<String> {
+    let mut characters: Vec<char> = prefix.chars().collect();
+    while let Some(last) = characters.pop() {
+        // The step over the surrogates, which are no characters, is `char`'s own.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            characters.push(next);
+            return Some(characters.into_iter().collect());
+        }
+    }
+    None
+}
+
+/// The LIKE pattern for texts that contain `part`, with `\` as the escape character.
+fn like_pattern(part: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in part.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_prefix_is_the_next_text_of_its_length() {
+        assert_eq!(end_of_prefix("ab").as_deref(), Some("ac"));
+        assert_eq!(end_of_prefix("a\u{d7ff}").as_deref(), Some("a\u{e000}"));
+        assert_eq!(end_of_prefix("a\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(end_of_prefix("\u{10ffff}"), None);
+        assert_eq!(end_of_prefix(""), None);
+    }
+
+    #[test]
+    fn what_comes_from_outside_is_a_parameter() {
+        let tenant = TenantId::default_tenant();
+        let condition = Condition::And(vec![
+            Condition::UserNameEq("' OR 1=1 --".to_owned()),
+            Condition::Or(vec![Condition::UserNameContains("50%_\\".to_owned()), Condition::Active(false)]),
+        ]);
+        let mut sql = Sql::new("");
+        sql.condition(&tenant, &condition);
+        assert_eq!(
+            sql.text,
+            "(p.user_name_key = $1 AND (p.user_name_key LIKE $2 ESCAPE '\\' OR p.active = $3))"
+        );
+        assert!(matches!(&sql.parameters[1], Parameter::Text(text) if text == "%50\\%\\_\\\\%"));
+    }
+}
