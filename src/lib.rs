@@ -9,6 +9,7 @@
 //! - [`openai`]: a typed client of the OpenAI administration API.
 //! - [`store`]: durable state on SQLite or PostgreSQL.
 //! - [`provision`]: the engine.
+//! - [`simulator`]: the stand-in for the OpenAI admin API, which knows none of the others but the clock.
 
 pub mod clock;
 pub mod config;
@@ -16,5 +17,6 @@ pub mod ids;
 pub mod model;
 pub mod openai;
 pub mod provision;
+pub mod simulator;
 pub mod store;
 pub mod telemetry;

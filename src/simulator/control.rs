@@ -1,0 +1,478 @@
+//! The control calls as Rust methods: what people do at OpenAI, what goes wrong, and what the judge may see.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::Simulator;
+use super::faults::{Fault, FaultRule};
+use super::ledger::Entry;
+use super::options::{LimiterOptions, Options};
+use super::organization::{
+    Invite, InviteStatus, KeyOwner, Member, OrgRole, Organization, ProjectRole, ProjectUser,
+};
+use super::routes;
+use super::wire;
+
+/// A control call that could not be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// Nothing has this id or address.
+    #[error("no {what} has the id or address '{id}'")]
+    Unknown {
+        /// The kind of thing.
+        what: &'static str,
+        /// The id or address given.
+        id: String,
+    },
+    /// The thing is in a state that does not allow it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl ControlError {
+    fn unknown(what: &'static str, id: &str) -> Self {
+        Self::Unknown { what, id: id.to_owned() }
+    }
+}
+
+/// People and their invites.
+impl Simulator {
+    /// Lets a person accept the pending invite with this id or address; answers the user id.
+    ///
+    /// # Errors
+    /// There is no such invite, or it is not pending (any more).
+    pub fn accept_invite(&self, invite: &str) -> Result<String, ControlError> {
+        self.accept_invite_as(invite, None, None)
+    }
+
+    /// Lets a person accept an invite with an account that has another address, or a name of its own.
+    ///
+    /// # Errors
+    /// There is no such invite, it is not pending, or the account is a member already.
+    pub fn accept_invite_as(
+        &self,
+        invite: &str,
+        email: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<String, ControlError> {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let (id, address) = find_pending(organization, invite)?;
+        let email = email.unwrap_or(&address);
+        if organization.member_by_email(email).is_some() {
+            return Err(ControlError::Refused(format!("{email} is a member already")));
+        }
+        organization.accept(&id, Some(email), name).ok_or_else(|| ControlError::unknown("invite", invite))
+    }
+
+    /// Lets a person turn a pending invite down: it is listed as expired from now on.
+    ///
+    /// # Errors
+    /// There is no such invite, or it is not pending.
+    pub fn decline_invite(&self, invite: &str) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let (id, _) = find_pending(organization, invite)?;
+        let now = organization.now;
+        if let Some(invite) = organization.invites.get_mut(&id) {
+            invite.expires_at = now;
+        }
+        Ok(())
+    }
+
+    /// Makes an invite out of band, as an owner at the dashboard would; answers its id.
+    pub fn seed_invite(&self, email: &str, role: OrgRole) -> String {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let id = organization.add_invite(email, role, Some(Vec::new()));
+        let actor = organization.dashboard();
+        organization.record(
+            &actor,
+            "invite.sent",
+            None,
+            json!({"id": id, "data": {"email": email, "role": role}}),
+        );
+        id
+    }
+
+    /// Deletes an invite out of band, by its id or by the address of a pending one.
+    ///
+    /// # Errors
+    /// There is no such invite.
+    pub fn remove_invite(&self, invite: &str) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let id = if organization.invites.contains(invite) {
+            invite.to_owned()
+        } else {
+            find_pending(organization, invite)?.0
+        };
+        organization.remove_invite(&id);
+        let actor = organization.dashboard();
+        organization.record(&actor, "invite.deleted", None, json!({"id": id}));
+        Ok(())
+    }
+
+    /// Puts a member in place; answers the user id. An address that is a member already keeps its membership.
+    pub fn seed_member(&self, email: &str, role: OrgRole) -> String {
+        self.seed(email, role, false)
+    }
+
+    /// Puts a member in place whom OpenAI's own directory sync manages; answers the user id.
+    pub fn seed_scim_managed_member(&self, email: &str) -> String {
+        self.seed(email, OrgRole::Reader, true)
+    }
+
+    fn seed(&self, email: &str, role: OrgRole, is_scim_managed: bool) -> String {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        if let Some(member) = organization.member_by_email(email) {
+            return member.id.clone();
+        }
+        let id = organization.add_member(email, None, role);
+        if let Some(member) = organization.members.get_mut(&id) {
+            member.is_scim_managed = is_scim_managed;
+        }
+        let actor = organization.dashboard();
+        organization.record(&actor, "user.added", None, json!({"id": id, "data": {"role": role}}));
+        id
+    }
+
+    /// Puts a service account into the default project; answers its own id.
+    pub fn seed_service_account(&self, name: &str) -> String {
+        let mut world = self.lock();
+        let project =
+            world.organization.default_project().map(|project| project.id.clone()).unwrap_or_default();
+        world.organization.add_service_account(&project, name)
+    }
+
+    /// Removes a member out of band, by user id or address.
+    ///
+    /// # Errors
+    /// There is no such member.
+    pub fn remove_member(&self, member: &str) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let id = find_member(organization, member)?;
+        let actor = organization.dashboard();
+        organization.remove_member(&id, &actor);
+        Ok(())
+    }
+
+    /// Changes a member's organization role out of band, by user id or address.
+    ///
+    /// # Errors
+    /// There is no such member.
+    pub fn set_role(&self, member: &str, role: OrgRole) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let id = find_member(organization, member)?;
+        if let Some(member) = organization.members.get_mut(&id) {
+            member.role = role;
+        }
+        let actor = organization.dashboard();
+        let detail = json!({"id": id, "changes_requested": {"role": role}});
+        organization.record(&actor, "user.updated", None, detail);
+        Ok(())
+    }
+}
+
+/// Projects, groups and keys.
+impl Simulator {
+    /// The id of the default project.
+    pub fn default_project(&self) -> Option<String> {
+        self.lock().organization.default_project().map(|project| project.id.clone())
+    }
+
+    /// Makes a project out of band; answers its id.
+    pub fn seed_project(&self, name: &str) -> String {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let id = organization.add_project(name.to_owned(), false);
+        let actor = organization.dashboard();
+        let detail = json!({"id": id, "data": {"name": name, "title": name}});
+        organization.record(&actor, "project.created", Some(&id), detail);
+        id
+    }
+
+    /// Adds a member (id or address) to a project out of band, or changes the role there.
+    ///
+    /// # Errors
+    /// There is no such project or member.
+    pub fn seed_project_user(
+        &self,
+        project: &str,
+        member: &str,
+        role: ProjectRole,
+    ) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let id = find_member(organization, member)?;
+        let (now, added_at) = (organization.now, organization.seconds());
+        let found = organization.projects.get_mut(project);
+        let found = found.ok_or_else(|| ControlError::unknown("project", project))?;
+        found.users.insert(&id, now, ProjectUser { role, added_at });
+        let actor = organization.dashboard();
+        let detail = json!({"id": id, "data": {"role": role}});
+        organization.record(&actor, "user.added", Some(project), detail);
+        Ok(())
+    }
+
+    /// Who was added to a project, with the role there; owners of the organization need no adding.
+    pub fn project_users(&self, project: &str) -> Vec<(String, ProjectRole)> {
+        let world = self.lock();
+        let project = world.organization.projects.get(project);
+        let rows = project.into_iter().flat_map(|project| project.users.rows());
+        rows.map(|row| (row.id.clone(), row.value.role)).collect()
+    }
+
+    /// Makes a group out of band; answers its id.
+    pub fn seed_group(&self, name: &str, is_scim_managed: bool) -> String {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let id = organization.add_group(name, is_scim_managed);
+        let actor = organization.dashboard();
+        organization.record(&actor, "group.created", None, json!({"id": id, "data": {"group_name": name}}));
+        id
+    }
+
+    /// Adds a member (id or address) to a group out of band.
+    ///
+    /// # Errors
+    /// There is no such group or member.
+    pub fn seed_group_member(&self, group: &str, member: &str) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let id = find_member(organization, member)?;
+        let (now, added_at) = (organization.now, organization.seconds());
+        let found =
+            organization.groups.get_mut(group).ok_or_else(|| ControlError::unknown("group", group))?;
+        found.users.insert(&id, now, added_at);
+        let actor = organization.dashboard();
+        organization.record(&actor, "group.updated", None, json!({"id": group}));
+        Ok(())
+    }
+
+    /// The user ids in a group, in the order of adding.
+    pub fn group_members(&self, group: &str) -> Vec<String> {
+        let world = self.lock();
+        let group = world.organization.groups.get(group);
+        group.into_iter().flat_map(|group| group.users.rows()).map(|row| row.id.clone()).collect()
+    }
+
+    /// Puts a person's API key into a project; answers its id. It stays when the person goes.
+    ///
+    /// # Errors
+    /// There is no such project or member.
+    pub fn seed_project_key(&self, project: &str, member: &str, name: &str) -> Result<String, ControlError> {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let id = find_member(organization, member)?;
+        if !organization.projects.contains(project) {
+            return Err(ControlError::unknown("project", project));
+        }
+        let found = organization.members.get(&id);
+        let email = found.and_then(|member| member.email.clone()).unwrap_or_default();
+        let owner_name = found.and_then(|member| member.name.clone()).unwrap_or_default();
+        let owner = KeyOwner::User { id, email, name: owner_name };
+        Ok(organization.add_project_key(project, name, owner))
+    }
+
+    /// Makes an admin key stop working: every further call with it is a 401.
+    ///
+    /// # Errors
+    /// No key has this value.
+    pub fn revoke_key(&self, value: &str) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let keys = &mut world.organization.admin_keys;
+        let before = keys.len();
+        keys.retain(|key| key.value != value);
+        if keys.len() == before {
+            return Err(ControlError::unknown("admin key", "(not shown)"));
+        }
+        Ok(())
+    }
+}
+
+/// What the judge may see.
+impl Simulator {
+    /// All members, service accounts included, in the order of joining.
+    pub fn members(&self) -> Vec<Member> {
+        self.lock().organization.members.values().cloned().collect()
+    }
+
+    /// The member with a user id or an address, in any case.
+    pub fn member(&self, member: &str) -> Option<Member> {
+        let world = self.lock();
+        let id = find_member(&world.organization, member).ok()?;
+        world.organization.members.get(&id).cloned()
+    }
+
+    /// All invites that were not deleted, oldest first.
+    pub fn invites(&self) -> Vec<Invite> {
+        self.lock().organization.invites.values().cloned().collect()
+    }
+
+    /// The invites of an address, in any case, that can still be accepted.
+    pub fn pending_invites(&self, email: &str) -> Vec<Invite> {
+        let world = self.lock();
+        let organization = &world.organization;
+        let is_pending = |invite: &&Invite| invite.status(organization.now) == InviteStatus::Pending;
+        organization.invites_of(email).filter(is_pending).cloned().collect()
+    }
+
+    /// Every call since the start, or since the ledger was cleared.
+    pub fn ledger(&self) -> Vec<Entry> {
+        self.lock().ledger.entries().to_vec()
+    }
+
+    /// Forgets the calls so far.
+    pub fn clear_ledger(&self) {
+        self.lock().ledger.clear();
+    }
+
+    /// How many calls of a method (or `*`) and path template (or `*`) came, however they were answered.
+    pub fn calls(&self, method: &str, template: &str) -> usize {
+        self.count(method, template, |_| true)
+    }
+
+    /// How many such calls changed something.
+    pub fn effects(&self, method: &str, template: &str) -> usize {
+        self.count(method, template, |entry| entry.effect_at.is_some())
+    }
+
+    fn count(&self, method: &str, template: &str, is_wanted: impl Fn(&Entry) -> bool) -> usize {
+        let is_counted = |entry: &&Entry| {
+            (method == "*" || entry.method == method)
+                && (template == "*" || entry.template == Some(template))
+                && is_wanted(entry)
+        };
+        self.lock().ledger.entries().iter().filter(is_counted).count()
+    }
+
+    /// The whole organization as JSON, every object in its wire form.
+    pub fn state(&self) -> Value {
+        let world = self.lock();
+        let organization = &world.organization;
+        let project = |project: &super::organization::Project| {
+            let mut shown = wire::project(project);
+            let users: Vec<Value> =
+                project.users.rows().map(|row| json!({"id": row.id, "role": row.value.role})).collect();
+            let groups: Vec<&String> = project.groups.rows().map(|row| &row.id).collect();
+            if let Some(members) = shown.as_object_mut() {
+                members.insert("is_default".to_owned(), json!(project.is_default));
+                members.insert("users".to_owned(), json!(users));
+                members.insert("groups".to_owned(), json!(groups));
+            }
+            shown
+        };
+        let group = |group: &super::organization::Group| {
+            let mut shown = wire::group(group);
+            if let Some(members) = shown.as_object_mut() {
+                let users: Vec<&String> = group.users.rows().map(|row| &row.id).collect();
+                members.insert("users".to_owned(), json!(users));
+            }
+            shown
+        };
+        json!({
+            "now": organization.now.to_string(),
+            "organization_id": organization.options.organization_id,
+            "users": organization.members.values().map(wire::user).collect::<Vec<_>>(),
+            "invites": organization.invites.values().map(|it| wire::invite(organization, it)).collect::<Vec<_>>(),
+            "projects": organization.projects.values().map(project).collect::<Vec<_>>(),
+            "groups": organization.groups.values().map(group).collect::<Vec<_>>(),
+            "roles": organization.roles.values().map(wire::role).collect::<Vec<_>>(),
+            "service_accounts":
+                organization.service_accounts.values().map(wire::service_account).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Faults, limits, switches and time.
+impl Simulator {
+    /// Lets the next `times` calls of a method (or `*`) and path template (or `*`) meet a fault.
+    ///
+    /// # Errors
+    /// The API has no such path template.
+    pub fn fail_next(
+        &self,
+        method: &str,
+        template: &str,
+        fault: Fault,
+        times: u32,
+    ) -> Result<(), ControlError> {
+        self.add_fault(FaultRule::next(method, template, fault, times))
+    }
+
+    /// Adds a rule after those already there; the first that applies to a call wins.
+    ///
+    /// # Errors
+    /// The API has no such path template.
+    pub fn add_fault(&self, rule: FaultRule) -> Result<(), ControlError> {
+        if rule.template != "*" && !routes::is_template(&rule.template) {
+            return Err(ControlError::unknown("path template", &rule.template));
+        }
+        self.lock().faults.add(rule);
+        Ok(())
+    }
+
+    /// The rules in force.
+    pub fn faults(&self) -> Vec<FaultRule> {
+        self.lock().faults.rules()
+    }
+
+    /// Ends all faults; late effects that are due still land.
+    pub fn clear_faults(&self) {
+        self.lock().faults.clear();
+    }
+
+    /// The switches in force.
+    pub fn options(&self) -> Options {
+        self.lock().organization.options.clone()
+    }
+
+    /// Changes switches. What exists already (owners, keys, ids) stays as it is.
+    pub fn set_options(&self, change: impl FnOnce(&mut Options)) {
+        change(&mut self.lock().organization.options);
+    }
+
+    /// Changes the limiter and empties its windows.
+    pub fn set_limiter(&self, limiter: LimiterOptions) {
+        let mut world = self.lock();
+        world.organization.options.limiter = limiter;
+        world.limiter = super::limiter::Limiter::default();
+    }
+
+    /// Moves the stand-in's own clock forward, whatever [`Clock`](crate::clock::Clock) it was given.
+    pub fn advance(&self, by: SignedDuration) {
+        self.shift(by);
+    }
+
+    /// The present instant of the stand-in.
+    pub fn now(&self) -> Timestamp {
+        self.lock().organization.now
+    }
+}
+
+fn find_member(organization: &Organization, member: &str) -> Result<String, ControlError> {
+    organization
+        .members
+        .get(member)
+        .or_else(|| organization.member_by_email(member))
+        .map(|member| member.id.clone())
+        .ok_or_else(|| ControlError::unknown("member", member))
+}
+
+/// Id and address of a pending invite.
+fn find_pending(organization: &Organization, invite: &str) -> Result<(String, String), ControlError> {
+    let found = match organization.invites.get(invite) {
+        Some(found) => Some(found),
+        None => organization.pending_invite(invite).or_else(|| organization.invites_of(invite).last()),
+    };
+    let found = found.ok_or_else(|| ControlError::unknown("invite", invite))?;
+    match found.status(organization.now) {
+        InviteStatus::Pending => Ok((found.id.clone(), found.email.clone())),
+        InviteStatus::Accepted => Err(ControlError::Refused("the invite was accepted already".to_owned())),
+        InviteStatus::Expired => Err(ControlError::Refused("the invite has expired".to_owned())),
+    }
+}
