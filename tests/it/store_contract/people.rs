@@ -1,0 +1,274 @@
+//! People: uniqueness, versions, tombstones, conditions.
+
+use jiff::SignedDuration;
+use openai_scim_bridge::ids::{InviteId, PersonId, UserId};
+use openai_scim_bridge::model::mapping::{Mapping, Status};
+use openai_scim_bridge::model::operation::Lane;
+use openai_scim_bridge::store::{Condition, Order, StoreError};
+
+use super::{delete, insert, other_tenant, person, tenant, update};
+use crate::harness::database::Database;
+
+on_both! {
+    a_person_reads_back_as_written
+    a_user_name_is_unique_in_any_case_among_the_living
+    a_user_name_is_taken_for_a_rename_as_well
+    an_update_of_a_stale_version_changes_nothing
+    a_tombstone_is_hidden_but_kept
+    a_create_finds_whom_it_may_be_about
+    every_condition_finds_its_people
+    paging_shows_everybody_once
+    erasing_leaves_no_trace
+    erasing_spares_a_person_who_was_written_since
+    tenants_do_not_see_each_other
+}
+
+async fn a_person_reads_back_as_written(db: &Database) {
+    let store = db.open().await;
+    let mut jane = person(&db.clock, "Jane@Example.com");
+    jane.user_name = "Jäne O'Neil \"%_\\' \u{1f600}".to_owned();
+    jane.attributes.insert("nickName".to_owned(), "a\u{0}b".into());
+    insert(&store, &jane).await.unwrap();
+    let loaded = store.reader().await.unwrap().load_person(&tenant(), jane.id).await.unwrap().unwrap();
+    assert_eq!(loaded, jane);
+    let order = |person: &openai_scim_bridge::model::person::Person| {
+        person.attributes.keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(order(&loaded), order(&jane));
+}
+
+async fn a_user_name_is_unique_in_any_case_among_the_living(db: &Database) {
+    let store = db.open().await;
+    let mut first = person(&db.clock, "Straße@example.com".replace("ß", "ss").as_str());
+    first.user_name = "STRÄSSE@Example.com".to_owned();
+    insert(&store, &first).await.unwrap();
+    let mut second = person(&db.clock, "b@example.com");
+    second.user_name = "strässe@example.COM".to_owned();
+    assert!(matches!(insert(&store, &second).await, Err(StoreError::Taken)));
+
+    let mut elsewhere = second.clone();
+    elsewhere.tenant = other_tenant();
+    insert(&store, &elsewhere).await.unwrap();
+
+    delete(&store, &db.clock, &mut first).await;
+    insert(&store, &second).await.unwrap();
+}
+
+async fn a_user_name_is_taken_for_a_rename_as_well(db: &Database) {
+    let store = db.open().await;
+    let (a, mut b) = (person(&db.clock, "a@example.com"), person(&db.clock, "b@example.com"));
+    insert(&store, &a).await.unwrap();
+    insert(&store, &b).await.unwrap();
+    b.user_name = "A@EXAMPLE.COM".to_owned();
+    assert!(matches!(update(&store, &mut b, Lane::Grant).await, Err(StoreError::Taken)));
+    let stored = store.reader().await.unwrap().load_person(&tenant(), b.id).await.unwrap().unwrap();
+    assert_eq!((stored.user_name.as_str(), stored.version), ("b@example.com", 1));
+}
+
+async fn an_update_of_a_stale_version_changes_nothing(db: &Database) {
+    let store = db.open().await;
+    let mut jane = person(&db.clock, "jane@example.com");
+    insert(&store, &jane).await.unwrap();
+    let mut late = jane.clone();
+    jane.active = false;
+    update(&store, &mut jane, Lane::Revoke).await.unwrap();
+    assert!(matches!(update(&store, &mut late, Lane::Grant).await, Err(StoreError::Stale)));
+    let mut reader = store.reader().await.unwrap();
+    assert_eq!(reader.load_person(&tenant(), jane.id).await.unwrap(), Some(jane));
+}
+
+async fn a_tombstone_is_hidden_but_kept(db: &Database) {
+    let store = db.open().await;
+    let mut jane = person(&db.clock, "jane@example.com");
+    insert(&store, &jane).await.unwrap();
+    delete(&store, &db.clock, &mut jane).await;
+    let mut reader = store.reader().await.unwrap();
+    assert_eq!(reader.load_person(&tenant(), jane.id).await.unwrap(), None);
+    assert_eq!(reader.load_person_and_mapping(&tenant(), jane.id).await.unwrap(), None);
+    assert_eq!(reader.find_people_by_address(&tenant(), "jane@example.com").await.unwrap(), []);
+    assert_eq!(reader.count_people(&tenant(), &Condition::All).await.unwrap(), 0);
+    assert_eq!(reader.page_people(&tenant(), &Condition::All, 0, 10).await.unwrap(), []);
+    assert_eq!(reader.scan_people(&tenant(), &Condition::All, None, 10).await.unwrap(), []);
+    assert_eq!(reader.count_by_status(&tenant()).await.unwrap(), []);
+    let work = reader.load_work(&tenant(), jane.id).await.unwrap().unwrap();
+    assert_eq!(work.person, jane);
+    assert_eq!(reader.due_people(&tenant(), db.clock.now(), 10).await.unwrap(), [jane.id]);
+}
+
+async fn a_create_finds_whom_it_may_be_about(db: &Database) {
+    let store = db.open().await;
+    let a = person(&db.clock, "a@example.com");
+    let b = person(&db.clock, "b@example.com");
+    for person in [&a, &b] {
+        insert(&store, person).await.unwrap();
+    }
+    let mut reader = store.reader().await.unwrap();
+    let mut both = vec![a.clone(), b.clone()];
+    both.sort_by_key(|person| person.id);
+    let found = reader.find_people(&tenant(), "a@example.com", Some("ext-b@example.com")).await.unwrap();
+    assert_eq!(found, both);
+    let found = reader.find_people(&tenant(), "a@example.com", Some("ext-a@example.com")).await.unwrap();
+    assert_eq!(found, std::slice::from_ref(&a));
+    assert_eq!(reader.find_people(&tenant(), "a@example.com", None).await.unwrap(), [a]);
+    assert_eq!(reader.find_people(&tenant(), "c@example.com", Some("EXT-B@example.com")).await.unwrap(), []);
+}
+
+async fn every_condition_finds_its_people(db: &Database) {
+    let store = db.open().await;
+    let mut a = person(&db.clock, "A@example.com");
+    insert(&store, &a).await.unwrap();
+    db.clock.advance(SignedDuration::from_mins(1));
+    let mut b = person(&db.clock, "b_1@example.com");
+    insert(&store, &b).await.unwrap();
+    let noon = db.clock.now();
+    db.clock.advance(SignedDuration::from_mins(1));
+    b.active = false;
+    b.modified_at = db.clock.now();
+    update(&store, &mut b, Lane::Revoke).await.unwrap();
+    a.attributes.insert("displayName".to_owned(), "Ärzte".into());
+    update(&store, &mut a, Lane::Grant).await.unwrap();
+    let mapping = Mapping {
+        status: Status::Member,
+        user_id: Some(UserId::from("user-1")),
+        invite_id: Some(InviteId::from("invite-1")),
+        ..Mapping::new(tenant(), b.id)
+    };
+    write!(store, [mapping], |tx| tx.save_mapping(&mapping).await).unwrap();
+
+    let (a, b) = (a.id, b.id);
+    let mut reader = store.reader().await.unwrap();
+    let mut check = async |condition: Condition, mut expected: Vec<PersonId>| {
+        expected.sort_unstable();
+        let page = reader.page_people(&tenant(), &condition, 0, 10).await.unwrap();
+        let ids: Vec<_> = page.iter().map(|(person, _)| person.id).collect();
+        assert_eq!(ids, expected, "{condition:?}");
+        let scanned = reader.scan_people(&tenant(), &condition, None, 10).await.unwrap();
+        assert_eq!(scanned, page, "{condition:?}");
+        let count = reader.count_people(&tenant(), &condition).await.unwrap();
+        assert_eq!(count, i64::try_from(expected.len()).unwrap(), "{condition:?}");
+    };
+    use Condition as C;
+    let text = str::to_owned;
+    check(C::All, vec![a, b]).await;
+    check(C::Nobody, vec![]).await;
+    check(C::And(vec![]), vec![a, b]).await;
+    check(C::Or(vec![]), vec![]).await;
+    check(C::IdEq(a), vec![a]).await;
+    check(C::UserNameEq(text("a@example.com")), vec![a]).await;
+    check(C::UserNameEq(text("A@example.com")), vec![]).await;
+    check(C::UserNameStartsWith(text("b_")), vec![b]).await;
+    check(C::UserNameStartsWith(text("")), vec![a, b]).await;
+    check(C::UserNameContains(text("_1@")), vec![b]).await;
+    check(C::UserNameContains(text("%")), vec![]).await;
+    check(C::ExternalIdEq(text("ext-A@example.com")), vec![a]).await;
+    check(C::ExternalIdEq(text("ext-a@example.com")), vec![]).await;
+    check(C::EmailEq(text("private.a@example.com")), vec![a]).await;
+    check(C::EmailEq(text("b_1@example.com")), vec![b]).await;
+    check(C::DisplayNameEq(text("ärzte")), vec![a]).await;
+    check(C::Active(true), vec![a]).await;
+    check(C::Active(false), vec![b]).await;
+    check(C::Created(Order::Before, noon), vec![a]).await;
+    check(C::Created(Order::At, noon), vec![b]).await;
+    check(C::Modified(Order::After, noon), vec![b]).await;
+    check(C::Modified(Order::UpTo, noon), vec![a]).await;
+    check(C::Modified(Order::From, noon), vec![b]).await;
+    check(C::StatusEq(Status::Pending), vec![a]).await;
+    check(C::StatusEq(Status::Member), vec![b]).await;
+    check(C::UserIdEq(UserId::from("user-1")), vec![b]).await;
+    check(C::InviteIdEq(InviteId::from("invite-1")), vec![b]).await;
+    check(C::And(vec![C::Active(true), C::UserNameEq(text("b_1@example.com"))]), vec![]).await;
+    check(C::Or(vec![C::IdEq(a), C::EmailEq(text("b_1@example.com"))]), vec![a, b]).await;
+}
+
+async fn paging_shows_everybody_once(db: &Database) {
+    let store = db.open().await;
+    let mut ids = Vec::new();
+    for number in 0..25 {
+        let person = person(&db.clock, &format!("p{number}@example.com"));
+        insert(&store, &person).await.unwrap();
+        ids.push(person.id);
+    }
+    ids.sort_unstable();
+    let mut reader = store.reader().await.unwrap();
+    let (mut paged, mut scanned) = (Vec::new(), Vec::new());
+    for offset in [0, 10, 20, 30] {
+        let page = reader.page_people(&tenant(), &Condition::All, offset, 10).await.unwrap();
+        paged.extend(page.iter().map(|(person, _)| person.id));
+        let next = reader.scan_people(&tenant(), &Condition::All, scanned.last().copied(), 10).await.unwrap();
+        scanned.extend(next.iter().map(|(person, _)| person.id));
+    }
+    assert_eq!(paged, ids);
+    assert_eq!(scanned, ids);
+    assert_eq!(reader.page_people(&tenant(), &Condition::All, 0, 0).await.unwrap(), []);
+    assert_eq!(reader.page_people(&tenant(), &Condition::All, -5, -1).await.unwrap(), []);
+}
+
+async fn erasing_leaves_no_trace(db: &Database) {
+    let store = db.open().await;
+    let jane = person(&db.clock, "jane@example.com");
+    insert(&store, &jane).await.unwrap();
+    let mapping = Mapping::new(tenant(), jane.id);
+    write!(store, [mapping], |tx| tx.save_mapping(&mapping).await).unwrap();
+    let id = jane.id;
+    write!(store, [], |tx| tx.erase_person(&tenant(), id, 1).await).unwrap();
+    let mut reader = store.reader().await.unwrap();
+    assert_eq!(reader.load_work(&tenant(), jane.id).await.unwrap(), None);
+    let email = Condition::EmailEq("private.jane@example.com".to_owned());
+    assert_eq!(reader.count_people(&tenant(), &email).await.unwrap(), 0);
+    drop(reader);
+    insert(&store, &jane).await.unwrap();
+    let mut reader = store.reader().await.unwrap();
+    let (_, mapping) = reader.load_person_and_mapping(&tenant(), id).await.unwrap().unwrap();
+    assert_eq!(mapping, None);
+}
+
+async fn erasing_spares_a_person_who_was_written_since(db: &Database) {
+    let store = db.open().await;
+    let mut jane = person(&db.clock, "jane@example.com");
+    insert(&store, &jane).await.unwrap();
+    update(&store, &mut jane, Lane::Grant).await.unwrap();
+    let id = jane.id;
+    let erased = write!(store, [], |tx| tx.erase_person(&tenant(), id, 1).await);
+    assert!(matches!(erased, Err(StoreError::Stale)));
+    let mut reader = store.reader().await.unwrap();
+    assert_eq!(reader.load_person(&tenant(), id).await.unwrap(), Some(jane));
+}
+
+async fn tenants_do_not_see_each_other(db: &Database) {
+    let store = db.open().await;
+    let jane = person(&db.clock, "jane@example.com");
+    insert(&store, &jane).await.unwrap();
+    let mapping = Mapping { user_id: Some(UserId::from("user-1")), ..Mapping::new(tenant(), jane.id) };
+    write!(store, [mapping], |tx| tx.save_mapping(&mapping).await).unwrap();
+
+    let foreign = other_tenant();
+    let mut reader = store.reader().await.unwrap();
+    assert_eq!(reader.load_person(&foreign, jane.id).await.unwrap(), None);
+    assert_eq!(reader.load_work(&foreign, jane.id).await.unwrap(), None);
+    assert_eq!(
+        reader.find_people(&foreign, "jane@example.com", Some("ext-jane@example.com")).await.unwrap(),
+        []
+    );
+    assert_eq!(reader.find_people_by_address(&foreign, "jane@example.com").await.unwrap(), []);
+    for condition in [
+        Condition::All,
+        Condition::IdEq(jane.id),
+        Condition::EmailEq("jane@example.com".to_owned()),
+        Condition::UserIdEq(UserId::from("user-1")),
+    ] {
+        assert_eq!(reader.count_people(&foreign, &condition).await.unwrap(), 0, "{condition:?}");
+    }
+    assert_eq!(reader.due_people(&foreign, db.clock.now(), 10).await.unwrap(), []);
+    assert_eq!(reader.next_due_at(&foreign).await.unwrap(), None);
+    assert_eq!(reader.list_mappings(&foreign, &Default::default(), None, 10).await.unwrap(), []);
+    assert_eq!(
+        reader.bound_to_other(&foreign, &UserId::from("user-1"), PersonId::new(&db.clock)).await.unwrap(),
+        None
+    );
+    drop(reader);
+    let mut stolen = jane.clone();
+    stolen.tenant = foreign.clone();
+    assert!(matches!(update(&store, &mut stolen, Lane::Grant).await, Err(StoreError::Stale)));
+    let erased = write!(store, [jane], |tx| tx.erase_person(&other_tenant(), jane.id, 1).await);
+    assert!(matches!(erased, Err(StoreError::Stale)));
+}
