@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::objects::Actor;
 use super::options::{CreatedStatus, ForbiddenBody, Options};
-use super::organization::Actor;
 
 /// A request that was routed, authorised and parsed.
 #[derive(Debug, Clone)]

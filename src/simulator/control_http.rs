@@ -2,6 +2,7 @@
 //!
 //! | call | body | effect |
 //! |---|---|---|
+//! | `GET /control/operations` | | every method and path template that is served |
 //! | `GET /control/state` | | the whole organization |
 //! | `GET /control/ledger` | | every call; `?method=` and `?template=` choose |
 //! | `DELETE /control/ledger` | | forgets the calls so far |
@@ -39,12 +40,13 @@ use serde_json::{Value, json};
 use super::Simulator;
 use super::control::ControlError;
 use super::faults::FaultRule;
+use super::objects::{OrgRole, ProjectRole};
 use super::options::LimiterOptions;
-use super::organization::{OrgRole, ProjectRole};
 
 pub(super) fn router() -> Router<Simulator> {
     Router::new()
         .route("/control/state", get(async |State(simulator): State<Simulator>| Json(simulator.state())))
+        .route("/control/operations", get(async || Json(json!({"operations": Simulator::operations()}))))
         .route("/control/ledger", get(ledger).delete(clear_ledger))
         .route("/control/reset", post(reset))
         .route("/control/options", get(options).patch(set_options))

@@ -9,8 +9,9 @@ use super::call::{Call, Query, Refusal};
 use super::faults::{Effect, Fault, Faults, PageFault, milliseconds};
 use super::ledger::{Entry, Ledger};
 use super::limiter::Limiter;
+use super::objects::Actor;
 use super::options::{Dialect, Feature, Options};
-use super::organization::{Actor, Organization};
+use super::organization::Organization;
 use super::routes::{self, Endpoint, Found};
 
 /// Everything behind the lock.

@@ -20,8 +20,10 @@ mod control_http;
 mod endpoints;
 mod faults;
 mod front;
+mod judge;
 mod ledger;
 mod limiter;
+mod objects;
 mod options;
 mod organization;
 mod paging;
@@ -45,11 +47,11 @@ use crate::clock::Clock;
 pub use control::ControlError;
 pub use faults::{Effect, Fault, FaultRule, PageFault};
 pub use ledger::Entry;
+pub use objects::{Invite, InviteStatus, Member, OrgRole, ProjectRole};
 pub use options::{
     CreatedStatus, Dialect, Duplicate, EmailCase, EmailsFilter, Feature, ForbiddenBody, InviteTimestamp,
     LimiterOptions, Options, Policy, Rejoin, RoleIds, UnknownCursor,
 };
-pub use organization::{Invite, InviteStatus, Member, OrgRole, ProjectRole};
 
 use front::{Delivery, World};
 

@@ -41,6 +41,11 @@ pub(super) fn find(method: &Method, path: &str) -> Found {
     known.map_or(Found::Nothing, |template| Found::OtherMethod { template })
 }
 
+/// The method and the template of every endpoint.
+pub(super) fn operations() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ROUTES.iter().map(|(method, template, _)| (*method, *template))
+}
+
 /// Whether a template is one of the API's.
 pub(super) fn is_template(template: &str) -> bool {
     ROUTES.iter().any(|(_, known, _)| *known == template)

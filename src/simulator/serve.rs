@@ -9,7 +9,7 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,14 +37,14 @@ impl Simulator {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         listener.local_addr()?;
-        let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
+        let (router, stop, connections) = (self.router(), CancellationToken::new(), TaskTracker::new());
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        connections.spawn(self.clone().converse(stream, stop.clone()));
+                        connections.spawn(converse(router.clone(), stream, stop.clone()));
                     }
                     // Out of file descriptors, or a caller that went away while waiting.
                     Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -57,38 +57,40 @@ impl Simulator {
         connections.wait().await;
         Ok(())
     }
+}
 
-    /// Serves one connection, and resets it when an answer is to be a reset.
-    async fn converse(self, stream: TcpStream, stop: CancellationToken) {
-        let _set = stream.set_nodelay(true).is_ok();
-        let (router, token) = (self.router(), stop.clone());
-        let service = service_fn(move |request: http::Request<Incoming>| {
-            let (router, token) = (router.clone(), token.clone());
-            async move {
-                let answered = router.oneshot(request.map(axum::body::Body::new));
-                tokio::select! {
-                    biased;
-                    answered = answered => finish(answered, &token).await,
-                    () = token.cancelled() => Err(Hangup),
-                }
+/// Serves one connection, and resets it when an answer is to be a reset.
+async fn converse(router: axum::Router, stream: TcpStream, stop: CancellationToken) {
+    let _set = stream.set_nodelay(true).is_ok();
+    let token = stop.clone();
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let (router, token) = (router.clone(), token.clone());
+        async move {
+            let answered = router.oneshot(request.map(axum::body::Body::new));
+            tokio::select! {
+                biased;
+                answered = answered => finish(answered, &token).await,
+                () = token.cancelled() => Err(Hangup),
             }
-        });
-        let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-        let ended = tokio::select! {
-            ended = &mut connection => Some(ended),
-            () = stop.cancelled() => None,
-        };
-        let ended = if let Some(ended) = ended {
-            ended
-        } else {
-            Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await
-        };
-        if ended.is_err_and(|error| error.is_user()) {
-            // With nothing left to linger for, the system closes the connection by a reset.
-            let stream = connection.into_parts().io.into_inner();
-            let _set = stream.set_zero_linger().is_ok();
         }
+    });
+    // The timer ends connections that never finish their headers, which would hold up the shutdown.
+    let mut connection =
+        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    let ended = tokio::select! {
+        ended = &mut connection => Some(ended),
+        () = stop.cancelled() => None,
+    };
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        Pin::new(&mut connection).graceful_shutdown();
+        (&mut connection).await
+    };
+    if ended.is_err_and(|error| error.is_user()) {
+        // With nothing left to linger for, the system closes the connection by a reset.
+        let stream = connection.into_parts().io.into_inner();
+        let _set = stream.set_zero_linger().is_ok();
     }
 }
 

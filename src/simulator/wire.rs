@@ -4,11 +4,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::call::object;
-use super::options::InviteTimestamp;
-use super::organization::{
-    Actor, AdminKey, Event, Group, Invite, InviteStatus, KeyOwner, Member, OrgRole, Organization, Project,
-    ProjectKey, ProjectRole, Role, Scope, ServiceAccount,
+use super::objects::{
+    Actor, AdminKey, Event, Group, Invite, InviteStatus, KeyOwner, Member, OrgRole, Project, ProjectKey,
+    ProjectRole, Role, Scope, ServiceAccount,
 };
+use super::options::InviteTimestamp;
+use super::organization::Organization;
 
 /// An invite; a recent acceptance is not shown until the status lag is over.
 pub(super) fn invite(organization: &Organization, invite: &Invite) -> Value {

@@ -9,3 +9,7 @@ mod harness;
 mod openai;
 #[cfg(test)]
 mod store_contract;
+#[cfg(test)]
+mod openai_client;
+#[cfg(test)]
+mod simulator;

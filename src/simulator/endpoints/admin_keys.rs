@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use super::super::call::{Answer, Call, Outcome, Refusal};
-use super::super::organization::{Actor, AdminKey, Organization};
-use super::super::paging::{ById, Missing, Order, order};
-use super::super::wire;
+use crate::simulator::call::{Answer, Call, Outcome, Refusal};
+use crate::simulator::objects::{Actor, AdminKey};
+use crate::simulator::organization::Organization;
+use crate::simulator::paging::{ById, Missing, Order, order};
+use crate::simulator::wire;
 
 /// This list has no stated page limit; this is the stand-in's own.
 const MAX_PAGE: usize = 1000;
@@ -13,7 +14,7 @@ const MAX_PAGE: usize = 1000;
 /// The longest life of a key: a year.
 const MAX_LIFETIME_SECONDS: i64 = 31_536_000;
 
-pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn list(organization: &mut Organization, call: &Call) -> Outcome {
     let mut items: Vec<_> = organization.admin_keys.rows().map(|row| (row.id.as_str(), &row.value)).collect();
     if order(call, Order::Ascending)? == Order::Descending {
         items.reverse();
@@ -27,11 +28,11 @@ fn find<'a>(organization: &'a Organization, call: &Call) -> Result<&'a AdminKey,
     organization.admin_keys.get(id).ok_or_else(|| Refusal::unknown("admin key", id))
 }
 
-pub(in super::super) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
     Answer::ok(wire::admin_key(organization, find(organization, call)?))
 }
 
-pub(in super::super) fn create(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn create(organization: &mut Organization, call: &Call) -> Outcome {
     let name = call.required_text("name")?;
     let lifetime = call.number("expires_in_seconds", 1, MAX_LIFETIME_SECONDS)?;
     let owner = match &call.actor {
@@ -51,7 +52,7 @@ pub(in super::super) fn create(organization: &mut Organization, call: &Call) -> 
     Answer::ok(answer)
 }
 
-pub(in super::super) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
     let id = find(organization, call)?.id.clone();
     organization.record(&call.actor, "api_key.deleted", None, json!({"id": id}));
     organization.admin_keys.remove(&id);

@@ -3,14 +3,13 @@
 
 use serde_json::{Value, json};
 
-use super::super::call::{Answer, Call, Outcome, Refusal};
-use super::super::organization::{
-    Actor, Assigned, Assignment, OrgRole, Organization, Principal, ProjectRole, Role, Scope,
-};
-use super::super::paging::{ByNext, Order};
-use super::super::wire;
 use super::roles::{self, project_of};
 use super::{groups, project_users, projects, users};
+use crate::simulator::call::{Answer, Call, Outcome, Refusal};
+use crate::simulator::objects::{Actor, Assigned, Assignment, OrgRole, Principal, ProjectRole, Role, Scope};
+use crate::simulator::organization::Organization;
+use crate::simulator::paging::{ByNext, Order};
+use crate::simulator::wire;
 
 /// A role that somebody has, with where it comes from.
 struct Held {
@@ -114,7 +113,7 @@ fn show(organization: &Organization, held: &Held) -> Value {
     })
 }
 
-pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn list(organization: &mut Organization, call: &Call) -> Outcome {
     let (scope, principal) = subject(organization, call)?;
     let all = held(organization, &scope, &principal);
     let items = all.iter().map(|held| (held.role.id.as_str(), held)).collect();
@@ -122,7 +121,7 @@ pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Ou
         .page(items, |held| show(organization, held))
 }
 
-pub(in super::super) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
     let (scope, principal) = subject(organization, call)?;
     let all = held(organization, &scope, &principal);
     let role_id = call.path("role_id");
@@ -130,7 +129,7 @@ pub(in super::super) fn retrieve(organization: &mut Organization, call: &Call) -
     Answer::ok(show(organization, held.ok_or_else(|| Refusal::unknown("role assignment", role_id))?))
 }
 
-pub(in super::super) fn create(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn create(organization: &mut Organization, call: &Call) -> Outcome {
     let (scope, principal) = subject(organization, call)?;
     let role = roles::find(organization, &scope, call.required_text("role_id")?)?;
     assign(organization, call, &scope, &principal, &role)?;
@@ -148,7 +147,7 @@ pub(in super::super) fn create(organization: &mut Organization, call: &Call) -> 
 }
 
 /// Gives a user an organization role by its id, as the update of a user can.
-pub(in super::super) fn give_organization_role(
+pub(in crate::simulator) fn give_organization_role(
     organization: &mut Organization,
     call: &Call,
     user_id: &str,
@@ -195,7 +194,7 @@ fn assign(
     Ok(())
 }
 
-pub(in super::super) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
     let (scope, principal) = subject(organization, call)?;
     let role_id = call.path("role_id");
     let assigned =

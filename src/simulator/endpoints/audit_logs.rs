@@ -2,14 +2,15 @@
 
 use serde_json::Value;
 
-use super::super::call::{Call, Outcome, Refusal};
-use super::super::options::Feature;
-use super::super::organization::{Actor, Event, Organization};
-use super::super::paging::{ById, Missing};
-use super::super::wire;
+use crate::simulator::call::{Call, Outcome, Refusal};
+use crate::simulator::objects::{Actor, Event};
+use crate::simulator::options::Feature;
+use crate::simulator::organization::Organization;
+use crate::simulator::paging::{ById, Missing};
+use crate::simulator::wire;
 
 /// The newest event comes first.
-pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn list(organization: &mut Organization, call: &Call) -> Outcome {
     let filter = Filter::parse(call)?;
     let is_on = organization.options.audit_log == Feature::On;
     let rows = organization

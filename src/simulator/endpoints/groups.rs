@@ -2,15 +2,16 @@
 
 use serde_json::json;
 
-use super::super::call::{Answer, Call, Outcome, Refusal};
-use super::super::options::{Duplicate, Feature, Policy};
-use super::super::organization::{Group, Organization, Principal};
-use super::super::paging::{ByNext, Order};
-use super::super::wire;
 use super::users;
+use crate::simulator::call::{Answer, Call, Outcome, Refusal};
+use crate::simulator::objects::{Group, Principal};
+use crate::simulator::options::{Duplicate, Feature, Policy};
+use crate::simulator::organization::Organization;
+use crate::simulator::paging::{ByNext, Order};
+use crate::simulator::wire;
 
 /// Refuses when the organization has no groups at all.
-pub(in super::super) fn check_feature(organization: &Organization) -> Result<(), Refusal> {
+pub(in crate::simulator) fn check_feature(organization: &Organization) -> Result<(), Refusal> {
     match organization.options.groups {
         Feature::On => Ok(()),
         Feature::Off => Err(Refusal::new(404, "Groups are not available for this organization.")),
@@ -18,7 +19,10 @@ pub(in super::super) fn check_feature(organization: &Organization) -> Result<(),
 }
 
 /// The group that the path names.
-pub(in super::super) fn find<'a>(organization: &'a Organization, call: &Call) -> Result<&'a Group, Refusal> {
+pub(in crate::simulator) fn find<'a>(
+    organization: &'a Organization,
+    call: &Call,
+) -> Result<&'a Group, Refusal> {
     check_feature(organization)?;
     let id = call.path("group_id");
     organization.groups.get(id).ok_or_else(|| Refusal::unknown("group", id))
@@ -34,7 +38,7 @@ fn find_writable(organization: &Organization, call: &Call) -> Result<String, Ref
     Ok(group.id.clone())
 }
 
-pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn list(organization: &mut Organization, call: &Call) -> Outcome {
     check_feature(organization)?;
     let rows = organization.groups.rows().filter(|row| organization.is_listed(row));
     let items = rows.map(|row| (row.id.as_str(), &row.value)).collect();
@@ -55,7 +59,7 @@ fn name(organization: &Organization, call: &Call, own_id: &str) -> Result<String
     Ok(name.to_owned())
 }
 
-pub(in super::super) fn create(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn create(organization: &mut Organization, call: &Call) -> Outcome {
     check_feature(organization)?;
     let name = name(organization, call, "")?;
     if organization.groups.len() >= organization.options.max_groups {
@@ -68,14 +72,14 @@ pub(in super::super) fn create(organization: &mut Organization, call: &Call) -> 
     Answer::ok(wire::group(group))
 }
 
-pub(in super::super) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
     check_feature(organization)?;
     let id = call.path("group_id");
     let row = organization.groups.row(id).filter(|row| organization.is_readable(row));
     Answer::ok(wire::group(&row.ok_or_else(|| Refusal::unknown("group", id))?.value))
 }
 
-pub(in super::super) fn update(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn update(organization: &mut Organization, call: &Call) -> Outcome {
     let id = find_writable(organization, call)?;
     let name = name(organization, call, &id)?;
     let detail = json!({"id": id, "changes_requested": {"group_name": name}});
@@ -86,7 +90,7 @@ pub(in super::super) fn update(organization: &mut Organization, call: &Call) -> 
     Answer::ok(wire::updated_group(find(organization, call)?))
 }
 
-pub(in super::super) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
     let id = find_writable(organization, call)?;
     organization.groups.remove(&id);
     for project in organization.projects.values_mut() {
@@ -97,7 +101,7 @@ pub(in super::super) fn delete(organization: &mut Organization, call: &Call) -> 
     Answer::deleted("group.deleted", &id)
 }
 
-pub(in super::super) fn list_users(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn list_users(organization: &mut Organization, call: &Call) -> Outcome {
     let group = find(organization, call)?;
     let rows = group.users.rows().filter(|row| organization.is_listed(row));
     let items = rows.filter_map(|row| Some((row.id.as_str(), organization.members.get(&row.id)?))).collect();
@@ -107,7 +111,7 @@ pub(in super::super) fn list_users(organization: &mut Organization, call: &Call)
     )
 }
 
-pub(in super::super) fn add_user(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn add_user(organization: &mut Organization, call: &Call) -> Outcome {
     let id = find_writable(organization, call)?;
     let user_id = call.required_text("user_id")?.to_owned();
     users::find(organization, &user_id)?;
@@ -126,7 +130,7 @@ pub(in super::super) fn add_user(organization: &mut Organization, call: &Call) -
     Answer::ok(json!({"object": "group.user", "user_id": user_id, "group_id": id}))
 }
 
-pub(in super::super) fn retrieve_user(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn retrieve_user(organization: &mut Organization, call: &Call) -> Outcome {
     let group = find(organization, call)?;
     let id = call.path("user_id");
     let member = group.users.get(id).and_then(|_| organization.members.get(id));
@@ -141,7 +145,7 @@ pub(in super::super) fn retrieve_user(organization: &mut Organization, call: &Ca
     }))
 }
 
-pub(in super::super) fn remove_user(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn remove_user(organization: &mut Organization, call: &Call) -> Outcome {
     let id = find_writable(organization, call)?;
     let user_id = call.path("user_id");
     let removed = organization.groups.get_mut(&id).and_then(|group| group.users.remove(user_id));

@@ -2,20 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::super::call::{Answer, Call, Outcome, Refusal};
-use super::super::options::Policy;
-use super::super::organization::{Invite, InviteStatus, OrgRole, Organization, ProjectRole};
-use super::super::paging::{ById, Missing};
-use super::super::wire;
+use crate::simulator::call::{Answer, Call, Outcome, Refusal};
+use crate::simulator::objects::{Invite, InviteStatus, OrgRole, ProjectRole};
+use crate::simulator::options::Policy;
+use crate::simulator::organization::Organization;
+use crate::simulator::paging::{ById, Missing};
+use crate::simulator::wire;
 
-pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn list(organization: &mut Organization, call: &Call) -> Outcome {
     let rows = organization.invites.rows().filter(|row| organization.is_listed(row));
     let items: Vec<_> = rows.map(|row| (row.id.as_str(), &row.value)).collect();
     ById { call, options: &organization.options, max: 100, missing: Missing::NotFound }
         .page(&items, |invite| wire::invite(organization, invite))
 }
 
-pub(in super::super) fn create(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn create(organization: &mut Organization, call: &Call) -> Outcome {
     let email = call.required_text("email")?;
     if !is_address(email) {
         return Err(Refusal::invalid_type("email", "an e-mail address"));
@@ -83,14 +84,14 @@ fn show(organization: &Organization, id: &str) -> Result<Value, Refusal> {
     Ok(wire::invite(organization, invite))
 }
 
-pub(in super::super) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
     let id = call.path("invite_id");
     let row = organization.invites.row(id).filter(|row| organization.is_readable(row));
     let row = row.ok_or_else(|| Refusal::unknown("invite", id))?;
     Answer::ok(wire::invite(organization, &row.value))
 }
 
-pub(in super::super) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
     let invite = find(organization, call)?;
     match invite.status(organization.now) {
         InviteStatus::Accepted => {

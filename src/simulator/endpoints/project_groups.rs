@@ -2,13 +2,14 @@
 
 use serde_json::json;
 
-use super::super::call::{Answer, Call, Outcome, Refusal};
-use super::super::organization::{Assigned, Assignment, Organization, Principal, Scope};
-use super::super::paging::{ByNext, Order};
-use super::super::wire;
 use super::{groups, projects};
+use crate::simulator::call::{Answer, Call, Outcome, Refusal};
+use crate::simulator::objects::{Assigned, Assignment, Principal, Scope};
+use crate::simulator::organization::Organization;
+use crate::simulator::paging::{ByNext, Order};
+use crate::simulator::wire;
 
-pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn list(organization: &mut Organization, call: &Call) -> Outcome {
     groups::check_feature(organization)?;
     let project = projects::find_active(organization, call)?;
     let rows = project.groups.rows().filter(|row| organization.is_listed(row));
@@ -19,7 +20,7 @@ pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Ou
         .page(items, |(group, added_at)| wire::project_group(&project.id, group, *added_at))
 }
 
-pub(in super::super) fn create(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn create(organization: &mut Organization, call: &Call) -> Outcome {
     groups::check_feature(organization)?;
     let project = projects::find_active(organization, call)?;
     let group_id = call.required_text("group_id")?;
@@ -51,7 +52,7 @@ pub(in super::super) fn create(organization: &mut Organization, call: &Call) -> 
     Answer::ok(answer)
 }
 
-pub(in super::super) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
     let group = groups::find(organization, call)?;
     let project = projects::find_active(organization, call)?;
     if !matches!(call.query.one("group_type"), None | Some("group" | "tenant_group")) {
@@ -62,7 +63,7 @@ pub(in super::super) fn retrieve(organization: &mut Organization, call: &Call) -
     Answer::ok(wire::project_group(&project.id, group, *added_at))
 }
 
-pub(in super::super) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
     let group_id = groups::find(organization, call)?.id.clone();
     let project_id = projects::find_active(organization, call)?.id.clone();
     let removed =

@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
-use super::super::call::{Answer, Call, Outcome, Refusal};
-use super::super::organization::{KeyOwner, Organization, Project, ProjectKey};
-use super::super::paging::{ById, Missing};
-use super::super::wire;
 use super::{project_users, projects};
+use crate::simulator::call::{Answer, Call, Outcome, Refusal};
+use crate::simulator::objects::{KeyOwner, Project, ProjectKey};
+use crate::simulator::organization::Organization;
+use crate::simulator::paging::{ById, Missing};
+use crate::simulator::wire;
 
 /// Whether the key's owner can still get at the project.
 fn is_active(organization: &Organization, project: &Project, key: &ProjectKey) -> bool {
@@ -16,7 +17,7 @@ fn is_active(organization: &Organization, project: &Project, key: &ProjectKey) -
     }
 }
 
-pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn list(organization: &mut Organization, call: &Call) -> Outcome {
     let project = projects::find_active(organization, call)?;
     let wanted = match call.query.one("owner_project_access") {
         None | Some("any") => None,
@@ -44,13 +45,13 @@ fn find<'a>(organization: &'a Organization, call: &Call) -> Result<&'a ProjectKe
     key.ok_or_else(|| Refusal::unknown("project API key", id))
 }
 
-pub(in super::super) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
     let key = find(organization, call)?;
     let is_active = is_active(organization, projects::find(organization, call)?, key);
     Answer::ok(wire::project_key(organization, key, is_active))
 }
 
-pub(in super::super) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
     let key = find(organization, call)?;
     if matches!(key.owner, KeyOwner::ServiceAccount { .. }) {
         return Err(Refusal::bad("The key of a service account goes with the service account."));

@@ -2,16 +2,17 @@
 
 use serde_json::json;
 
-use super::super::call::{Answer, Call, Outcome, Refusal};
-use super::super::options::{Duplicate, Feature, Policy};
-use super::super::organization::{
-    Assigned, Member, OrgRole, Organization, Principal, Project, ProjectRole, ProjectUser, Scope,
-};
-use super::super::paging::{ById, Missing};
-use super::super::wire;
 use super::{projects, users};
+use crate::simulator::call::{Answer, Call, Outcome, Refusal};
+use crate::simulator::objects::{
+    Assigned, Member, OrgRole, Principal, Project, ProjectRole, ProjectUser, Scope,
+};
+use crate::simulator::options::{Duplicate, Feature, Policy};
+use crate::simulator::organization::Organization;
+use crate::simulator::paging::{ById, Missing};
+use crate::simulator::wire;
 
-pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn list(organization: &mut Organization, call: &Call) -> Outcome {
     let project = projects::find_active(organization, call)?;
     let implicit = organization
         .members
@@ -33,7 +34,7 @@ fn is_implicit(organization: &Organization, member: &Member) -> bool {
 }
 
 /// The role of somebody who is in the project, with the time of joining.
-pub(in super::super) fn membership(
+pub(in crate::simulator) fn membership(
     organization: &Organization,
     project: &Project,
     user_id: &str,
@@ -45,7 +46,7 @@ pub(in super::super) fn membership(
     project.users.get(user_id).map(|user| (user.role, user.added_at))
 }
 
-pub(in super::super) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
     let project = projects::find_active(organization, call)?;
     show(organization, project, call.path("user_id"))
 }
@@ -63,7 +64,7 @@ fn role(call: &Call) -> Result<Option<ProjectRole>, Refusal> {
     call.text("role")?.map(parse).transpose()
 }
 
-pub(in super::super) fn create(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn create(organization: &mut Organization, call: &Call) -> Outcome {
     let project = projects::find_active(organization, call)?;
     let role = role(call)?.ok_or_else(|| Refusal::missing("role"))?;
     let member = match (call.text("user_id")?, call.text("email")?) {
@@ -108,7 +109,7 @@ fn find_changeable(organization: &Organization, call: &Call) -> Result<(String, 
     Ok((project.id.clone(), member.id.clone()))
 }
 
-pub(in super::super) fn update(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn update(organization: &mut Organization, call: &Call) -> Outcome {
     let (project_id, user_id) = find_changeable(organization, call)?;
     if let Some(role) = role(call)? {
         set_role(organization, &project_id, &user_id, role);
@@ -119,7 +120,7 @@ pub(in super::super) fn update(organization: &mut Organization, call: &Call) -> 
 }
 
 /// Changes the role of somebody who was added to the project.
-pub(in super::super) fn set_role(
+pub(in crate::simulator) fn set_role(
     organization: &mut Organization,
     project: &str,
     user: &str,
@@ -130,7 +131,7 @@ pub(in super::super) fn set_role(
     }
 }
 
-pub(in super::super) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
     let (project_id, user_id) = find_changeable(organization, call)?;
     if let Some(project) = organization.projects.get_mut(&project_id) {
         project.users.remove(&user_id);

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::super::call::{Answer, Call, Outcome, Refusal};
-use super::super::organization::{Organization, Project};
-use super::super::paging::{ById, Missing};
-use super::super::wire;
+use crate::simulator::call::{Answer, Call, Outcome, Refusal};
+use crate::simulator::objects::Project;
+use crate::simulator::organization::Organization;
+use crate::simulator::paging::{ById, Missing};
+use crate::simulator::wire;
 
 /// Places where a project's data may be kept.
 const RESIDENCIES: [&str; 15] = [
@@ -26,7 +27,7 @@ const RESIDENCIES: [&str; 15] = [
     "AE_STORAGE_PROCESSING",
 ];
 
-pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn list(organization: &mut Organization, call: &Call) -> Outcome {
     let with_archived = call.query.flag("include_archived")?;
     let rows = organization
         .projects
@@ -38,7 +39,7 @@ pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Ou
 }
 
 /// The project that the path names.
-pub(in super::super) fn find<'a>(
+pub(in crate::simulator) fn find<'a>(
     organization: &'a Organization,
     call: &Call,
 ) -> Result<&'a Project, Refusal> {
@@ -47,7 +48,7 @@ pub(in super::super) fn find<'a>(
 }
 
 /// The project that the path names, which must not be archived.
-pub(in super::super) fn find_active<'a>(
+pub(in crate::simulator) fn find_active<'a>(
     organization: &'a Organization,
     call: &Call,
 ) -> Result<&'a Project, Refusal> {
@@ -62,13 +63,13 @@ fn unknown(id: &str) -> Refusal {
     Refusal::new(404, format!("The project {id} was not found.")).code("project_not_found")
 }
 
-pub(in super::super) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
     let id = call.path("project_id");
     let row = organization.projects.row(id).filter(|row| organization.is_readable(row));
     Answer::ok(wire::project(&row.ok_or_else(|| unknown(id))?.value))
 }
 
-pub(in super::super) fn create(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn create(organization: &mut Organization, call: &Call) -> Outcome {
     let name = call.required_text("name")?;
     if name.is_empty() {
         return Err(Refusal::invalid_type("name", "a name"));
@@ -92,7 +93,7 @@ fn show(organization: &Organization, id: &str) -> Result<Value, Refusal> {
     organization.projects.get(id).map(wire::project).ok_or_else(|| unknown(id))
 }
 
-pub(in super::super) fn update(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn update(organization: &mut Organization, call: &Call) -> Outcome {
     let project = find(organization, call)?;
     if project.is_default {
         return Err(Refusal::bad("The default project cannot be changed."));
@@ -109,7 +110,7 @@ pub(in super::super) fn update(organization: &mut Organization, call: &Call) -> 
     Answer::ok(show(organization, &id)?)
 }
 
-pub(in super::super) fn archive(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn archive(organization: &mut Organization, call: &Call) -> Outcome {
     let project = find(organization, call)?;
     if project.is_default {
         return Err(Refusal::bad("The default project cannot be archived."));

@@ -2,15 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::super::call::{Answer, Call, Outcome, Refusal};
-use super::super::options::Feature;
-use super::super::organization::{Organization, Role, Scope};
-use super::super::paging::{ByNext, Order};
-use super::super::wire;
 use super::projects;
+use crate::simulator::call::{Answer, Call, Outcome, Refusal};
+use crate::simulator::objects::{Role, Scope};
+use crate::simulator::options::Feature;
+use crate::simulator::organization::Organization;
+use crate::simulator::paging::{ByNext, Order};
+use crate::simulator::wire;
 
 /// Whose roles the path speaks of; the roles feature must be on and the project must exist.
-pub(in super::super) fn scope(organization: &Organization, call: &Call) -> Result<Scope, Refusal> {
+pub(in crate::simulator) fn scope(organization: &Organization, call: &Call) -> Result<Scope, Refusal> {
     if organization.options.roles == Feature::Off {
         return Err(Refusal::new(404, "Roles are not available for this organization."));
     }
@@ -21,7 +22,11 @@ pub(in super::super) fn scope(organization: &Organization, call: &Call) -> Resul
 }
 
 /// One role of a scope.
-pub(in super::super) fn find(organization: &Organization, scope: &Scope, id: &str) -> Result<Role, Refusal> {
+pub(in crate::simulator) fn find(
+    organization: &Organization,
+    scope: &Scope,
+    id: &str,
+) -> Result<Role, Refusal> {
     organization.role(scope, id).ok_or_else(|| Refusal::unknown("role", id))
 }
 
@@ -35,21 +40,21 @@ fn find_custom(organization: &Organization, call: &Call) -> Result<Role, Refusal
     Ok(role)
 }
 
-pub(in super::super) fn project_of(scope: &Scope) -> Option<&str> {
+pub(in crate::simulator) fn project_of(scope: &Scope) -> Option<&str> {
     match scope {
         Scope::Organization => None,
         Scope::Project(project) => Some(project),
     }
 }
 
-pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn list(organization: &mut Organization, call: &Call) -> Outcome {
     let roles = organization.roles_of(&scope(organization, call)?);
     let items = roles.iter().map(|role| (role.id.as_str(), role)).collect();
     ByNext { call, options: &organization.options, max: 1000, default: 1000, order: Order::Ascending }
         .page(items, |role| wire::role(role))
 }
 
-pub(in super::super) fn create(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn create(organization: &mut Organization, call: &Call) -> Outcome {
     let scope = scope(organization, call)?;
     let name = call.required_text("role_name")?.to_owned();
     let permissions = call.texts("permissions")?.ok_or_else(|| Refusal::missing("permissions"))?;
@@ -78,12 +83,12 @@ pub(in super::super) fn create(organization: &mut Organization, call: &Call) -> 
     Answer::ok(answer)
 }
 
-pub(in super::super) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
     let scope = scope(organization, call)?;
     Answer::ok(wire::role(&find(organization, &scope, call.path("role_id"))?))
 }
 
-pub(in super::super) fn update(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn update(organization: &mut Organization, call: &Call) -> Outcome {
     let old = find_custom(organization, call)?;
     let new = Role {
         name: call.text("role_name")?.map_or(old.name.clone(), str::to_owned),
@@ -114,7 +119,7 @@ pub(in super::super) fn update(organization: &mut Organization, call: &Call) -> 
     Answer::ok(answer)
 }
 
-pub(in super::super) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
     let role = find_custom(organization, call)?;
     organization.roles.remove(&role.id);
     organization.assignments.retain(|assigned, _| assigned.role_id != role.id);

@@ -2,16 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::super::call::{Answer, Call, Outcome, Refusal, object};
-use super::super::organization::{KeyOwner, Organization, ProjectRole, ServiceAccount};
-use super::super::paging::{ById, Missing};
-use super::super::wire;
 use super::projects;
+use crate::simulator::call::{Answer, Call, Outcome, Refusal, object};
+use crate::simulator::objects::{KeyOwner, ProjectRole, ServiceAccount};
+use crate::simulator::organization::Organization;
+use crate::simulator::paging::{ById, Missing};
+use crate::simulator::wire;
 
 /// The longest life of a key: a year.
 const MAX_LIFETIME_SECONDS: i64 = 31_536_000;
 
-pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn list(organization: &mut Organization, call: &Call) -> Outcome {
     let project = projects::find_active(organization, call)?;
     let items: Vec<_> = organization
         .service_accounts
@@ -30,7 +31,7 @@ fn find<'a>(organization: &'a Organization, call: &Call) -> Result<&'a ServiceAc
     account.ok_or_else(|| Refusal::unknown("service account", id))
 }
 
-pub(in super::super) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
     let account = find(organization, call)?;
     let is_readable =
         organization.service_accounts.row(&account.id).is_some_and(|row| organization.is_readable(row));
@@ -40,7 +41,7 @@ pub(in super::super) fn retrieve(organization: &mut Organization, call: &Call) -
     Answer::ok(wire::service_account(account))
 }
 
-pub(in super::super) fn create(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn create(organization: &mut Organization, call: &Call) -> Outcome {
     let project = projects::find_active(organization, call)?.id.clone();
     let name = call.required_text("name")?;
     let lifetime = call.number("expires_in_seconds", 1, MAX_LIFETIME_SECONDS)?;
@@ -74,7 +75,7 @@ pub(in super::super) fn create(organization: &mut Organization, call: &Call) -> 
     Answer::created(&organization.options, answer)
 }
 
-pub(in super::super) fn update(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn update(organization: &mut Organization, call: &Call) -> Outcome {
     let account = find(organization, call)?;
     let (id, project, user_id) = (account.id.clone(), account.project.clone(), account.user_id.clone());
     let parse =
@@ -96,7 +97,7 @@ pub(in super::super) fn update(organization: &mut Organization, call: &Call) -> 
     Answer::ok(wire::service_account(find(organization, call)?))
 }
 
-pub(in super::super) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
     let account = find(organization, call)?;
     let (id, project, user_id) = (account.id.clone(), account.project.clone(), account.user_id.clone());
     organization.service_accounts.remove(&id);

@@ -2,14 +2,15 @@
 
 use serde_json::json;
 
-use super::super::call::{Answer, Call, Outcome, Refusal};
-use super::super::options::{EmailsFilter, Policy};
-use super::super::organization::{Member, OrgRole, Organization, Scope};
-use super::super::paging::{ById, Missing};
-use super::super::wire;
 use super::assignments;
+use crate::simulator::call::{Answer, Call, Outcome, Refusal};
+use crate::simulator::objects::{Member, OrgRole, Scope};
+use crate::simulator::options::{EmailsFilter, Policy};
+use crate::simulator::organization::Organization;
+use crate::simulator::paging::{ById, Missing};
+use crate::simulator::wire;
 
-pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn list(organization: &mut Organization, call: &Call) -> Outcome {
     let wanted = call.query.many("emails");
     let matches = |member: &Member| {
         let Some(email) = member.email.as_deref() else { return wanted.is_empty() };
@@ -28,17 +29,20 @@ pub(in super::super) fn list(organization: &mut Organization, call: &Call) -> Ou
     ById { call, options: &organization.options, max: 100, missing }.page(&items, |member| wire::user(member))
 }
 
-pub(in super::super) fn find<'a>(organization: &'a Organization, id: &str) -> Result<&'a Member, Refusal> {
+pub(in crate::simulator) fn find<'a>(
+    organization: &'a Organization,
+    id: &str,
+) -> Result<&'a Member, Refusal> {
     organization.members.get(id).ok_or_else(|| Refusal::unknown("user", id))
 }
 
-pub(in super::super) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn retrieve(organization: &mut Organization, call: &Call) -> Outcome {
     let id = call.path("user_id");
     let row = organization.members.row(id).filter(|row| organization.is_readable(row));
     Answer::ok(wire::user(&row.ok_or_else(|| Refusal::unknown("user", id))?.value))
 }
 
-pub(in super::super) fn update(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn update(organization: &mut Organization, call: &Call) -> Outcome {
     let id = call.path("user_id").to_owned();
     find(organization, &id)?;
     let role = match call.text("role")? {
@@ -75,7 +79,7 @@ pub(in super::super) fn update(organization: &mut Organization, call: &Call) -> 
 }
 
 /// Sets the classic role; the last owner keeps it.
-pub(in super::super) fn set_role(
+pub(in crate::simulator) fn set_role(
     organization: &mut Organization,
     id: &str,
     role: OrgRole,
@@ -97,7 +101,7 @@ fn guard_last_owner(organization: &Organization, id: &str) -> Result<(), Refusal
     Ok(())
 }
 
-pub(in super::super) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
+pub(in crate::simulator) fn delete(organization: &mut Organization, call: &Call) -> Outcome {
     let id = call.path("user_id").to_owned();
     if find(organization, &id)?.is_service_account {
         return Err(Refusal::bad("A service account is removed through its project."));
