@@ -10,6 +10,7 @@
 //! - [`store`]: durable state on SQLite or PostgreSQL.
 //! - [`provision`]: the engine.
 //! - [`simulator`]: the stand-in for the OpenAI admin API, which knows none of the others but the clock.
+//! - [`scim`]: the SCIM protocol core: schemas, validation, filters, PATCH.
 
 pub mod clock;
 pub mod config;
@@ -20,3 +21,4 @@ pub mod provision;
 pub mod simulator;
 pub mod store;
 pub mod telemetry;
+pub mod scim;

@@ -13,3 +13,5 @@ mod store_contract;
 mod openai_client;
 #[cfg(test)]
 mod simulator;
+mod prop_filter;
+mod prop_patch;

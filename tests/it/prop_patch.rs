@@ -1,0 +1,232 @@
+//! PATCH of any JSON: no panic, all or nothing, and repeating a request changes nothing more.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where its set-up fails")]
+
+use openai_scim_bridge::scim::error::ScimType;
+use openai_scim_bridge::scim::patch::{ChangeSet, PatchRequest};
+use openai_scim_bridge::scim::resource::Resource;
+use openai_scim_bridge::scim::schema::{Mode, Registry, ResourceType, validate};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use serde_json::{Value, json};
+
+/// The same cases in every run.
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 400, rng_seed: RngSeed::Fixed(7_644), ..ProptestConfig::default() }
+}
+
+fn user() -> &'static ResourceType {
+    Registry::builtin().resource_type("User").unwrap()
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let key = prop_oneof![
+        prop::sample::select(vec![
+            "op",
+            "path",
+            "value",
+            "Operations",
+            "schemas",
+            "userName",
+            "emails",
+            "name",
+            "type",
+            "primary",
+            "active",
+            "manager",
+            "roles",
+            "id",
+            "name.givenName",
+            "__proto__",
+            "$ref",
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+            "urn:ietf:params:scim:schemas:core:2.0:User",
+        ])
+        .prop_map(str::to_owned),
+        "\\PC{0,12}",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        prop::sample::select(vec![
+            "add",
+            "Remove",
+            "replace",
+            "work",
+            "True",
+            "emails[type eq \"work\"].value",
+            ""
+        ])
+        .prop_map(Value::from),
+        "\\PC{0,12}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 40, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::vec((key.clone(), inner), 0..6)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
+        ]
+    })
+}
+
+/// A value of one of few texts, so that operations meet each other's results.
+fn word() -> impl Strategy<Value = Value> {
+    prop::sample::select(vec!["a", "A", "b", "work", "home", "true", ""]).prop_map(Value::from)
+}
+
+fn email() -> impl Strategy<Value = Value> {
+    (prop::option::of(word()), prop::option::of(word()), prop::option::of(any::<bool>())).prop_map(
+        |(value, kind, primary)| {
+            let mut email = json!({});
+            for (name, part) in [("value", value), ("type", kind), ("primary", primary.map(Value::from))] {
+                if let Some(part) = part {
+                    email[name] = part;
+                }
+            }
+            email
+        },
+    )
+}
+
+/// An operation that may succeed.
+fn operation() -> impl Strategy<Value = Value> {
+    let op = prop::sample::select(vec!["add", "replace", "Remove"]);
+    let path = prop::sample::select(vec![
+        "title",
+        "userName",
+        "active",
+        "name",
+        "name.givenName",
+        "emails",
+        "emails.value",
+        "emails.primary",
+        "emails[type eq \"work\"]",
+        "emails[type eq \"work\"].value",
+        "emails[value eq \"a\"].primary",
+        "emails[primary eq \"True\"].type",
+        "emails[type eq \"home\" and value eq \"b\"].display",
+        "emails[not (type pr)].value",
+        "roles",
+        "manager",
+        "manager.value",
+        "id",
+        "unknown",
+        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+        "urn:ietf:params:scim:schemas:extension:openai:2.0:User:projects",
+        "urn:ietf:params:scim:schemas:extension:openai:2.0:User:projects[value eq \"a\"].role",
+    ]);
+    let value = prop_oneof![
+        4 => word(),
+        3 => email(),
+        3 => prop::collection::vec(email(), 0..3).prop_map(Value::from),
+        2 => any::<bool>().prop_map(Value::from),
+        1 => Just(Value::Null),
+        1 => word().prop_map(|word| json!({"givenName": word, "department": word, "role": word})),
+        1 => json_value(),
+    ];
+    prop_oneof![
+        6 => (op, path, value.clone()).prop_map(|(op, path, value)| json!({"op": op, "path": path, "value": value})),
+        1 => (word(), prop::collection::vec(email(), 0..2), value).prop_map(|(word, emails, value)| {
+            json!({"op": "add", "value": {"title": word, "emails": emails, "name.givenName": word, "x": value}})
+        }),
+    ]
+}
+
+fn request(operations: impl IntoIterator<Item = Value>) -> Value {
+    json!({"Operations": operations.into_iter().collect::<Vec<_>>()})
+}
+
+fn jane() -> Resource {
+    Resource::try_from(json!({
+        "userName": "jane", "emails": [{"value": "a", "type": "work", "primary": true}, {"value": "b", "type": "home"}]
+    }))
+    .unwrap()
+}
+
+fn primaries(resource: &Resource) -> usize {
+    resource.values("emails").iter().filter(|email| email["primary"] == json!(true)).count()
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn any_json_is_patched_or_refused_as_a_whole(body in json_value(), operations in prop::collection::vec(json_value(), 0..4)) {
+        for body in [body, request(operations)] {
+            let mut resource = jane();
+            if let Ok(request) = PatchRequest::parse(body)
+                && request.apply(user(), &mut resource).is_err()
+            {
+                prop_assert_eq!(resource, jane());
+            }
+        }
+    }
+
+    #[test]
+    fn a_patch_succeeds_as_a_whole_or_changes_nothing(operations in prop::collection::vec(operation(), 1..8)) {
+        let mut resource = jane();
+        let Ok(request) = PatchRequest::parse(request(operations)) else { return Ok(()) };
+        match request.apply(user(), &mut resource) {
+            Ok(changes) => {
+                prop_assert_eq!(changes, ChangeSet::between(&jane(), &resource));
+                prop_assert!(primaries(&resource) <= 1);
+                let again = validate(user(), resource.clone().into(), Mode::Replace).unwrap();
+                prop_assert_eq!(again, resource, "what PATCH leaves is in canonical form");
+            }
+            Err(error) => {
+                prop_assert!(matches!(error.status, 400 | 413), "{}", error);
+                prop_assert_eq!(resource, jane());
+            }
+        }
+    }
+
+    #[test]
+    fn one_operation_repeated_changes_nothing_more(operation in operation()) {
+        let mut once = jane();
+        let Ok(request) = PatchRequest::parse(request([operation])) else { return Ok(()) };
+        if request.apply(user(), &mut once).is_ok() {
+            let mut twice = once.clone();
+            match request.apply(user(), &mut twice) {
+                Ok(changes) => prop_assert!(changes.is_empty(), "{:?} then {:?}", once, twice),
+                // The first time changed what the filter looks for.
+                Err(error) => prop_assert_eq!(error.scim_type, Some(ScimType::NoTarget)),
+            }
+        }
+    }
+
+    #[test]
+    fn validation_of_any_json_never_panics_and_is_stable(body in json_value()) {
+        let mut body = body;
+        if let Value::Object(map) = &mut body {
+            map.insert("userName".to_owned(), "jane".into());
+        }
+        if let Ok(once) = validate(user(), body, Mode::Create) {
+            let twice = validate(user(), once.clone().into(), Mode::Create).unwrap();
+            prop_assert_eq!(once, twice);
+        }
+    }
+}
+
+#[test]
+fn many_members_are_added_and_removed_in_linear_time() {
+    let group = Registry::builtin().resource_type("Group").unwrap();
+    let members =
+        |range: std::ops::Range<usize>| range.map(|n| json!({"value": format!("u{n}")})).collect::<Vec<_>>();
+    let mut resource =
+        Resource::try_from(json!({"displayName": "g", "members": members(0..10_000)})).unwrap();
+    let started = std::time::Instant::now();
+    for op in ["add", "remove"] {
+        let body = request([json!({"op": op, "path": "members", "value": members(5_000..15_000)})]);
+        PatchRequest::parse(body).unwrap().apply(group, &mut resource).unwrap();
+    }
+    assert_eq!(resource.values("members").len(), 5_000);
+    let one = |n: usize| {
+        json!({"op": if n.is_multiple_of(2) { "add" } else { "remove" }, "path": "members",
+                                "value": [{"value": format!("v{n}")}]})
+    };
+    PatchRequest::parse(request((0..1_000).map(one))).unwrap().apply(group, &mut resource).unwrap();
+    assert_eq!(resource.values("members").len(), 5_500);
+    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+}
