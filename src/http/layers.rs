@@ -125,3 +125,31 @@ fn answer_panic(_panic: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!("a request failed by a panic");
     reply::internal()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use http::StatusCode;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_like_any_defect_and_accounted_for() {
+        async fn broken() {
+            panic!("jane@x.example");
+        }
+        let (clock, metrics) = (Clock::manual("2026-01-01T00:00:00Z".parse().unwrap()), Metrics::new());
+        let router = wrap(Router::new().route("/", get(broken)), &clock, &metrics);
+        let answer =
+            router.oneshot(Request::get("/").body(axum::body::Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(answer.headers().contains_key(X_REQUEST_ID));
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["status"], "500");
+        assert!(!body["detail"].as_str().unwrap().contains("jane"));
+        assert!(metrics.render().contains("route=\"none\",status=\"500\"} 1"));
+    }
+}

@@ -18,7 +18,11 @@ mod scim_errors;
 #[cfg(test)]
 mod scim_filter;
 #[cfg(test)]
+mod scim_hostile;
+#[cfg(test)]
 mod scim_listener;
+#[cfg(test)]
+mod scim_log;
 #[cfg(test)]
 mod scim_paging;
 #[cfg(test)]
