@@ -2,7 +2,7 @@
 
 use super::row::{Row, to_json};
 use super::session::sql;
-use super::{Backend, Reader, StoreError, Tx};
+use super::{Reader, StoreError, Tx};
 use crate::ids::{PersonId, RequestId, TenantId};
 use crate::model::audit::AuditEntry;
 
@@ -57,13 +57,7 @@ impl Tx {
     /// Adds an entry to the audit trail. Best done last: on PostgreSQL, writers of one tenant's trail take turns
     /// from here to their commit.
     pub async fn append_audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
-        if self.backend() == Backend::Postgres {
-            self.fetch_one(
-                sql("SELECT 1 AS held FROM (SELECT pg_advisory_xact_lock(hashtextextended($1, 0))) AS lock")
-                    .bind(format!("audit:{}", entry.tenant)),
-            )
-            .await?;
-        }
+        self.take_turn(&entry.tenant, "audit").await?;
         self.execute(
             sql("INSERT INTO audit (tenant, seq, at, actor, request, person, event, detail)
                  SELECT $1, COALESCE(MAX(seq), 0) + 1, $2, $3, $4, $5, $6, $7 FROM audit WHERE tenant = $1")

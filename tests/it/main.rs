@@ -8,10 +8,32 @@ mod harness;
 #[cfg(test)]
 mod openai;
 #[cfg(test)]
-mod store_contract;
-#[cfg(test)]
 mod openai_client;
 #[cfg(test)]
-mod simulator;
 mod prop_filter;
+#[cfg(test)]
 mod prop_patch;
+#[cfg(test)]
+mod scim_auth;
+#[cfg(test)]
+mod scim_discovery;
+#[cfg(test)]
+mod scim_errors;
+#[cfg(test)]
+mod scim_filter;
+#[cfg(test)]
+mod scim_hostile;
+#[cfg(test)]
+mod scim_listener;
+#[cfg(test)]
+mod scim_log;
+#[cfg(test)]
+mod scim_paging;
+#[cfg(test)]
+mod scim_patch;
+#[cfg(test)]
+mod scim_users;
+#[cfg(test)]
+mod simulator;
+#[cfg(test)]
+mod store_contract;

@@ -1,4 +1,6 @@
 //! What the integration tests share.
 
+pub(crate) mod bridge;
 pub(crate) mod database;
 pub(crate) mod scripted;
+pub(crate) mod wire;
