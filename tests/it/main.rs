@@ -10,9 +10,15 @@ mod openai;
 #[cfg(test)]
 mod openai_client;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
+mod prop_converge;
+#[cfg(test)]
 mod prop_filter;
 #[cfg(test)]
 mod prop_patch;
+#[cfg(test)]
+mod provision;
 #[cfg(test)]
 mod scim_auth;
 #[cfg(test)]

@@ -1,0 +1,149 @@
+//! Reads from the store what a plan is made of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::context::Context;
+use super::desired::{Desired, desired, managed_projects};
+use super::plan::{Claim, Facts, Look, Observed};
+use crate::ids::{PersonId, ProjectId};
+use crate::model::address::Address;
+use crate::model::observed::{Collection, Sweep};
+use crate::store::{Reader, StoreError, Work};
+
+/// How many of a person's latest operations a plan looks back on.
+const RECENT_OPERATIONS: i64 = 32;
+
+/// One person, ready to be planned for.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) work: Work,
+    pub(super) desired: Desired,
+    pub(super) observed: Observed,
+}
+
+/// Loads a person or tombstone; `None` when there is no such row any more.
+pub(super) async fn load_person(
+    context: &Context,
+    reader: &mut Reader,
+    person: PersonId,
+    looks: &[Look],
+) -> Result<Option<Loaded>, StoreError> {
+    let tenant = &context.tenant;
+    let Some(work) = reader.load_work(tenant, person).await? else { return Ok(None) };
+    let desired = desired(&work.person, &[], &context.policy);
+    let mut observed = Observed {
+        tenant: tenant.clone(),
+        person,
+        version: work.person.version,
+        mapping: work.mapping.clone(),
+        open: work.open.clone(),
+        recent: reader.list_operations(tenant, person, RECENT_OPERATIONS).await?,
+        members: Vec::new(),
+        invites: Vec::new(),
+        projects: Vec::new(),
+        claims: BTreeMap::new(),
+        address_wanted_elsewhere: false,
+        looks: looks.to_vec(),
+    };
+    observed.recent.retain(|operation| !operation.state.is_open());
+    load_mirror(context, reader, &desired, &mut observed).await?;
+    load_claims(context, reader, &desired, &mut observed).await?;
+    Ok(Some(Loaded { work, desired, observed }))
+}
+
+/// What the mirror shows under the person's ids and addresses.
+async fn load_mirror(
+    context: &Context,
+    reader: &mut Reader,
+    desired: &Desired,
+    observed: &mut Observed,
+) -> Result<(), StoreError> {
+    let tenant = &context.tenant;
+    if let Some(mapping) = &observed.mapping {
+        if let Some(user) = &mapping.user_id {
+            observed.members.extend(reader.member(tenant, user).await?);
+        }
+        if let Some(invite) = &mapping.invite_id {
+            observed.invites.extend(reader.invite(tenant, invite).await?);
+        }
+    }
+    for key in address_keys(desired, observed) {
+        for member in reader.members_by_address(tenant, &key).await? {
+            if !observed.members.iter().any(|seen| seen.id == member.id) {
+                observed.members.push(member);
+            }
+        }
+        for invite in reader.invites_by_address(tenant, &key).await? {
+            if !observed.invites.iter().any(|seen| seen.id == invite.id) {
+                observed.invites.push(invite);
+            }
+        }
+    }
+    observed.invites.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+    for member in &observed.members {
+        observed.projects.extend(reader.project_memberships(tenant, &member.id).await?);
+    }
+    Ok(())
+}
+
+/// Whose these invites and members are, if somebody else's; and who else wants the address of somebody who leaves.
+async fn load_claims(
+    context: &Context,
+    reader: &mut Reader,
+    desired: &Desired,
+    observed: &mut Observed,
+) -> Result<(), StoreError> {
+    let (tenant, person) = (&context.tenant, observed.person);
+    let mut claimed: Vec<(String, PersonId)> = Vec::new();
+    for member in &observed.members {
+        if let Some(other) = reader.bound_to_other(tenant, &member.id, person).await? {
+            claimed.push((member.id.to_string(), other));
+        }
+    }
+    for invite in &observed.invites {
+        if let Some(other) = reader.invite_bound_to_other(tenant, &invite.id, person).await? {
+            claimed.push((invite.id.to_string(), other));
+        }
+    }
+    for (id, other) in claimed {
+        let work = reader.load_work(tenant, other).await?;
+        let leaving = work.is_none_or(|work| !work.person.wants_access());
+        observed.claims.insert(id, Claim { person: other, leaving });
+    }
+    if !desired.wants_access {
+        for key in address_keys(desired, observed) {
+            let people = reader.find_people_by_address(tenant, &key).await?;
+            observed.address_wanted_elsewhere |=
+                people.iter().any(|other| other.id != person && other.wants_access());
+        }
+    }
+    Ok(())
+}
+
+/// The keys of the addresses that concern a person: the wished one and the bound one.
+fn address_keys(desired: &Desired, observed: &Observed) -> BTreeSet<String> {
+    let bound = observed.mapping.as_ref().and_then(|mapping| mapping.address.as_ref());
+    desired.address.iter().chain(bound).map(Address::key).collect()
+}
+
+/// Loads what is known of the tenant as a whole.
+pub(super) async fn load_facts(context: &Context, reader: &mut Reader) -> Result<Facts, StoreError> {
+    let tenant = &context.tenant;
+    let mut facts = Facts { owners: reader.owners(tenant).await?, ..Facts::default() };
+    let projects = managed_projects(&context.policy).into_iter().map(Collection::ProjectMembers);
+    for collection in [Collection::Members, Collection::Invites].into_iter().chain(projects) {
+        if let Some(sweep) = reader.last_sweep(tenant, &collection).await? {
+            facts.sweeps.insert(collection, sweep);
+        }
+    }
+    Ok(facts)
+}
+
+/// Loads the last reading of a project's members.
+pub(super) async fn load_project_sweep(
+    context: &Context,
+    reader: &mut Reader,
+    project: ProjectId,
+) -> Result<Option<Sweep>, StoreError> {
+    reader.last_sweep(&context.tenant, &Collection::ProjectMembers(project)).await
+}

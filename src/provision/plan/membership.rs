@@ -1,0 +1,129 @@
+//! Somebody who is a member: their role, and the move to another address.
+
+use super::outcome::effect_of;
+use super::{Flow, Planner, Read, Step};
+use crate::model::address::Address;
+use crate::model::grant::OrgRole;
+use crate::model::mapping::Origin;
+use crate::model::observed::{Collection, Member};
+use crate::model::operation::{Action, Lane};
+use crate::model::policy::OnAddressChange;
+use crate::provision::guard::{self, Verdict};
+
+impl Planner<'_> {
+    /// Plans for a bound member who should have access: rights first, then the address.
+    ///
+    /// Binding somebody changes nothing by itself: a role is changed only when a grant names another one, and a
+    /// membership of a project is taken away only where a grant once gave it or the bridge brought the person in.
+    pub(super) fn keep_member(&mut self) -> Flow {
+        let Some(user) = self.mapping.user_id.clone() else { return Flow::Continue };
+        let Some(member) = self.member(&user) else {
+            let look = Read::Member(user);
+            if self.missed_at(&look).is_none() {
+                return self.read(look, "the member was not there in the last reading, look twice");
+            }
+            return self.hold(
+                "the member was removed outside the bridge; to invite again, deactivate the user and activate them",
+            );
+        };
+        if let Some(reason) = guard::untouchable(member, self.policy) {
+            return self.hold(reason);
+        }
+        let role = self.arrange_role(member);
+        let projects = self.arrange_projects(member);
+        let address = self.arrange_address(member);
+        if [role, projects, address].contains(&Flow::Stop) { Flow::Stop } else { Flow::Continue }
+    }
+
+    /// A role that is not one of the two classic ones is never acted on.
+    fn arrange_role(&mut self, member: &Member) -> Flow {
+        let Some(role) = member.role else { return Flow::Continue };
+        let user = member.id.clone();
+        let granted = self.desired.org_role.as_ref();
+        match granted {
+            Some(granted) if granted.role > role => {
+                let raise = Action::SetRole { user, role: granted.role, lowers: false };
+                self.grant(raise, &format!("the role {} is granted by {}", granted.role, granted.why()))
+            }
+            _ if role == OrgRole::Owner && self.desired.invited_role() < OrgRole::Owner => {
+                self.demote_owner(member)
+            }
+            _ => Flow::Continue,
+        }
+    }
+
+    /// Only an owner whom the bridge made one is demoted by it.
+    fn demote_owner(&mut self, member: &Member) -> Flow {
+        if !self.observed.invited_as_owner(&member.id) {
+            if self.mapping.origin == Origin::Imported {
+                return Flow::Continue;
+            }
+            return self
+                .hold("the member was made an owner outside the bridge, which never demotes such an owner");
+        }
+        let lower = Action::SetRole { user: member.id.clone(), role: OrgRole::Reader, lowers: true };
+        match guard::judge_loss(self.now, member, self.facts, self.policy) {
+            Verdict::Allowed => self.insist(lower, Lane::Reduce, "no grant gives the role owner any more"),
+            Verdict::Held(reason) => self.push(Lane::Reduce, Step::Hold, reason),
+            Verdict::Unsure => self.push(
+                Lane::Reduce,
+                Step::Read(Read::Sweep(Collection::Members)),
+                "the member is an owner; count the owners first",
+            ),
+        }
+    }
+
+    /// OpenAI cannot change a member's address, so another address means another membership.
+    fn arrange_address(&mut self, member: &Member) -> Flow {
+        if self.mapping.invite_id.is_some() && self.follow_invite() == Flow::Stop {
+            return Flow::Stop;
+        }
+        // An administrator who imported a row has said that this member is meant, whatever the address.
+        if self.mapping.origin == Origin::Imported {
+            return Flow::Continue;
+        }
+        let present = member.email.as_ref().map(|email| email.to_ascii_lowercase());
+        let present = present.or_else(|| self.mapping.address.as_ref().map(Address::key));
+        let Some(wished) = self.desired.address.as_ref() else { return Flow::Continue };
+        if present.is_none_or(|present| present == wished.key()) {
+            return Flow::Continue;
+        }
+        match self.policy.on_address_change {
+            OnAddressChange::Hold => self.hold(
+                "the address changed; OpenAI cannot change a member's address, so the move waits for an administrator",
+            ),
+            OnAddressChange::Refuse => self.hold(
+                "the address changed; the policy is to refuse that, so the membership stays with the former address",
+            ),
+            OnAddressChange::Reinvite => self.move_to(wished),
+        }
+    }
+
+    /// Invites the new address; the old membership stays until that is accepted.
+    fn move_to(&mut self, wished: &Address) -> Flow {
+        let key = wished.key();
+        match self.members_at(&key).next() {
+            None => self
+                .send_invite(wished, "the address changed; the new one is invited, the old membership stays"),
+            Some(_) if self.observed.invited_at(&key).is_some() => {
+                self.remove_member("the membership moved to the new address")
+            }
+            Some(_) => self.hold("the new address belongs to another member of the organization already"),
+        }
+    }
+
+    /// Makes a call that gives something. What was refused is not tried again until the person changes; before it is
+    /// believed, a look shows whether it was so already.
+    pub(super) fn grant(&mut self, action: Action, why: &str) -> Flow {
+        let Some(refused) = self.observed.refusal_of(&action) else { return self.call(action, why) };
+        let look = effect_of(&action);
+        if self.seen_at(&look) < Some(refused.settled_at.unwrap_or(refused.sent_at)) {
+            return self.read(look, format!("{why}; OpenAI refused, perhaps it is so already"));
+        }
+        if refused.person_version < self.observed.version {
+            return self.call(action, why);
+        }
+        let words = refused.outcome.clone().unwrap_or_else(|| "OpenAI refused the grant".to_owned());
+        self.push(Lane::Grant, Step::Refuse, words)
+    }
+}

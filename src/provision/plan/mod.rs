@@ -1,0 +1,397 @@
+//! The plan: what to do so that what is observed becomes what is desired. Pure, total, and the only place that
+//! decides.
+//!
+//! There is no I/O here, no store, no client and no clock: the present time is part of the input. Whoever carries a
+//! plan out makes no choice of their own, so a plan can be printed, compared and approved before anything happens.
+//! A plan goes as far as can be seen: it ends where an answer from upstream is needed to know more, and the next plan,
+//! made from what is then stored, goes on from there.
+
+mod membership;
+mod observed;
+mod outcome;
+mod projects;
+mod provide;
+mod withdraw;
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+
+pub use observed::{Claim, Facts, Look, Observed};
+
+use crate::ids::{InviteId, OperationId, PersonId, ProjectId, UserId};
+use crate::model::address::Address;
+use crate::model::grant::{OrgRole, ProjectGrant};
+use crate::model::mapping::{Mapping, Origin};
+use crate::model::observed::{Collection, Invite, Member};
+use crate::model::operation::{Action, Lane, OperationState};
+use crate::model::policy::Policy;
+use crate::provision::desired::Desired;
+
+/// How long an invite whose sending brought no answer may still appear: twice the time limit of a call and half a
+/// minute. Only a reading that began later shows that it was never made.
+pub const INVITE_SETTLE: SignedDuration = SignedDuration::from_secs(60);
+/// How long to wait before reading back a call that may be repeated without harm.
+pub const CALL_SETTLE: SignedDuration = SignedDuration::from_secs(2);
+/// How long after an acceptance the new member may be missing from the list of members.
+pub const JOIN_SETTLE: SignedDuration = SignedDuration::from_secs(30);
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// Whom it serves.
+    pub person: PersonId,
+    /// Its priority class.
+    pub lane: Lane,
+    /// What to do.
+    pub step: Step,
+    /// Why, in a sentence for administrators.
+    pub reason: String,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Change the person's row of the mapping table.
+    Record(Change),
+    /// Settle an operation whose outcome was open: a reading shows what came of it.
+    Conclude(OperationId, OperationState),
+    /// Make this call.
+    Call(Action),
+    /// Find this out, then plan again.
+    Read(Read),
+    /// Wait for an administrator, or for the world to change.
+    Hold,
+    /// OpenAI refused this for good: wait until the person changes.
+    Refuse,
+    /// The invite ran out and the policy leaves it so: wait until the person changes.
+    Expire,
+    /// Nothing to do until then; without an instant, until something changes.
+    Wait(Option<Timestamp>),
+}
+
+/// What to find out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Read {
+    /// Read the whole collection, beginning now.
+    Sweep(Collection),
+    /// Look one member up.
+    Member(UserId),
+    /// Look one invite up.
+    Invite(InviteId),
+    /// Ask for the member with this address key. An empty answer proves nothing.
+    MemberAt(String),
+    /// Look one membership of a project up.
+    ProjectMember(ProjectId, UserId),
+}
+
+/// A change of a row of the mapping table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// This invite stands for the person.
+    BindInvite {
+        /// The invite.
+        invite: InviteId,
+        /// Where it went.
+        address: Option<Address>,
+        /// When it runs out.
+        expires_at: Option<Timestamp>,
+        /// How the tie came about.
+        origin: Origin,
+    },
+    /// The invite is gone.
+    UnbindInvite,
+    /// This member stands for the person; an invite no longer does.
+    BindMember {
+        /// The member.
+        user: UserId,
+        /// Their address, if it is shown.
+        address: Option<Address>,
+        /// How the tie came about.
+        origin: Origin,
+    },
+    /// The member is gone.
+    UnbindMember,
+    /// What the member has was seen to be this.
+    Effective {
+        /// The organization role.
+        role: Option<OrgRole>,
+        /// The projects that grants speak of.
+        projects: Vec<ProjectGrant>,
+    },
+}
+
+impl Change {
+    /// Carries the change out.
+    pub fn apply(&self, mapping: &mut Mapping) {
+        match self {
+            Self::BindInvite { invite, address, expires_at, origin } => {
+                mapping.invite_id = Some(invite.clone());
+                mapping.invite_expires_at = *expires_at;
+                mapping.address.clone_from(address);
+                mapping.origin = *origin;
+            }
+            Self::UnbindInvite => {
+                mapping.invite_id = None;
+                mapping.invite_expires_at = None;
+            }
+            Self::BindMember { user, address, origin } => {
+                mapping.user_id = Some(user.clone());
+                mapping.invite_id = None;
+                mapping.invite_expires_at = None;
+                mapping.origin = *origin;
+                if address.is_some() {
+                    mapping.address.clone_from(address);
+                }
+            }
+            Self::UnbindMember => {
+                mapping.former_user_id = mapping.user_id.take();
+                mapping.effective_role = None;
+                mapping.effective_projects.clear();
+            }
+            Self::Effective { role, projects } => {
+                mapping.effective_role = *role;
+                mapping.effective_projects.clone_from(projects);
+            }
+        }
+    }
+}
+
+/// Plans for everybody in `people`, in the order in which it will be served: by lane, and inside a lane as given.
+pub fn plan<'a>(
+    now: Timestamp,
+    people: impl IntoIterator<Item = (&'a Desired, &'a Observed)>,
+    facts: &Facts,
+    policy: &Policy,
+) -> Vec<Planned> {
+    let mut plans: Vec<(Lane, Vec<Planned>)> = people
+        .into_iter()
+        .map(|(desired, observed)| plan_person(now, desired, observed, facts, policy))
+        .filter(|steps| !steps.is_empty())
+        .map(|steps| (lane_of(&steps), steps))
+        .collect();
+    plans.sort_by_key(|(lane, _)| *lane);
+    plans.into_iter().flat_map(|(_, steps)| steps).collect()
+}
+
+/// Plans for one person. The steps are carried out in this order; nothing left to do is an empty plan.
+pub fn plan_person(
+    now: Timestamp,
+    desired: &Desired,
+    observed: &Observed,
+    facts: &Facts,
+    policy: &Policy,
+) -> Vec<Planned> {
+    let mut planner = Planner::new(now, desired, observed, facts, policy);
+    if planner.settle_open_operations() == Flow::Continue {
+        if desired.wants_access {
+            planner.provide();
+        } else {
+            planner.withdraw();
+        }
+    }
+    planner.steps
+}
+
+/// The lane that a person's plan waits in: that of the first step that needs a turn.
+pub fn lane_of(steps: &[Planned]) -> Lane {
+    let acts = |planned: &&Planned| matches!(planned.step, Step::Call(_) | Step::Read(_));
+    steps.iter().find(acts).or(steps.first()).map_or(Lane::Read, |planned| planned.lane)
+}
+
+/// Whether planning goes on, or what was planned must happen first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Continue,
+    Stop,
+}
+
+/// A plan in the making. `mapping` is the row as the recorded changes so far leave it.
+struct Planner<'a> {
+    now: Timestamp,
+    desired: &'a Desired,
+    observed: &'a Observed,
+    facts: &'a Facts,
+    policy: &'a Policy,
+    mapping: Mapping,
+    steps: Vec<Planned>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(
+        now: Timestamp,
+        desired: &'a Desired,
+        observed: &'a Observed,
+        facts: &'a Facts,
+        policy: &'a Policy,
+    ) -> Self {
+        let mapping = observed
+            .mapping
+            .clone()
+            .unwrap_or_else(|| Mapping::new(observed.tenant.clone(), observed.person));
+        Self { now, desired, observed, facts, policy, mapping, steps: Vec::new() }
+    }
+
+    fn push(&mut self, lane: Lane, step: Step, reason: impl Into<String>) -> Flow {
+        self.steps.push(Planned { person: self.observed.person, lane, step, reason: reason.into() });
+        Flow::Stop
+    }
+
+    fn record(&mut self, change: Change, reason: impl Into<String>) {
+        change.apply(&mut self.mapping);
+        self.push(self.lane(), Step::Record(change), reason);
+    }
+
+    fn call(&mut self, action: Action, reason: impl Into<String>) -> Flow {
+        self.push(action.lane(), Step::Call(action), reason)
+    }
+
+    fn read(&mut self, read: Read, reason: impl Into<String>) -> Flow {
+        self.push(self.lane(), Step::Read(read), reason)
+    }
+
+    fn hold(&mut self, reason: impl Into<String>) -> Flow {
+        self.push(self.lane(), Step::Hold, reason)
+    }
+
+    fn wait(&mut self, until: Option<Timestamp>, reason: impl Into<String>) -> Flow {
+        self.push(self.lane(), Step::Wait(until), reason)
+    }
+
+    /// The lane of steps that only prepare: whoever takes access away reads with that priority too.
+    fn lane(&self) -> Lane {
+        if self.desired.wants_access { Lane::Read } else { Lane::Revoke }
+    }
+
+    /// The address key of whatever is bound, else of the wish.
+    fn bound_key(&self) -> Option<String> {
+        self.mapping.address.as_ref().or(self.desired.address.as_ref()).map(Address::key)
+    }
+
+    fn member(&self, id: &UserId) -> Option<&'a Member> {
+        self.observed.members.iter().find(|member| member.id == *id)
+    }
+
+    fn invite(&self, id: &InviteId) -> Option<&'a Invite> {
+        self.observed.invites.iter().find(|invite| invite.id == *id)
+    }
+
+    /// When this was last looked up, or read as part of a whole collection, whichever is later.
+    fn seen_at(&self, read: &Read) -> Option<Timestamp> {
+        self.looked_at(read).max(self.facts.swept_at(&match read {
+            Read::Member(_) | Read::MemberAt(_) => Collection::Members,
+            Read::Invite(_) => Collection::Invites,
+            Read::ProjectMember(project, _) => Collection::ProjectMembers(project.clone()),
+            Read::Sweep(collection) => collection.clone(),
+        }))
+    }
+
+    /// When this was last looked up by itself.
+    fn looked_at(&self, read: &Read) -> Option<Timestamp> {
+        self.observed.looks.iter().filter(|look| look.read == *read).map(|look| look.at).max()
+    }
+
+    /// When this was last looked up by itself and not found.
+    fn missed_at(&self, read: &Read) -> Option<Timestamp> {
+        let looks = self.observed.looks.iter().filter(|look| look.read == *read);
+        looks.max_by_key(|look| look.at).filter(|look| !look.found).map(|look| look.at)
+    }
+
+    /// Asks for a reading of the whole collection unless one began at `since` or later.
+    fn need_sweep(&mut self, collection: Collection, since: Option<Timestamp>, reason: &str) -> Flow {
+        let swept_at = self.facts.swept_at(&collection);
+        if swept_at.is_some() && swept_at >= since {
+            return Flow::Continue;
+        }
+        self.read(Read::Sweep(collection), reason)
+    }
+}
+
+/// `instant + by`, or the last instant there is.
+fn later(instant: Timestamp, by: SignedDuration) -> Timestamp {
+    instant.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<6} | {}: {}", self.lane.as_str(), self.step, self.reason)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record(change) => write!(f, "record {change}"),
+            Self::Conclude(_, state) => write!(f, "conclude {}", state.as_str()),
+            Self::Call(action) => write!(f, "call {}", Summary(action)),
+            Self::Read(read) => write!(f, "read {read}"),
+            Self::Hold => f.write_str("hold"),
+            Self::Refuse => f.write_str("refuse"),
+            Self::Expire => f.write_str("expire"),
+            Self::Wait(Some(until)) => write!(f, "wait until {until}"),
+            Self::Wait(None) => f.write_str("wait"),
+        }
+    }
+}
+
+impl fmt::Display for Read {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sweep(Collection::Members) => f.write_str("all members"),
+            Self::Sweep(Collection::Invites) => f.write_str("all invites"),
+            Self::Sweep(Collection::ProjectMembers(project)) => write!(f, "all members of {project}"),
+            Self::Member(user) => write!(f, "member {user}"),
+            Self::Invite(invite) => write!(f, "invite {invite}"),
+            Self::MemberAt(address) => write!(f, "member at {address}"),
+            Self::ProjectMember(project, user) => write!(f, "{user} in {project}"),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BindInvite { invite, origin, .. } => write!(f, "invite {invite} as {}", origin.as_str()),
+            Self::UnbindInvite => f.write_str("invite gone"),
+            Self::BindMember { user, origin, .. } => write!(f, "member {user} as {}", origin.as_str()),
+            Self::UnbindMember => f.write_str("member gone"),
+            Self::Effective { role, projects } => {
+                write!(f, "has {}{}", role.map_or("an unknown role", OrgRole::as_str), List(projects))
+            }
+        }
+    }
+}
+
+/// An action in a few words.
+struct Summary<'a>(&'a Action);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.0.kind();
+        match self.0 {
+            Action::CreateInvite { address, role, projects } => {
+                write!(f, "{kind} {address} as {role}{}", List(projects))
+            }
+            Action::DeleteInvite { invite } => write!(f, "{kind} {invite}"),
+            Action::DeleteUser { user } => write!(f, "{kind} {user}"),
+            Action::SetRole { user, role, .. } => write!(f, "{kind} {user} to {role}"),
+            Action::AddToProject { project, user, role } => write!(f, "{kind} {user} to {project} as {role}"),
+            Action::SetProjectRole { project, user, role, .. } => {
+                write!(f, "{kind} {user} in {project} to {role}")
+            }
+            Action::RemoveFromProject { project, user } => write!(f, "{kind} {user} from {project}"),
+        }
+    }
+}
+
+/// Projects with their roles, or that there are none.
+struct List<'a>(&'a [ProjectGrant]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str(", no projects");
+        }
+        self.0.iter().try_for_each(|grant| write!(f, ", {} as {}", grant.id, grant.role))
+    }
+}

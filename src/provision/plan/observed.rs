@@ -1,0 +1,140 @@
+//! What a plan is made against: everything stored about one person, and what is known of the tenant as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Read;
+use crate::ids::{PersonId, TenantId, UserId};
+use crate::model::grant::OrgRole;
+use crate::model::mapping::Mapping;
+use crate::model::observed::{Collection, Invite, Member, ProjectMember, Sweep};
+use crate::model::operation::{Action, Operation, OperationState};
+
+/// What is stored about one person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The person.
+    pub person: PersonId,
+    /// The version of their resource.
+    pub version: i64,
+    /// Their row of the mapping table, if there is one.
+    pub mapping: Option<Mapping>,
+    /// Operations whose outcome is open, oldest first; nobody is waiting for an answer to them any more.
+    pub open: Vec<Operation>,
+    /// The latest settled operations, newest first.
+    pub recent: Vec<Operation>,
+    /// Members of the mirror that are bound to the person or have an address of theirs.
+    pub members: Vec<Member>,
+    /// Invites of the mirror that are bound to the person or went to an address of theirs, oldest first.
+    pub invites: Vec<Invite>,
+    /// Where those members are in the mirrored projects.
+    pub projects: Vec<ProjectMember>,
+    /// Invites and members among these, by id, that stand for somebody else.
+    pub claims: BTreeMap<String, Claim>,
+    /// Somebody else who should have access wishes the same address.
+    pub address_wanted_elsewhere: bool,
+    /// What was looked up for this person lately.
+    pub looks: Vec<Look>,
+}
+
+/// Somebody else's tie to an invite or a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Who.
+    pub person: PersonId,
+    /// Whether they are about to lose it, because they should have no access.
+    pub leaving: bool,
+}
+
+/// The result of looking one thing up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// What was looked up.
+    pub read: Read,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// Whether it was there. What it looked like is in the mirror.
+    pub found: bool,
+}
+
+/// What is known of the tenant's upstream side as a whole.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Facts {
+    /// The last complete and plausible reading of each collection.
+    pub sweeps: BTreeMap<Collection, Sweep>,
+    /// The human owners in the mirror.
+    pub owners: Vec<Member>,
+    /// Owners whose removal or demotion is under way, for whomever.
+    pub leaving_owners: BTreeSet<UserId>,
+}
+
+impl Facts {
+    /// When the last complete reading of this collection began.
+    pub fn swept_at(&self, collection: &Collection) -> Option<Timestamp> {
+        self.sweeps.get(collection).map(|sweep| sweep.started_at)
+    }
+}
+
+impl Observed {
+    /// The latest refusal of just this action, unless it took effect since.
+    pub(super) fn refusal_of(&self, action: &Action) -> Option<&Operation> {
+        let latest = self.recent.iter().find(|operation| operation.action == *action);
+        latest.filter(|operation| operation.state == OperationState::Refused)
+    }
+
+    /// Whether one of the latest operations was this action, whatever came of it.
+    pub(super) fn tried(&self, action: &Action) -> bool {
+        self.recent.iter().any(|operation| operation.action == *action)
+    }
+
+    /// When the latest invite to this address key was sent with success.
+    pub(super) fn invited_at(&self, key: &str) -> Option<Timestamp> {
+        let sent = self.recent.iter().find(|operation| {
+            operation.state == OperationState::Done
+                && matches!(&operation.action, Action::CreateInvite { address, .. } if address.eq_ignore_ascii_case(key))
+        });
+        sent.map(|operation| operation.sent_at)
+    }
+}
+
+/// How far OpenAI's clock and ours may be apart when an invite is matched with the operation that sent it.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+impl Observed {
+    /// Whether the bridge sent an invite to this address at about the time at which this one was made.
+    pub(super) fn made_around(&self, key: &str, invite: &Invite) -> bool {
+        self.sendings(key).any(|sent| is_around(sent, invite))
+    }
+
+    /// The same, and that sending was believed to have had no effect.
+    pub(super) fn failed_around(&self, key: &str, invite: &Invite) -> bool {
+        let failed = |sent: &&Operation| sent.state == OperationState::Failed;
+        self.sendings(key).filter(failed).any(|sent| is_around(sent, invite))
+    }
+
+    /// Whether the bridge made this member an owner, by an invite or afterwards.
+    pub(super) fn invited_as_owner(&self, user: &UserId) -> bool {
+        self.recent.iter().filter(|operation| operation.state == OperationState::Done).any(|operation| {
+            match &operation.action {
+                Action::CreateInvite { role, .. } => *role == OrgRole::Owner,
+                Action::SetRole { user: target, role, .. } => target == user && *role == OrgRole::Owner,
+                _ => false,
+            }
+        })
+    }
+
+    fn sendings(&self, key: &str) -> impl Iterator<Item = &Operation> {
+        // What was refused was certainly not made.
+        let sent = self.open.iter().chain(&self.recent).filter(|sent| sent.state != OperationState::Refused);
+        sent.filter(move |operation| {
+            matches!(&operation.action, Action::CreateInvite { address, .. } if address.eq_ignore_ascii_case(key))
+        })
+    }
+}
+
+fn is_around(sent: &Operation, invite: &Invite) -> bool {
+    invite.created_at.duration_since(sent.sent_at).abs() <= CLOCK_SKEW
+}

@@ -1,0 +1,125 @@
+//! Operations whose outcome is open: what a reading says of them, and when a reading says enough.
+
+use super::{CALL_SETTLE, Change, Flow, INVITE_SETTLE, Planner, Read, Step, later};
+use crate::model::mapping::Origin;
+use crate::model::observed::{Collection, Invite, InviteStatus};
+use crate::model::operation::{Action, Operation, OperationState};
+
+impl Planner<'_> {
+    /// Finds out what came of every open operation before anything else is decided.
+    pub(super) fn settle_open_operations(&mut self) -> Flow {
+        for operation in &self.observed.open {
+            let flow = match &operation.action {
+                Action::CreateInvite { address, .. } => self.settle_invite(operation, address),
+                _ => self.settle_repeatable(operation),
+            };
+            if flow == Flow::Stop {
+                return Flow::Stop;
+            }
+        }
+        Flow::Continue
+    }
+
+    fn conclude(&mut self, operation: &Operation, state: OperationState, reason: &str) {
+        self.push(operation.action.lane(), Step::Conclude(operation.id, state), reason);
+    }
+
+    /// An invite that may have been sent. It cannot be sent again to find out: that would be a second e-mail, or a
+    /// second invite. Finding it is proof at any time; not finding it proves something only after the settle time.
+    fn settle_invite(&mut self, operation: &Operation, address: &str) -> Flow {
+        let key = address.to_ascii_lowercase();
+        // An accepted invite may be an older one; only the member it led to would prove anything.
+        let pending = |invite: &&Invite| invite.status == InviteStatus::Pending;
+        if let Some(invite) = self.own_invites(&key).into_iter().find(pending) {
+            self.conclude(operation, OperationState::Done, "a reading shows the invite");
+            let bind = Change::BindInvite {
+                invite: invite.id.clone(),
+                address: self.address_from(&invite.email),
+                expires_at: invite.expires_at,
+                origin: Origin::Invited,
+            };
+            self.record(bind, "the invite was sent, although no answer came");
+            return Flow::Continue;
+        }
+        if self.mapping.user_id.is_none()
+            && let Some(member) = self.bindable_at(&key)
+        {
+            self.conclude(operation, OperationState::Done, "a reading shows the member");
+            let bind = Change::BindMember {
+                user: member.id.clone(),
+                address: member.email.as_deref().and_then(|email| self.address_from(email)),
+                origin: Origin::Invited,
+            };
+            self.record(bind, "the invite was sent and accepted, although no answer came");
+            return Flow::Continue;
+        }
+        let readable_at = later(operation.sent_at, INVITE_SETTLE);
+        if self.now < readable_at {
+            return self.wait(Some(readable_at), "no answer came to the invite; it may still appear");
+        }
+        let why = "no answer came to the invite; find out whether it was sent";
+        let invites = self.need_sweep(Collection::Invites, Some(readable_at), why);
+        let members = self.need_sweep(Collection::Members, Some(readable_at), why);
+        if invites == Flow::Stop || members == Flow::Stop {
+            return Flow::Stop;
+        }
+        self.conclude(
+            operation,
+            OperationState::Failed,
+            "a complete reading shows neither invite nor member",
+        );
+        Flow::Continue
+    }
+
+    /// A call that may be made again without harm: one look tells whether it is still needed.
+    fn settle_repeatable(&mut self, operation: &Operation) -> Flow {
+        let read = effect_of(&operation.action);
+        let readable_at = later(operation.sent_at, CALL_SETTLE);
+        if self.seen_at(&read) < Some(readable_at) {
+            if self.now < readable_at {
+                return self.wait(Some(readable_at), "no answer came; look soon what happened");
+            }
+            return self.read(read, "no answer came; look what happened");
+        }
+        let took_effect = self.took_effect(&operation.action);
+        if !took_effect {
+            self.conclude(operation, OperationState::Failed, "a reading shows that it took no effect");
+            return Flow::Continue;
+        }
+        self.conclude(operation, OperationState::Done, "a reading shows that it took effect");
+        if let Action::DeleteUser { user } = &operation.action
+            && self.mapping.user_id.as_ref() == Some(user)
+        {
+            self.record(Change::UnbindMember, "the member is gone");
+        }
+        Flow::Continue
+    }
+
+    fn took_effect(&self, action: &Action) -> bool {
+        match action {
+            Action::CreateInvite { .. } => false,
+            Action::DeleteInvite { invite } => self.invite(invite).is_none(),
+            Action::DeleteUser { user } => self.member(user).is_none(),
+            Action::SetRole { user, role, .. } => {
+                self.member(user).is_some_and(|member| member.role == Some(*role))
+            }
+            Action::AddToProject { project, user, role }
+            | Action::SetProjectRole { project, user, role, .. } => {
+                self.project_member(project, user).is_some_and(|membership| membership.role == Some(*role))
+            }
+            Action::RemoveFromProject { project, user } => self.project_member(project, user).is_none(),
+        }
+    }
+}
+
+/// What to look at to see the effect of a call.
+pub(super) fn effect_of(action: &Action) -> Read {
+    match action {
+        Action::CreateInvite { address, .. } => Read::MemberAt(address.to_ascii_lowercase()),
+        Action::DeleteInvite { invite } => Read::Invite(invite.clone()),
+        Action::DeleteUser { user } | Action::SetRole { user, .. } => Read::Member(user.clone()),
+        Action::AddToProject { project, user, .. }
+        | Action::SetProjectRole { project, user, .. }
+        | Action::RemoveFromProject { project, user } => Read::ProjectMember(project.clone(), user.clone()),
+    }
+}

@@ -1,0 +1,340 @@
+//! Giving access: find what is there, follow the invite that is out, or send one.
+
+use jiff::SignedDuration;
+
+use super::withdraw::End;
+use super::{Change, Flow, Planner, Read, Step, later};
+use crate::ids::{InviteId, ProjectId, UserId};
+use crate::model::address::Address;
+use crate::model::grant::OrgRole;
+use crate::model::mapping::Origin;
+use crate::model::observed::{Collection, Invite, InviteStatus, Member, ProjectMember};
+use crate::model::operation::{Action, Lane, Operation};
+use crate::model::policy::{OnExistingMember, Resend};
+use crate::provision::guard;
+
+/// Why the organization is read before the first invite.
+const BASELINE: &str = "nobody is invited before the organization was read once";
+/// How soon to look again whether somebody who is being removed has let go of an address.
+const CLAIM_RETRY: SignedDuration = SignedDuration::from_secs(5);
+
+impl<'a> Planner<'a> {
+    /// Plans for somebody who should have access.
+    pub(super) fn provide(&mut self) -> Flow {
+        let Some(address) = self.desired.address.as_ref() else {
+            return self.hold("the user has no address that can be invited");
+        };
+        if self.mapping.user_id.is_none() && self.mapping.invite_id.is_none() {
+            match self.adopt(address) {
+                Flow::Stop => return Flow::Stop,
+                Flow::Continue if self.mapping.user_id.is_none() && self.mapping.invite_id.is_none() => {
+                    return self
+                        .send_invite(address, "the directory wants access; neither member nor invited yet");
+                }
+                Flow::Continue => {}
+            }
+        }
+        if self.mapping.user_id.is_some() {
+            return self.keep_member();
+        }
+        if self.follow_invite() == Flow::Stop {
+            return Flow::Stop;
+        }
+        if self.mapping.user_id.is_some() {
+            return self.keep_member();
+        }
+        match self.adopt(address) {
+            Flow::Stop => Flow::Stop,
+            Flow::Continue if self.mapping.user_id.is_some() => self.keep_member(),
+            Flow::Continue if self.mapping.invite_id.is_some() => self.follow_invite(),
+            Flow::Continue => {
+                self.send_invite(address, "the directory wants access; the former invite is gone")
+            }
+        }
+    }
+
+    /// Binds a member or a pending invite that was there before, as the policy says.
+    fn adopt(&mut self, address: &Address) -> Flow {
+        let key = address.key();
+        if let Some(member) = self.members_at(&key).next() {
+            return self.adopt_member(member);
+        }
+        let pending = |invite: &&Invite| invite.status == InviteStatus::Pending;
+        match self.invites_at(&key).find(pending) {
+            Some(invite) => self.adopt_invite(invite),
+            None => Flow::Continue,
+        }
+    }
+
+    fn adopt_member(&mut self, member: &Member) -> Flow {
+        if self.members_at(&member.email.as_deref().unwrap_or_default().to_ascii_lowercase()).count() > 1 {
+            return self
+                .hold("several members have this address; an administrator must say which one is meant");
+        }
+        if self.wait_for_claim(member.id.as_str()) == Flow::Stop {
+            return Flow::Stop;
+        }
+        if let Some(reason) = guard::untouchable(member, self.policy) {
+            return self.hold(reason);
+        }
+        if member.role == Some(OrgRole::Owner) {
+            return self
+                .hold("the address belongs to an owner of the organization, who is never bound by rule");
+        }
+        match self.policy.on_existing_member {
+            OnExistingMember::Link => {
+                let bind = Change::BindMember {
+                    user: member.id.clone(),
+                    address: member.email.as_deref().and_then(|email| self.address_from(email)),
+                    origin: Origin::Linked,
+                };
+                self.record(bind, "a member with this address exists; the policy is to link");
+                Flow::Continue
+            }
+            OnExistingMember::Hold => {
+                self.hold("a member with this address exists; the policy is to wait for an administrator")
+            }
+            OnExistingMember::Conflict => {
+                self.hold("a member with this address exists; the policy is not to bind existing members")
+            }
+        }
+    }
+
+    fn adopt_invite(&mut self, invite: &Invite) -> Flow {
+        if self.wait_for_claim(invite.id.as_str()) == Flow::Stop {
+            return Flow::Stop;
+        }
+        if invite.role.is_none_or(|role| role > self.desired.invited_role()) {
+            return self
+                .hold("an invite to this address is out that carries a stronger role than is granted");
+        }
+        let key = invite.email.to_ascii_lowercase();
+        let ours = self.observed.made_around(&key, invite);
+        let bind = Change::BindInvite {
+            invite: invite.id.clone(),
+            address: self.address_from(&invite.email),
+            expires_at: invite.expires_at,
+            origin: if ours { Origin::Invited } else { Origin::Linked },
+        };
+        self.record(bind, "a pending invite to this address exists");
+        Flow::Continue
+    }
+
+    /// Stops if the invite or member stands for somebody else.
+    fn wait_for_claim(&mut self, id: &str) -> Flow {
+        match self.observed.claims.get(id) {
+            None => Flow::Continue,
+            Some(claim) if claim.leaving => {
+                let until = later(self.now, CLAIM_RETRY);
+                self.wait(Some(until), "the address still stands for a user who is being removed")
+            }
+            Some(_) => self.hold("the address already stands for another user of the directory"),
+        }
+    }
+
+    /// Follows the bound invite. `Continue` when it is over: the member is bound, or nothing is.
+    pub(super) fn follow_invite(&mut self) -> Flow {
+        let (Some(id), Some(key)) = (self.mapping.invite_id.clone(), self.bound_key()) else {
+            return Flow::Continue;
+        };
+        if let Some(member) = self.unclaimed_at(&key)
+            && self.mapping.user_id.as_ref() != Some(&member.id)
+        {
+            return self.join(member);
+        }
+        let Some(invite) = self.invite(&id) else { return self.miss_invite(&id) };
+        match invite.status {
+            InviteStatus::Accepted => {
+                let look = Read::MemberAt(key);
+                if self.seen_at(&look) < self.seen_at(&Read::Invite(id)) {
+                    return self.read(look, "the invite was accepted; find the member");
+                }
+                self.wait(None, "the invite was accepted; no member with this address is listed yet")
+            }
+            InviteStatus::Expired if self.policy.resend == Resend::Never && !self.address_changed() => {
+                self.push(Lane::Read, Step::Expire, "the invite ran out; the policy is not to send another")
+            }
+            InviteStatus::Expired => self.drop_invite(&id, "the invite ran out; a new one replaces it"),
+            InviteStatus::Pending if self.address_changed() => {
+                self.drop_invite(&id, "the address changed; the invite went to the former one")
+            }
+            InviteStatus::Pending if invite.role > Some(self.desired.invited_role()) => {
+                self.drop_invite(&id, "the invite carries a stronger role than is granted now")
+            }
+            InviteStatus::Pending => self.wait_for_acceptance(invite),
+        }
+    }
+
+    fn wait_for_acceptance(&mut self, invite: &Invite) -> Flow {
+        if self.withdraw_surplus(Some(&invite.id)) == Flow::Stop {
+            return Flow::Stop;
+        }
+        let look = Read::Invite(invite.id.clone());
+        match invite.expires_at {
+            Some(expires_at) if self.now < expires_at => {
+                self.wait(Some(expires_at), "the invite is out; the person has to accept it")
+            }
+            Some(expires_at) if self.seen_at(&look) < Some(expires_at) => {
+                self.read(look, "the invite should have run out")
+            }
+            _ => self.wait(None, "the invite is out; the person has to accept it"),
+        }
+    }
+
+    /// The invited person is a member now.
+    fn join(&mut self, member: &Member) -> Flow {
+        if let Some(reason) = guard::untouchable(member, self.policy) {
+            return self.hold(reason);
+        }
+        if self.mapping.user_id.is_some() {
+            // The person moves from one address to another: the new membership is there, the old one goes.
+            return self.remove_member("the membership moved to the new address");
+        }
+        if member.role > Some(self.desired.invited_role()) && !self.observed.invited_as_owner(&member.id) {
+            return self.hold("the member became an owner outside the bridge before they were bound");
+        }
+        let bind = Change::BindMember {
+            user: member.id.clone(),
+            address: member.email.as_deref().and_then(|email| self.address_from(email)),
+            origin: self.mapping.origin,
+        };
+        self.record(bind, "the invite was accepted");
+        Flow::Continue
+    }
+
+    /// Withdraws the bound invite so that another can take its place.
+    fn drop_invite(&mut self, id: &InviteId, why: &str) -> Flow {
+        match self.end_invite(id, Lane::Invite, why) {
+            End::Open => Flow::Stop,
+            End::Joined => Flow::Continue,
+            End::Gone => {
+                self.record(Change::UnbindInvite, "the invite is gone");
+                Flow::Continue
+            }
+        }
+    }
+
+    /// The bound invite is in no reading any more.
+    fn miss_invite(&mut self, id: &InviteId) -> Flow {
+        let ran_out = self.mapping.invite_expires_at.is_some_and(|expires_at| expires_at <= self.now);
+        let ours = self.observed.tried(&Action::DeleteInvite { invite: id.clone() });
+        match self.end_invite(id, Lane::Read, "the person was invited") {
+            End::Open => Flow::Stop,
+            End::Joined => Flow::Continue,
+            End::Gone if ours || ran_out || self.address_changed() => {
+                self.record(Change::UnbindInvite, "the invite is gone");
+                Flow::Continue
+            }
+            End::Gone => self.hold(
+                "the invite was withdrawn outside the bridge; to invite again, deactivate the user and activate them",
+            ),
+        }
+    }
+
+    /// Sends an invite, once everything that could forbid it or make it superfluous is known.
+    pub(super) fn send_invite(&mut self, address: &Address, why: &str) -> Flow {
+        let domains = &self.policy.allowed_domains;
+        if !domains.is_empty() && !domains.contains(&address.domain()) {
+            return self
+                .hold("the address is outside the domains that may be invited (invites.allowed_domains)");
+        }
+        let members = self.need_sweep(Collection::Members, None, BASELINE);
+        let invites = self.need_sweep(Collection::Invites, None, BASELINE);
+        if members == Flow::Stop || invites == Flow::Stop {
+            return Flow::Stop;
+        }
+        let key = address.key();
+        let leftover = self
+            .invites_at(&key)
+            .filter(|invite| invite.status == InviteStatus::Expired)
+            .filter(|invite| !self.observed.claims.contains_key(invite.id.as_str()))
+            .map(|invite| Action::DeleteInvite { invite: invite.id.clone() })
+            .find(|delete| self.observed.refusal_of(delete).is_none());
+        if let Some(delete) = leftover {
+            return self.push(
+                Lane::Invite,
+                Step::Call(delete),
+                "an expired invite to the same address is in the way",
+            );
+        }
+        let create = Action::CreateInvite {
+            address: address.as_str().to_owned(),
+            role: self.desired.invited_role(),
+            projects: self.desired.invited_projects(),
+        };
+        let refusal = self
+            .observed
+            .refusal_of(&create)
+            .filter(|refused| refused.person_version >= self.observed.version);
+        if let Some(refused) = refusal {
+            return self.face_refusal(refused);
+        }
+        self.call(create, why)
+    }
+
+    /// OpenAI refused the invite. That may mean that the address is invited or a member already, so the readings
+    /// must be newer than the refusal before it is believed to be about the address.
+    fn face_refusal(&mut self, refused: &Operation) -> Flow {
+        let since = refused.settled_at.or(Some(refused.sent_at));
+        let why = "OpenAI refused the invite; perhaps the address is a member or invited already";
+        let members = self.need_sweep(Collection::Members, since, why);
+        let invites = self.need_sweep(Collection::Invites, since, why);
+        if members == Flow::Stop || invites == Flow::Stop {
+            return Flow::Stop;
+        }
+        let words = refused.outcome.clone().unwrap_or_else(|| "OpenAI refused the invite".to_owned());
+        self.push(Lane::Invite, Step::Refuse, words)
+    }
+
+    /// Whether the wished address is another one than the bound invite went to.
+    fn address_changed(&self) -> bool {
+        self.desired.address.as_ref().map(Address::key) != self.bound_key()
+    }
+
+    pub(super) fn members_at<'k>(&self, key: &'k str) -> impl Iterator<Item = &'a Member> + use<'a, 'k> {
+        let observed = self.observed;
+        let has_key = move |member: &&Member| {
+            member.email.as_deref().is_some_and(|email| email.eq_ignore_ascii_case(key))
+        };
+        observed.members.iter().filter(has_key)
+    }
+
+    pub(super) fn invites_at<'k>(&self, key: &'k str) -> impl Iterator<Item = &'a Invite> + use<'a, 'k> {
+        let observed = self.observed;
+        let has_key = move |invite: &&Invite| invite.email.eq_ignore_ascii_case(key);
+        observed.invites.iter().filter(has_key)
+    }
+
+    /// The one member at this address who stands for nobody else.
+    pub(super) fn unclaimed_at(&self, key: &str) -> Option<&'a Member> {
+        self.members_at(key).find(|member| !self.observed.claims.contains_key(member.id.as_str()))
+    }
+
+    /// The member at this address whom an invite of ours may have brought in.
+    pub(super) fn bindable_at(&self, key: &str) -> Option<&'a Member> {
+        self.unclaimed_at(key).filter(|member| {
+            guard::untouchable(member, self.policy).is_none() && member.role != Some(OrgRole::Owner)
+        })
+    }
+
+    /// Live invites to this address that stand for nobody else and that the bridge made, oldest first: made about
+    /// when it sent one.
+    pub(super) fn own_invites(&self, key: &str) -> Vec<&'a Invite> {
+        self.invites_at(key)
+            .filter(|invite| invite.status != InviteStatus::Expired)
+            .filter(|invite| !self.observed.claims.contains_key(invite.id.as_str()))
+            .filter(|invite| self.observed.made_around(key, invite))
+            .collect()
+    }
+
+    pub(super) fn project_member(&self, project: &ProjectId, user: &UserId) -> Option<&'a ProjectMember> {
+        self.observed
+            .projects
+            .iter()
+            .find(|membership| membership.project == *project && membership.user == *user)
+    }
+
+    pub(super) fn address_from(&self, email: &str) -> Option<Address> {
+        Address::parse(email).ok().or_else(|| self.desired.address.clone())
+    }
+}

@@ -1,0 +1,206 @@
+//! Taking access away: done only when neither an invite nor a member is left.
+
+use jiff::Timestamp;
+
+use super::outcome::effect_of;
+use super::{Change, Flow, INVITE_SETTLE, JOIN_SETTLE, Planner, Read, Step, later};
+use crate::ids::InviteId;
+use crate::model::mapping::Origin;
+use crate::model::observed::{Collection, InviteStatus};
+use crate::model::operation::{Action, Lane};
+use crate::provision::guard::{self, Verdict};
+
+/// What became of an invite that was to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is gone, and nobody came in by it.
+    Gone,
+    /// It was accepted: the member is bound now.
+    Joined,
+    /// More must be done or known first; the steps are planned.
+    Open,
+}
+
+impl Planner<'_> {
+    /// Plans for somebody who should have no access. Only what is bound to the person is touched.
+    pub(super) fn withdraw(&mut self) -> Flow {
+        const WHY: &str = "the directory wants no access";
+        if self.mapping.user_id.is_some() && self.remove_member(WHY) == Flow::Stop {
+            return Flow::Stop;
+        }
+        self.claim_late_invite();
+        if let Some(invite) = self.mapping.invite_id.clone() {
+            match self.end_invite(&invite, Lane::Revoke, WHY) {
+                End::Open => return Flow::Stop,
+                End::Gone => self.record(Change::UnbindInvite, "the invite is gone"),
+                End::Joined => {
+                    if self.remove_member(WHY) == Flow::Stop {
+                        return Flow::Stop;
+                    }
+                }
+            }
+        }
+        self.withdraw_surplus(None)
+    }
+
+    /// An invite of ours that appeared after its sending was believed to have failed stands for the person.
+    fn claim_late_invite(&mut self) {
+        if self.mapping.invite_id.is_some()
+            || self.mapping.user_id.is_some()
+            || self.observed.address_wanted_elsewhere
+        {
+            return;
+        }
+        let Some(key) = self.bound_key() else { return };
+        let came_in = self.unclaimed_at(&key).is_some();
+        let late = self.own_invites(&key).into_iter().find(|invite| {
+            self.observed.failed_around(&key, invite) && (invite.status == InviteStatus::Pending || came_in)
+        });
+        if let Some(invite) = late {
+            let bind = Change::BindInvite {
+                invite: invite.id.clone(),
+                address: self.address_from(&invite.email),
+                expires_at: invite.expires_at,
+                origin: Origin::Invited,
+            };
+            self.record(bind, "an invite of ours appeared late");
+        }
+    }
+
+    /// Removes the bound member, if the guard lets it. `Continue` when no member is left.
+    pub(super) fn remove_member(&mut self, why: &str) -> Flow {
+        let Some(user) = self.mapping.user_id.clone() else { return Flow::Continue };
+        let look = Read::Member(user.clone());
+        let Some(member) = self.member(&user) else {
+            if self.missed_at(&look).is_none() {
+                return self
+                    .read(look, format!("{why}; the member was not there in the last reading, look twice"));
+            }
+            self.record(Change::UnbindMember, "the member is gone");
+            return Flow::Continue;
+        };
+        match guard::judge_loss(self.now, member, self.facts, self.policy) {
+            Verdict::Allowed => self.insist(Action::DeleteUser { user }, Lane::Revoke, why),
+            Verdict::Held(reason) => self.push(Lane::Revoke, Step::Hold, reason),
+            Verdict::Unsure => self.push(
+                Lane::Revoke,
+                Step::Read(Read::Sweep(Collection::Members)),
+                "the member is an owner; count the owners first",
+            ),
+        }
+    }
+
+    /// Ends an invite that stands for the person, and makes sure that nobody came in by it. The row keeps the invite
+    /// unless the member is bound in its place.
+    pub(super) fn end_invite(&mut self, invite: &InviteId, lane: Lane, why: &str) -> End {
+        let look = Read::Invite(invite.clone());
+        let status = self.invite(invite).map(|invite| invite.status);
+        let delete = Action::DeleteInvite { invite: invite.clone() };
+        let gone_at = match status {
+            Some(InviteStatus::Accepted) => match self.looked_at(&look) {
+                Some(looked_at) => looked_at,
+                None => {
+                    return self.look_first(look, lane, format!("{why}; the invite was accepted, look when"));
+                }
+            },
+            Some(InviteStatus::Expired) if self.observed.refusal_of(&delete).is_some() => return End::Gone,
+            Some(InviteStatus::Pending | InviteStatus::Expired) => {
+                self.insist(delete, lane, why);
+                return End::Open;
+            }
+            None => match self.missed_at(&look) {
+                Some(missed_at) => missed_at,
+                None => {
+                    return self.look_first(
+                        look,
+                        lane,
+                        format!("{why}; the invite is not listed, look twice"),
+                    );
+                }
+            },
+        };
+        self.find_joined(status.is_some(), gone_at, lane, why)
+    }
+
+    fn look_first(&mut self, look: Read, lane: Lane, reason: String) -> End {
+        self.push(lane, Step::Read(look), reason);
+        End::Open
+    }
+
+    /// The invite is over: is there a member who came in by it?
+    fn find_joined(&mut self, was_accepted: bool, gone_at: Timestamp, lane: Lane, why: &str) -> End {
+        let Some(key) = self.bound_key() else { return End::Gone };
+        if let Some(member) = self.unclaimed_at(&key) {
+            if self.mapping.user_id.as_ref().is_some_and(|bound| *bound != member.id) {
+                return End::Gone;
+            }
+            let bind = Change::BindMember {
+                user: member.id.clone(),
+                address: member.email.as_deref().and_then(|email| self.address_from(email)),
+                origin: self.mapping.origin,
+            };
+            self.record(bind, "the invite was accepted");
+            return End::Joined;
+        }
+        let at = Read::MemberAt(key.clone());
+        if self.seen_at(&at) < Some(gone_at) {
+            self.push(lane, Step::Read(at), format!("{why}; the invite may have been accepted"));
+            return End::Open;
+        }
+        // The list of members may lag behind: behind an acceptance, and behind an invite that is very young.
+        let quiet_at = if was_accepted {
+            Some(later(gone_at, JOIN_SETTLE))
+        } else {
+            self.observed.invited_at(&key).map(|at| later(at, INVITE_SETTLE))
+        };
+        let swept_at = self.facts.swept_at(&Collection::Members);
+        if swept_at >= quiet_at.max(Some(gone_at)) {
+            return End::Gone;
+        }
+        match quiet_at {
+            Some(quiet_at) if self.now < quiet_at && swept_at >= Some(gone_at) => {
+                self.push(lane, Step::Wait(Some(quiet_at)), "the list of members may still lag behind");
+            }
+            _ => {
+                let sweep = Step::Read(Read::Sweep(Collection::Members));
+                self.push(lane, sweep, format!("{why}; make sure that nobody came in by the invite"));
+            }
+        }
+        End::Open
+    }
+
+    /// Withdraws invites of ours to the person's address beyond the one that is kept: one person, one live invite.
+    pub(super) fn withdraw_surplus(&mut self, kept: Option<&InviteId>) -> Flow {
+        if self.observed.address_wanted_elsewhere {
+            return Flow::Continue;
+        }
+        let Some(key) = self.bound_key() else { return Flow::Continue };
+        let surplus = self
+            .own_invites(&key)
+            .into_iter()
+            .find(|invite| Some(&invite.id) != kept && invite.status == InviteStatus::Pending);
+        match surplus.map(|invite| invite.id.clone()) {
+            Some(invite) => self.insist(
+                Action::DeleteInvite { invite },
+                Lane::Revoke,
+                "a second invite of ours to the same address",
+            ),
+            None => Flow::Continue,
+        }
+    }
+
+    /// Makes a call that takes something away, as often as it takes. After a refusal it looks first: perhaps the
+    /// thing is gone.
+    pub(super) fn insist(&mut self, action: Action, lane: Lane, why: &str) -> Flow {
+        let Some(refused) = self.observed.refusal_of(&action) else {
+            return self.push(lane, Step::Call(action), why);
+        };
+        let words = refused.outcome.clone().unwrap_or_default();
+        let look = effect_of(&action);
+        let reason = format!("{why}; OpenAI refused before: {words}");
+        if self.seen_at(&look) < Some(refused.settled_at.unwrap_or(refused.sent_at)) {
+            return self.push(lane, Step::Read(look), reason);
+        }
+        self.push(lane, Step::Call(action), reason)
+    }
+}

@@ -1,0 +1,71 @@
+//! Where a person stands, told from the mapping row and the plan. Pure.
+
+use crate::model::mapping::{Mapping, Status};
+use crate::provision::plan::{Planned, Step};
+
+/// The status of a person and its reason, given the row as the plan's records leave it.
+pub fn status(wants_access: bool, mapping: &Mapping, plan: &[Planned]) -> (Status, Option<String>) {
+    let rest = |wanted: fn(&Step) -> bool| plan.iter().find(|planned| wanted(&planned.step));
+    if let Some(held) = rest(|step| *step == Step::Hold) {
+        return (Status::Held, Some(held.reason.clone()));
+    }
+    let under_way = rest(|step| matches!(step, Step::Call(_) | Step::Read(_) | Step::Wait(_)));
+    if !wants_access {
+        let bound = mapping.user_id.is_some() || mapping.invite_id.is_some();
+        return match under_way {
+            Some(planned) => (Status::Removing, Some(planned.reason.clone())),
+            None if bound => (Status::Removing, None),
+            None => (Status::Parked, None),
+        };
+    }
+    let refused = rest(|step| *step == Step::Refuse).map(|planned| planned.reason.clone());
+    if mapping.user_id.is_some() {
+        // Somebody who is in stays in; what is still to be given, or was refused, is the reason.
+        return (Status::Member, refused);
+    }
+    if refused.is_some() {
+        return (Status::Refused, refused);
+    }
+    if let Some(expired) = rest(|step| *step == Step::Expire) {
+        return (Status::Expired, Some(expired.reason.clone()));
+    }
+    if mapping.invite_id.is_some() {
+        return (Status::Invited, None);
+    }
+    (Status::Pending, under_way.map(|planned| planned.reason.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::ids::{PersonId, TenantId};
+    use crate::model::operation::Lane;
+
+    fn check(wants_access: bool, member: bool, invite: bool, step: Option<Step>, expected: Status) {
+        let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
+        let mut mapping = Mapping::new(TenantId::default_tenant(), PersonId::new(&clock));
+        mapping.user_id = member.then(|| "user-1".into());
+        mapping.invite_id = invite.then(|| "invite-1".into());
+        let person = mapping.person;
+        let plan: Vec<Planned> = step
+            .into_iter()
+            .map(|step| Planned { person, lane: Lane::Read, step, reason: "because".into() })
+            .collect();
+        assert_eq!(status(wants_access, &mapping, &plan).0, expected);
+    }
+
+    #[test]
+    fn a_status_follows_from_row_and_plan() {
+        check(true, false, false, None, Status::Pending);
+        check(true, false, true, Some(Step::Wait(None)), Status::Invited);
+        check(true, false, true, Some(Step::Expire), Status::Expired);
+        check(true, false, false, Some(Step::Refuse), Status::Refused);
+        check(true, true, false, Some(Step::Refuse), Status::Member);
+        check(true, true, false, None, Status::Member);
+        check(true, true, false, Some(Step::Hold), Status::Held);
+        check(false, true, false, Some(Step::Hold), Status::Held);
+        check(false, true, false, Some(Step::Wait(None)), Status::Removing);
+        check(false, false, false, None, Status::Parked);
+    }
+}
