@@ -12,8 +12,12 @@
 //! - [`provision`]: the engine.
 //! - [`directory`]: what an identity provider may do.
 //! - [`http`]: the listener and the SCIM endpoints.
+//! - [`app`]: the composition root.
+//! - [`cli`]: the command line.
 //! - [`simulator`]: the stand-in for the OpenAI admin API, which knows none of the others but the clock.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod directory;
