@@ -12,7 +12,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("telemetry", &["ids"]),
     ("scim", &[]),
     ("model", &["ids"]),
-    ("config", &["ids", "model"]),
+    ("config", &["ids", "model", "telemetry"]),
     ("openai", &["clock", "telemetry"]),
     ("simulator", &["clock"]),
     ("store", &["ids", "clock", "model", "scim::filter", "scim::path", "scim::resource"]),
