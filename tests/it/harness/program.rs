@@ -160,6 +160,9 @@ impl Drop for Running {
         // It may have ended before.
         let _killed = self.child.kill().is_ok();
         let _reaped = self.child.wait().is_ok();
+        if std::thread::panicking() {
+            eprintln!("the program's log:\n{}", self.stderr());
+        }
     }
 }
 
