@@ -21,7 +21,7 @@ use super::handle::{Message, Settlement};
 use super::load::{Loaded, load_facts, load_person, load_project_sweep};
 use super::observe::{self, Progress, ReadError, Reading, look};
 use super::pace::{Gate, Ticker, backoff, later};
-use super::plan::{CALL_SETTLE, Change, Facts, INVITE_SETTLE, Look, Planned, Read, Step, plan_person};
+use super::plan::{CALL_SETTLE, Change, Facts, Look, Planned, Read, Step, plan_person};
 use super::status::status;
 use super::sweeps::{REPEAT_AFTER, Sweeps};
 use crate::clock::Clock;
@@ -737,7 +737,8 @@ impl Driver {
             Outcome::Unknown => {
                 self.gate.failed(now);
                 let is_invite = matches!(order.action, Action::CreateInvite { .. });
-                let settled_at = later(sent_at, if is_invite { INVITE_SETTLE } else { CALL_SETTLE });
+                let settled_at =
+                    later(sent_at, if is_invite { self.context.policy.settle_time } else { CALL_SETTLE });
                 // The first time it is read back as soon as that proves anything, then ever more slowly.
                 let lane = if is_invite && attempts == 0 { Lane::Grant } else { order.lane };
                 let pause = backoff(&self.context.clock, lane, attempts.saturating_add(1));
