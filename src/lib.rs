@@ -4,17 +4,17 @@
 //!
 //! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance.
 //! - [`telemetry`]: logs and metrics, and what must not appear in them.
-//! - [`config`]: the settings and where each came from.
 //! - [`model`]: plain data of the domain.
-//! - [`scim`]: the SCIM protocol core.
+//! - [`config`]: the settings and where each came from.
+//! - [`scim`]: the SCIM protocol core: schemas, validation, filters, PATCH.
 //! - [`store`]: durable state on SQLite or PostgreSQL.
 //! - [`openai`]: a typed client of the OpenAI administration API.
-//! - [`provision`]: the engine.
-//! - [`directory`]: what an identity provider may do.
-//! - [`http`]: the listener and the SCIM endpoints.
+//! - [`provision`]: the engine, which drives the organization to what the directory wishes.
+//! - [`directory`]: what an identity provider may do; each operation is one transaction.
+//! - [`http`]: the listener, the door, and the SCIM endpoints.
+//! - [`simulator`]: the stand-in for the OpenAI admin API, which knows none of the others but the clock.
 //! - [`app`]: the composition root.
 //! - [`cli`]: the command line.
-//! - [`simulator`]: the stand-in for the OpenAI admin API, which knows none of the others but the clock.
 
 pub mod app;
 pub mod cli;

@@ -1,49 +1,33 @@
 //! Integration tests: everything through the outermost door.
 
-// `cfg(test)` holds for all of this binary; saying it lets the helpers unwrap and index as tests may.
-#[cfg(test)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers as well"
+)]
+
 mod architecture;
-#[cfg(test)]
 mod cli;
-#[cfg(test)]
 mod crash;
-#[cfg(test)]
 mod harness;
-#[cfg(test)]
 mod openai;
-#[cfg(test)]
 mod openai_client;
-#[cfg(test)]
 mod plans;
-#[cfg(test)]
 mod prop_converge;
-#[cfg(test)]
 mod prop_filter;
-#[cfg(test)]
 mod prop_patch;
-#[cfg(test)]
 mod provision;
-#[cfg(test)]
 mod scim_auth;
-#[cfg(test)]
 mod scim_discovery;
-#[cfg(test)]
 mod scim_errors;
-#[cfg(test)]
 mod scim_filter;
-#[cfg(test)]
 mod scim_hostile;
-#[cfg(test)]
 mod scim_listener;
-#[cfg(test)]
 mod scim_log;
-#[cfg(test)]
 mod scim_paging;
-#[cfg(test)]
 mod scim_patch;
-#[cfg(test)]
 mod scim_users;
-#[cfg(test)]
 mod simulator;
-#[cfg(test)]
 mod store_contract;

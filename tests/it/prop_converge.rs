@@ -16,7 +16,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use crate::harness::engine::{Bridge, INVITE, INVITES, PROJECT_USER, PROJECT_USERS, USER, USERS};
 
 /// Lives per run, and moves per life. Deterministic: the same lives every time.
-const LIVES: u32 = 24;
+const LIVES: u32 = 32;
 const MOVES: usize = 30;
 const PEOPLE: usize = 4;
 

@@ -1,24 +1,24 @@
 //! The log: one line for each request that reads alone, and nothing in it that is secret or personal.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
 
 use serde_json::json;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::harness::bridge::{STATIC_TOKEN, TestBridge, user};
 
-#[derive(Debug, Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Lines {
-    fn read(&self) -> Vec<String> {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
-    }
+thread_local! {
+    /// What was logged on this thread. A test's runtime has one thread, so the log of its bridge is all here, and
+    /// that of other tests is not.
+    static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Write for Lines {
+struct Log;
+
+impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        LOG.with_borrow_mut(|log| log.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -28,16 +28,9 @@ impl Write for Lines {
 
 #[tokio::test]
 async fn a_request_is_one_line_without_query_body_address_or_token() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::INFO)
-        .with_ansi(false)
-        .without_time()
-        .with_writer(move || writer.clone())
-        .finish();
-    // The test's runtime has one thread, so everything the bridge does here is seen.
-    let _watching = tracing::subscriber::set_default(subscriber);
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false).without_time();
+    subscriber.with_writer(|| Log).finish().init();
     let bridge = TestBridge::start().await;
     let okta = bridge.okta();
     let mut jane = user("jane.secret@x.example");
@@ -54,7 +47,8 @@ async fn a_request_is_one_line_without_query_body_address_or_token() {
         .await
         .expect_error(401, None);
 
-    let lines: Vec<_> = lines.read().into_iter().filter(|line| line.contains("http.route")).collect();
+    let log = String::from_utf8(LOG.take()).unwrap();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("http.route")).collect();
     assert_eq!(lines.len(), 5, "{lines:#?}");
     for part in [
         "GET /scim/v2/Users/{id} answered 200",
@@ -66,7 +60,7 @@ async fn a_request_is_one_line_without_query_body_address_or_token() {
     ] {
         assert!(lines[1].contains(part), "{part} is not in {}", lines[1]);
     }
-    for line in &lines {
+    for line in log.lines() {
         for hidden in ["secret", "x.example", "1mz050nq", STATIC_TOKEN, "wr0ng", "filter", "attributes", &id]
         {
             assert!(!line.contains(hidden), "{hidden} is in {line}");

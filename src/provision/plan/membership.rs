@@ -103,8 +103,14 @@ impl Planner<'_> {
     fn move_to(&mut self, wished: &Address) -> Flow {
         let key = wished.key();
         match self.members_at(&key).next() {
-            None => self
-                .send_invite(wished, "the address changed; the new one is invited, the old membership stays"),
+            None => match self.adopt(wished) {
+                Flow::Stop => Flow::Stop,
+                Flow::Continue if self.mapping.invite_id.is_some() => self.follow_invite(),
+                Flow::Continue => self.send_invite(
+                    wished,
+                    "the address changed; the new one is invited, the old membership stays",
+                ),
+            },
             Some(_) if self.observed.invited_at(&key).is_some() => {
                 self.remove_member("the membership moved to the new address")
             }

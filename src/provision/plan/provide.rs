@@ -54,7 +54,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Binds a member or a pending invite that was there before, as the policy says.
-    fn adopt(&mut self, address: &Address) -> Flow {
+    pub(super) fn adopt(&mut self, address: &Address) -> Flow {
         let key = address.key();
         if let Some(member) = self.members_at(&key).next() {
             return self.adopt_member(member);
