@@ -42,7 +42,7 @@ pub struct App {
 
 impl App {
     /// Starts everything: an engine for each tenant, and the listener.
-    pub async fn start(
+    pub fn start(
         config: &Config,
         listener: TcpListener,
         store: Store,
