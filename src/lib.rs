@@ -5,25 +5,24 @@
 //! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance.
 //! - [`telemetry`]: logs and metrics, and what must not appear in them.
 //! - [`model`]: plain data of the domain.
-//! - [`scim`]: the SCIM protocol core: schemas, validation, filters, PATCH.
 //! - [`config`]: the settings and where each came from.
-//! - [`openai`]: a typed client of the OpenAI administration API.
-//! - [`simulator`]: the stand-in for the OpenAI admin API, which knows none of the others but the clock.
+//! - [`scim`]: the SCIM protocol core: schemas, validation, filters, PATCH.
 //! - [`store`]: durable state on SQLite or PostgreSQL.
 //! - [`openai`]: a typed client of the OpenAI administration API.
-//! - [`provision`]: the engine.
+//! - [`provision`]: the engine, which drives the organization to what the directory wishes.
+//! - [`directory`]: what an identity provider may do; each operation is one transaction.
+//! - [`http`]: the listener, the door, and the SCIM endpoints.
+//! - [`simulator`]: the stand-in for the OpenAI admin API, which knows none of the others but the clock.
 
 pub mod clock;
 pub mod config;
+pub mod directory;
+pub mod http;
 pub mod ids;
 pub mod model;
-pub mod scim;
 pub mod openai;
 pub mod provision;
+pub mod scim;
 pub mod simulator;
 pub mod store;
 pub mod telemetry;
-pub mod telemetry;
-pub mod simulator;
-pub mod provision;
-pub mod store;

@@ -1,23 +1,5 @@
 //! Integration tests: everything through the outermost door.
 
-mod prop_filter;
-mod prop_patch;
-// `cfg(test)` holds for all of this binary; saying it lets the helpers unwrap and index as tests may.
-#[cfg(test)]
-mod harness;
-#[cfg(test)]
-mod openai;
-#[cfg(test)]
-mod openai_client;
-#[cfg(test)]
-mod plans;
-#[cfg(test)]
-mod prop_converge;
-#[cfg(test)]
-mod provision;
-#[cfg(test)]
-mod simulator;
-#[cfg(test)]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -27,4 +9,22 @@ mod simulator;
 )]
 
 mod harness;
+mod openai;
+mod openai_client;
+mod plans;
+mod prop_converge;
+mod prop_filter;
+mod prop_patch;
+mod provision;
+mod scim_auth;
+mod scim_discovery;
+mod scim_errors;
+mod scim_filter;
+mod scim_hostile;
+mod scim_listener;
+mod scim_log;
+mod scim_paging;
+mod scim_patch;
+mod scim_users;
+mod simulator;
 mod store_contract;

@@ -1,5 +1,7 @@
 //! What the integration tests share.
 
+pub(crate) mod bridge;
 pub(crate) mod database;
 pub(crate) mod engine;
 pub(crate) mod scripted;
+pub(crate) mod wire;
