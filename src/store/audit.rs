@@ -78,11 +78,7 @@ impl Tx {
             // Writers of one tenant's trail take turns from here to their commit, so that no number is given twice.
             let tenants: BTreeSet<_> = trail.iter().map(|entry| &entry.tenant).collect();
             for tenant in tenants {
-                self.fetch_one(
-                    sql("SELECT 1 AS held FROM (SELECT pg_advisory_xact_lock(hashtextextended($1, 0))) AS lock")
-                        .bind(format!("audit:{tenant}")),
-                )
-                .await?;
+                self.take_turn(tenant, "audit").await?;
             }
         }
         for entries in trail.chunks(MAX_ENTRIES) {

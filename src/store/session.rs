@@ -16,6 +16,7 @@ use super::error::{Harm, classify};
 use super::shelf::Shelved;
 use super::{Backend, StoreError};
 use crate::clock::Clock;
+use crate::ids::TenantId;
 use crate::model::audit::AuditEntry;
 
 /// A statement with its parameters.
@@ -145,6 +146,19 @@ impl Tx {
     /// Runs a statement that must find its row.
     pub(super) async fn execute_or_stale(&mut self, statement: Statement<'_>) -> Result<(), StoreError> {
         if self.execute(statement).await? == 0 { Err(self.stale()) } else { Ok(()) }
+    }
+
+    /// Waits until no other transaction of the tenant holds this turn, and holds it to the end of this one. What is
+    /// read afterwards stays true. On SQLite a write is alone anyway.
+    ///
+    /// Whoever takes several turns takes them in the same order as everybody else.
+    pub async fn take_turn(&mut self, tenant: &TenantId, what: &str) -> Result<(), StoreError> {
+        if self.backend() == Backend::Postgres {
+            let turn =
+                sql("SELECT 1 AS held FROM (SELECT pg_advisory_xact_lock(hashtextextended($1, 0))) AS turn");
+            self.fetch_one(turn.bind(format!("{what}:{tenant}"))).await?;
+        }
+        Ok(())
     }
 
     /// Notes that the row is not as the caller knew it.

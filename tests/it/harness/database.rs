@@ -70,6 +70,11 @@ impl Database {
         connect(&self.url).await
     }
 
+    /// The folder of the SQLite file, if it is one.
+    pub(crate) fn folder(&self) -> Option<&std::path::Path> {
+        self.folder.as_ref().map(TempDir::path)
+    }
+
     /// The SQLite file.
     pub(crate) fn file(&self) -> PathBuf {
         self.folder.as_ref().expect("a SQLite database").path().join("bridge.db")

@@ -1,0 +1,171 @@
+//! From a filter to a condition that the database decides.
+
+use jiff::Timestamp;
+
+use super::wish::OPENAI_USER;
+use crate::ids::{InviteId, PersonId, UserId};
+use crate::model::mapping::Status;
+use crate::scim::filter::{Comparand, CompareOp, Field, ResolvedFilter};
+use crate::store::{Condition, Order};
+
+/// A condition that holds for everybody the filter holds for, and whether it holds for nobody else.
+pub(super) fn compile(filter: &ResolvedFilter) -> (Condition, bool) {
+    match filter {
+        ResolvedFilter::And(parts) => {
+            let (conditions, exact) = compile_all(parts);
+            let narrowing: Vec<_> = conditions.into_iter().filter(|part| *part != Condition::All).collect();
+            (Condition::And(narrowing), exact)
+        }
+        ResolvedFilter::Or(parts) => {
+            let (conditions, exact) = compile_all(parts);
+            if conditions.contains(&Condition::All) {
+                (Condition::All, exact)
+            } else {
+                (Condition::Or(conditions), exact)
+            }
+        }
+        ResolvedFilter::Present(field) => {
+            (Condition::All, matches!(field.path.as_str(), "id" | "userName" | "active"))
+        }
+        ResolvedFilter::Compare(field, op, comparand) => {
+            compile_comparison(field, *op, comparand).unwrap_or((Condition::All, false))
+        }
+        ResolvedFilter::Any(_, inner) => (compile_value_filter(inner), false),
+        // What a condition says of "maybe more" people, its negation would say of "maybe fewer".
+        ResolvedFilter::Not(_) => (Condition::All, false),
+    }
+}
+
+fn compile_all(parts: &[ResolvedFilter]) -> (Vec<Condition>, bool) {
+    let compiled: Vec<_> = parts.iter().map(compile).collect();
+    let exact = compiled.iter().all(|(_, exact)| *exact);
+    (compiled.into_iter().map(|(condition, _)| condition).collect(), exact)
+}
+
+/// Inside the brackets of one value: of a conjunction, one comparison that narrows is enough.
+fn compile_value_filter(inner: &ResolvedFilter) -> Condition {
+    match inner {
+        ResolvedFilter::Compare(field, op, comparand) => {
+            compile_comparison(field, *op, comparand).map_or(Condition::All, |(condition, _)| condition)
+        }
+        ResolvedFilter::And(parts) => parts
+            .iter()
+            .map(compile_value_filter)
+            .find(|part| *part != Condition::All)
+            .unwrap_or(Condition::All),
+        _ => Condition::All,
+    }
+}
+
+/// `None` for what the database cannot narrow down.
+fn compile_comparison(field: &Field, op: CompareOp, comparand: &Comparand) -> Option<(Condition, bool)> {
+    match comparand {
+        Comparand::Text(text) => compile_text(field, op, text),
+        Comparand::Boolean(value) if field.path == "active" => match op {
+            CompareOp::Eq => Some((Condition::Active(*value), true)),
+            CompareOp::Ne => Some((Condition::Active(!value), true)),
+            _ => None,
+        },
+        Comparand::Instant(instant) => compile_instant(field, op, *instant),
+        Comparand::Boolean(_) | Comparand::Number(_) => None,
+    }
+}
+
+fn compile_text(field: &Field, op: CompareOp, text: &str) -> Option<(Condition, bool)> {
+    let key = || field.key(text).into_owned();
+    let exact = |condition| Some((condition, true));
+    let own = field.path.strip_prefix(OPENAI_USER).and_then(|rest| rest.strip_prefix(':'));
+    match (own.unwrap_or(&field.path), op) {
+        ("userName", CompareOp::Eq) => exact(Condition::UserNameEq(key())),
+        ("userName", CompareOp::Sw) => exact(Condition::UserNameStartsWith(key())),
+        ("userName", CompareOp::Co) => exact(Condition::UserNameContains(key())),
+        ("id", CompareOp::Eq) => exact(text.parse::<PersonId>().map_or(Condition::Nobody, Condition::IdEq)),
+        ("externalId", CompareOp::Eq) => exact(Condition::ExternalIdEq(text.to_owned())),
+        ("displayName", CompareOp::Eq) => exact(Condition::DisplayNameEq(key())),
+        ("emails.value", CompareOp::Eq) => Some((Condition::EmailEq(key()), false)),
+        ("userId", CompareOp::Eq) if own.is_some() => exact(Condition::UserIdEq(UserId::from(text))),
+        ("inviteId", CompareOp::Eq) if own.is_some() => exact(Condition::InviteIdEq(InviteId::from(text))),
+        ("status", CompareOp::Eq) if own.is_some() => match text.parse() {
+            // These are shown for others than those of whom the engine has noted them.
+            Ok(Status::Pending | Status::Removing | Status::Parked) => None,
+            Ok(status) => Some((Condition::StatusEq(status), false)),
+            Err(_) => exact(Condition::Nobody),
+        },
+        _ => None,
+    }
+}
+
+fn compile_instant(field: &Field, op: CompareOp, instant: Timestamp) -> Option<(Condition, bool)> {
+    let order = match op {
+        CompareOp::Eq => Order::At,
+        CompareOp::Lt => Order::Before,
+        CompareOp::Le => Order::UpTo,
+        CompareOp::Gt => Order::After,
+        CompareOp::Ge => Order::From,
+        _ => return None,
+    };
+    // The store keeps microseconds; between two of them it would compare with the wrong one.
+    if instant.subsec_nanosecond() % 1_000 != 0 {
+        return None;
+    }
+    match field.path.as_str() {
+        "meta.created" => Some((Condition::Created(order, instant), true)),
+        "meta.lastModified" => Some((Condition::Modified(order, instant), true)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::user_type;
+    use crate::scim::filter::Filter;
+
+    #[track_caller]
+    fn check(filter: &str, condition: Condition, exact: bool) {
+        let resolved = Filter::parse(filter).unwrap().resolve(user_type()).unwrap();
+        assert_eq!(compile(&resolved), (condition, exact), "{filter}");
+    }
+
+    fn name(key: &str) -> Condition {
+        Condition::UserNameEq(key.to_owned())
+    }
+
+    #[test]
+    fn what_the_database_decides_is_exact() {
+        check(r#"USERNAME Eq "Jane@X.io""#, name("jane@x.io"), true);
+        check(r#"externalId eq "00U""#, Condition::ExternalIdEq("00U".to_owned()), true);
+        check(r#"id eq "no id of ours""#, Condition::Nobody, true);
+        check("active ne true", Condition::Active(false), true);
+        check("userName pr", Condition::All, true);
+        check(r#"userName eq "a" or userName eq "b""#, Condition::Or(vec![name("a"), name("b")]), true);
+        let new_year: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        check(
+            r#"meta.lastModified gt "2026-01-01T00:00:00Z""#,
+            Condition::Modified(Order::After, new_year),
+            true,
+        );
+    }
+
+    #[test]
+    fn what_it_cannot_decide_is_narrowed_as_far_as_it_goes() {
+        let email = Condition::EmailEq("a@x.io".to_owned());
+        check(r#"emails eq "A@x.io""#, email.clone(), false);
+        check(r#"emails[type eq "work"].value eq "A@x.io""#, email.clone(), false);
+        check(r#"userName eq "a" and title eq "b""#, Condition::And(vec![name("a")]), false);
+        check(r#"userName eq "a" or title eq "b""#, Condition::All, false);
+        check(r#"not (userName eq "a")"#, Condition::All, false);
+        check(r#"not (emails eq "a@x.io")"#, Condition::All, false);
+        check(r#"userName ew "a""#, Condition::All, false);
+        check(r#"meta.lastModified gt "2026-01-01T00:00:00.0000005Z""#, Condition::All, false);
+        check(r#"emails[type eq "work" or value eq "a@x.io"]"#, Condition::All, false);
+    }
+
+    #[test]
+    fn the_status_shown_is_not_always_the_one_on_record() {
+        let status = |word: &str| format!("{OPENAI_USER}:status eq \"{word}\"");
+        check(&status("member"), Condition::StatusEq(Status::Member), false);
+        check(&status("pending"), Condition::All, false);
+        check(&status("sleeping"), Condition::Nobody, true);
+    }
+}

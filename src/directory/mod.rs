@@ -1,0 +1,133 @@
+//! What an identity provider may do: each SCIM operation is one transaction on the store, then a nudge to the engine.
+//!
+//! Nothing here calls OpenAI, and nothing here knows HTTP. The parts:
+//!
+//! - [`token`], [`access`]: who may come in.
+//! - `wish`: what a user resource asks for.
+//! - `write`: the transactions.
+//! - `rules`: who may be created, changed and removed.
+//! - `settle`: the wait for the engine after a write, and undoing a create that OpenAI refuses.
+//! - `list`, `compile`: looking people up by filter and page.
+//! - `render`: a person as a SCIM resource.
+
+pub mod access;
+mod compile;
+mod error;
+mod list;
+mod render;
+mod rules;
+mod settle;
+pub mod token;
+mod wish;
+mod write;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::ids::{PersonId, RequestId, TenantId};
+use crate::model::policy::Policy;
+use crate::provision::handle::Handle;
+use crate::scim::error::ScimError;
+use crate::scim::schema::{Registry, ResourceType};
+use crate::store::Store;
+
+pub use error::DirectoryError;
+pub(crate) use error::chain;
+pub use render::User;
+pub use wish::OPENAI_USER;
+
+/// Who asks, and for which tenant: everything an operation knows of its caller.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The tenant that the caller's token opens.
+    pub tenant: TenantId,
+    /// The public id of that token.
+    pub token: String,
+    /// The request that is being served.
+    pub request: RequestId,
+}
+
+/// The directory of all tenants. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    store: Store,
+    engine: Handle,
+    clock: Clock,
+    policies: Arc<BTreeMap<TenantId, Arc<Policy>>>,
+    public_url: Arc<str>,
+    answer_wait: Duration,
+}
+
+/// How long an answer waits at most for the engine to settle the person it is about.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(2);
+
+impl Directory {
+    /// A directory of the tenants that have a policy.
+    ///
+    /// `public_url` is where clients reach the program, such as `https://scim.example.com`; every `meta.location`
+    /// begins with it.
+    pub fn new(
+        store: Store,
+        engine: Handle,
+        clock: Clock,
+        policies: impl IntoIterator<Item = (TenantId, Policy)>,
+        public_url: &str,
+    ) -> Self {
+        let policies = policies.into_iter().map(|(tenant, policy)| (tenant, Arc::new(policy))).collect();
+        Self {
+            store,
+            engine,
+            clock,
+            policies: Arc::new(policies),
+            public_url: public_url.trim_end_matches('/').into(),
+            answer_wait: ANSWER_WAIT,
+        }
+    }
+
+    /// The same directory with another limit to how long answers wait.
+    #[must_use]
+    pub fn with_answer_wait(self, answer_wait: Duration) -> Self {
+        Self { answer_wait, ..self }
+    }
+
+    /// Whether the settings know the tenant.
+    pub fn serves(&self, tenant: &TenantId) -> bool {
+        self.policies.contains_key(tenant)
+    }
+
+    /// The SCIM base URL of a tenant; the paths of resources are appended to it.
+    pub fn base_url(&self, tenant: &TenantId) -> String {
+        if *tenant == TenantId::default_tenant() {
+            format!("{}/scim/v2", self.public_url)
+        } else {
+            format!("{}/tenants/{tenant}/scim/v2", self.public_url)
+        }
+    }
+
+    /// Whether the store can be read and written at the moment.
+    pub async fn check_store(&self) -> Result<(), DirectoryError> {
+        Ok(self.store.health().await?)
+    }
+
+    fn policy(&self, caller: &Caller) -> Result<Arc<Policy>, DirectoryError> {
+        let policy = self.policies.get(&caller.tenant).cloned();
+        policy.ok_or_else(|| ScimError::forbidden("this tenant is not in the settings of the bridge").into())
+    }
+}
+
+/// The resource type that stands for people.
+pub fn user_type() -> &'static ResourceType {
+    #[expect(clippy::expect_used, reason = "the schemas are part of the program, and a test loads them")]
+    Registry::builtin().resource_type("User").expect("the user resource type is built in")
+}
+
+/// The id in a URL; what is no id of ours names nobody.
+fn parse_id(id: &str) -> Result<PersonId, DirectoryError> {
+    id.parse().map_err(|_malformed| no_such_user())
+}
+
+fn no_such_user() -> DirectoryError {
+    ScimError::not_found("no user has this id").into()
+}

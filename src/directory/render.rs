@@ -1,0 +1,106 @@
+//! A person as a SCIM user: the stored attributes, plus everything that only the server may say.
+
+use serde_json::{Map, Value, json};
+
+use super::wish::OPENAI_USER;
+use super::{Caller, Directory, user_type};
+use crate::model::grant::ProjectGrant;
+use crate::model::mapping::{Mapping, Status};
+use crate::model::person::Person;
+use crate::scim::etag::Version;
+use crate::scim::resource::Resource;
+
+/// A user as the client gets to see them.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// The whole resource; leaving attributes out is the caller's business.
+    pub resource: Resource,
+    /// Where it is found.
+    pub location: String,
+    /// How many times it was written; the number in its entity tag.
+    pub version: i64,
+}
+
+impl Directory {
+    pub(super) fn render(&self, caller: &Caller, person: &Person, mapping: Option<&Mapping>) -> User {
+        let location = format!("{}/Users/{}", self.base_url(&caller.tenant), person.id);
+        User { resource: resource(person, mapping, &location), location, version: person.version }
+    }
+}
+
+fn resource(person: &Person, mapping: Option<&Mapping>, location: &str) -> Resource {
+    let mut map = Map::new();
+    // First in the answer; the value follows once it is known which schemas have content.
+    map.insert("schemas".to_owned(), Value::Null);
+    map.insert("id".to_owned(), person.id.to_string().into());
+    let (extensions, core): (Vec<_>, Vec<_>) =
+        person.attributes.iter().partition(|(name, _)| name.starts_with("urn:"));
+    for (name, value) in core.into_iter().chain(extensions) {
+        map.insert(name.clone(), value.clone());
+    }
+    let mut extension = match map.shift_remove(OPENAI_USER) {
+        Some(Value::Object(extension)) => extension,
+        _ => Map::new(),
+    };
+    describe(&mut extension, person, mapping);
+    map.insert(OPENAI_USER.to_owned(), extension.into());
+    map.insert(
+        "meta".to_owned(),
+        json!({
+            "resourceType": "User",
+            "created": person.created_at.to_string(),
+            "lastModified": person.modified_at.to_string(),
+            "location": location,
+            "version": Version(person.version).to_string(),
+        }),
+    );
+    let mut resource = Resource::from(map);
+    let schemas = user_type().schemas_of(&resource);
+    resource.as_map_mut().insert("schemas".to_owned(), schemas);
+    resource
+}
+
+/// Adds the read-only attributes of our extension.
+fn describe(extension: &mut Map<String, Value>, person: &Person, mapping: Option<&Mapping>) {
+    let mut put = |name: &str, value: Value| {
+        extension.insert(name.to_owned(), value);
+    };
+    put("status", shown_status(person, mapping).as_str().into());
+    let Some(mapping) = mapping else { return };
+    if let Some(reason) = &mapping.status_reason {
+        put("statusReason", reason.as_str().into());
+    }
+    if let Some(user) = &mapping.user_id {
+        put("userId", user.as_str().into());
+    }
+    if let Some(invite) = &mapping.invite_id {
+        put("inviteId", invite.as_str().into());
+    }
+    if let Some(end) = mapping.invite_expires_at {
+        put("inviteExpiresAt", end.to_string().into());
+    }
+    if let Some(role) = mapping.effective_role {
+        put("effectiveRole", role.as_str().into());
+    }
+    if !mapping.effective_projects.is_empty() {
+        let project = |grant: &ProjectGrant| json!({"value": grant.id.as_str(), "role": grant.role.as_str()});
+        put("effectiveProjects", mapping.effective_projects.iter().map(project).collect());
+    }
+    if let Some(synced) = mapping.last_synced_at {
+        put("lastSynced", synced.to_string().into());
+    }
+}
+
+/// Where the person stands. The engine writes the mapping row after the directory wrote the person, so between the
+/// two the row tells of the past: then the wish decides.
+fn shown_status(person: &Person, mapping: Option<&Mapping>) -> Status {
+    let recorded = mapping.map(|mapping| mapping.status);
+    let bound = mapping.is_some_and(|mapping| mapping.user_id.is_some() || mapping.invite_id.is_some());
+    match (person.wants_access(), recorded) {
+        (true, None | Some(Status::Parked | Status::Removing)) => Status::Pending,
+        (true, Some(status)) | (false, Some(status @ (Status::Held | Status::Removing))) => status,
+        (false, Some(Status::Refused)) if bound => Status::Refused,
+        (false, _) if bound => Status::Removing,
+        (false, _) => Status::Parked,
+    }
+}

@@ -1,0 +1,111 @@
+//! After a write: the wait for the engine, and taking back a create that OpenAI refuses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::render::User;
+use super::write::{Written, audit};
+use super::{Caller, Directory, DirectoryError, no_such_user};
+use crate::ids::PersonId;
+use crate::model::mapping::Mapping;
+use crate::model::operation::Lane;
+use crate::model::person::Person;
+use crate::provision::handle::Settlement;
+use crate::scim::error::ScimError;
+
+impl Directory {
+    /// Waits for what a create brings about, at most as long as the client likes. If OpenAI refuses this person for
+    /// good in that time, the create is undone and the answer is OpenAI's.
+    pub(super) async fn settle_create(
+        &self,
+        caller: &Caller,
+        written: Written,
+        wait: Option<Duration>,
+    ) -> Result<User, DirectoryError> {
+        if let Some(Settlement::Refused(words)) = self.wait_for_engine(caller, &written, wait).await
+            && self.undo_create(caller, &written, &words).await?
+        {
+            let detail = format!("OpenAI does not accept this user: {words}");
+            return Err(ScimError::invalid_value(detail).into());
+        }
+        self.show(caller, written.person.id).await
+    }
+
+    /// Waits likewise for what a change brings about. A refusal is part of the state that the answer shows.
+    pub(super) async fn settle_change(
+        &self,
+        caller: &Caller,
+        written: Written,
+        wait: Option<Duration>,
+    ) -> Result<User, DirectoryError> {
+        match self.wait_for_engine(caller, &written, wait).await {
+            Some(_) => self.show(caller, written.person.id).await,
+            None => Ok(self.render(caller, &written.person, written.mapping.as_ref())),
+        }
+    }
+
+    /// `None` when there was nothing to wait for.
+    async fn wait_for_engine(
+        &self,
+        caller: &Caller,
+        written: &Written,
+        wait: Option<Duration>,
+    ) -> Option<Settlement> {
+        if !written.changed {
+            return None;
+        }
+        if !written.concerns_upstream {
+            self.engine.nudge(&caller.tenant, written.person.id);
+            return None;
+        }
+        let limit = wait.map_or(self.answer_wait, |wait| wait.min(self.answer_wait));
+        let settled = self.engine.settle(&caller.tenant, written.person.id);
+        Some(tokio::time::timeout(limit, settled).await.unwrap_or(Settlement::Queued))
+    }
+
+    /// The user as they are now.
+    pub(super) async fn show(&self, caller: &Caller, id: PersonId) -> Result<User, DirectoryError> {
+        let (person, mapping): (Person, Option<Mapping>) = self
+            .store
+            .reader()
+            .await?
+            .load_person_and_mapping(&caller.tenant, id)
+            .await?
+            .ok_or_else(no_such_user)?;
+        Ok(self.render(caller, &person, mapping.as_ref()))
+    }
+
+    /// Makes it as if the create had not been: a new person is erased, a restored one is what they were before.
+    /// Tells `false` when somebody has changed the person since, who then stays.
+    async fn undo_create(
+        &self,
+        caller: &Caller,
+        written: &Written,
+        words: &str,
+    ) -> Result<bool, DirectoryError> {
+        let undo = Arc::new((caller.clone(), written.clone(), words.to_owned(), self.clock.now()));
+        self.store
+            .write(move |tx| {
+                let undo = Arc::clone(&undo);
+                Box::pin(async move {
+                    let (caller, Written { person, before, .. }, words, now) = &*undo;
+                    let current = tx.load_person(&caller.tenant, person.id).await?;
+                    if current.is_none_or(|current| current.version != person.version) {
+                        return Ok::<_, DirectoryError>(false);
+                    }
+                    match before {
+                        Some(before) => {
+                            let version = person.version.saturating_add(1);
+                            let restored = Person { version, modified_at: *now, ..before.clone() };
+                            tx.update_person(&restored, person.version, Lane::Revoke).await?;
+                        }
+                        None => tx.erase_person(&caller.tenant, person.id, person.version).await?,
+                    }
+                    let detail = serde_json::json!({ "refusal": words });
+                    tx.append_audit(&audit(caller, *now, person.id, "user.create_undone", detail)).await?;
+                    Ok(true)
+                })
+            })
+            .await
+    }
+}

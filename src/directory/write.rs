@@ -1,0 +1,318 @@
+//! The writes: create, replace, patch, delete. Each is one transaction that reads, decides and writes, with its entry
+//! in the audit trail, and may run more than once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::render::User;
+use super::rules::{self, Change};
+use super::wish::{OPENAI_USER, Wish};
+use super::{Caller, Directory, DirectoryError, no_such_user, parse_id, user_type};
+use crate::ids::PersonId;
+use crate::model::audit::{Actor, AuditEntry};
+use crate::model::mapping::Mapping;
+use crate::model::operation::Lane;
+use crate::model::person::{Person, key_of};
+use crate::model::policy::Policy;
+use crate::scim::etag::{Condition, Version};
+use crate::scim::patch::{ChangeSet, PatchRequest};
+use crate::scim::resource::Resource;
+use crate::scim::schema::{Mode, validate};
+use crate::store::Tx;
+
+/// What a write came to.
+#[derive(Debug, Clone)]
+pub(super) struct Written {
+    /// The person as they are stored now.
+    pub(super) person: Person,
+    /// Their mapping row.
+    pub(super) mapping: Option<Mapping>,
+    /// The person as they were stored before.
+    pub(super) before: Option<Person>,
+    /// Whether anything was written.
+    pub(super) changed: bool,
+    /// Whether the engine may have something to do about it.
+    pub(super) concerns_upstream: bool,
+}
+
+/// Everything a transaction needs, fixed before it first runs.
+#[derive(Debug)]
+pub(super) struct Order<T> {
+    pub(super) caller: Caller,
+    pub(super) policy: Arc<Policy>,
+    pub(super) now: Timestamp,
+    pub(super) what: T,
+}
+
+impl Directory {
+    /// Creates a user, or restores a parked one who is meant. `wait` is how long the client would like to wait.
+    pub async fn create_user(
+        &self,
+        caller: &Caller,
+        body: Value,
+        wait: Option<Duration>,
+    ) -> Result<User, DirectoryError> {
+        let wish = Wish::read(validate(user_type(), body, Mode::Create)?.into_map())?;
+        let order = self.order(caller, (PersonId::new(&self.clock), wish))?;
+        let written = self
+            .store
+            .write(move |tx| {
+                let order = Arc::clone(&order);
+                Box::pin(async move { create(tx, &order).await })
+            })
+            .await?;
+        self.settle_create(caller, written, wait).await
+    }
+
+    /// Replaces a user's attributes by the body (RFC 7644 §3.5.1).
+    pub async fn replace_user(
+        &self,
+        caller: &Caller,
+        id: &str,
+        body: Value,
+        if_match: Option<Condition>,
+        wait: Option<Duration>,
+    ) -> Result<User, DirectoryError> {
+        let id = parse_id(id)?;
+        let wish = Wish::read(validate(user_type(), body, Mode::Replace)?.into_map())?;
+        let order = self.order(caller, (id, wish, if_match))?;
+        let written = self
+            .store
+            .write(move |tx| {
+                let order = Arc::clone(&order);
+                Box::pin(async move {
+                    let (id, wish, if_match) = &order.what;
+                    let (before, mapping) = load(tx, &order.caller, *id, if_match.as_ref()).await?;
+                    change(tx, &order, before, mapping, wish.clone()).await
+                })
+            })
+            .await?;
+        self.settle_change(caller, written, wait).await
+    }
+
+    /// Changes some of a user's attributes (RFC 7644 §3.5.2).
+    pub async fn patch_user(
+        &self,
+        caller: &Caller,
+        id: &str,
+        body: Value,
+        if_match: Option<Condition>,
+        wait: Option<Duration>,
+    ) -> Result<User, DirectoryError> {
+        let id = parse_id(id)?;
+        let patch = PatchRequest::parse(body)?;
+        let order = self.order(caller, (id, patch, if_match))?;
+        let written = self
+            .store
+            .write(move |tx| {
+                let order = Arc::clone(&order);
+                Box::pin(async move {
+                    let (id, patch, if_match) = &order.what;
+                    let (before, mapping) = load(tx, &order.caller, *id, if_match.as_ref()).await?;
+                    let mut resource = Resource::from(before.attributes.clone());
+                    // A client may echo the id it knows, and only that one.
+                    resource.set("id", before.id.to_string());
+                    let _changes = patch.apply(user_type(), &mut resource)?;
+                    change(tx, &order, before, mapping, Wish::read(resource.into_map())?).await
+                })
+            })
+            .await?;
+        self.settle_change(caller, written, wait).await
+    }
+
+    /// Deletes a user: the resource is gone at once, the access as soon as the engine gets to it.
+    pub async fn delete_user(
+        &self,
+        caller: &Caller,
+        id: &str,
+        if_match: Option<Condition>,
+    ) -> Result<(), DirectoryError> {
+        let id = parse_id(id)?;
+        let order = self.order(caller, (id, if_match))?;
+        self.store
+            .write(move |tx| {
+                let order = Arc::clone(&order);
+                Box::pin(async move { delete(tx, &order).await })
+            })
+            .await?;
+        self.engine.nudge(&caller.tenant, id);
+        Ok(())
+    }
+
+    fn order<T>(&self, caller: &Caller, what: T) -> Result<Arc<Order<T>>, DirectoryError> {
+        let policy = self.policy(caller)?;
+        Ok(Arc::new(Order { caller: caller.clone(), policy, now: self.clock.now(), what }))
+    }
+}
+
+async fn create(tx: &mut Tx, order: &Order<(PersonId, Wish)>) -> Result<Written, DirectoryError> {
+    let (id, wish) = &order.what;
+    let tenant = &order.caller.tenant;
+    let found = tx.find_people(tenant, &key_of(&wish.user_name), wish.external_id.as_deref()).await?;
+    let before = rules::whom_a_create_is_about(wish, found)?;
+    let mapping = match &before {
+        Some(before) => tx.load_person_and_mapping(tenant, before.id).await?.and_then(|(_, mapping)| mapping),
+        None => None,
+    };
+    let address = Some(wish.address.clone()?);
+    let mut person = Person {
+        tenant: tenant.clone(),
+        id: *id,
+        user_name: wish.user_name.clone(),
+        external_id: wish.external_id.clone(),
+        address,
+        active: wish.active.unwrap_or(true),
+        deleted_at: None,
+        version: 1,
+        created_at: order.now,
+        modified_at: order.now,
+        attributes: wish.attributes.clone(),
+    };
+    person.attributes.insert("active".to_owned(), person.active.into());
+    if let Some(before) = &before {
+        person.id = before.id;
+        person.created_at = before.created_at;
+        person.version = before.version.saturating_add(1);
+    }
+    rules::check_domain(&order.policy, &person)?;
+    let change = Change { before: before.as_ref(), after: &person, mapping: mapping.as_ref() };
+    rules::check(tx, &order.policy, &change).await?;
+
+    let (event, lane) = (if before.is_some() { "user.restore" } else { "user.create" }, lane(&change));
+    match &before {
+        Some(before) => tx.update_person(&person, before.version, lane).await?,
+        None => tx.insert_person(&person, lane).await?,
+    }
+    let detail = json!({ "active": person.active, "attributes": names(&person.attributes) });
+    tx.append_audit(&audit(&order.caller, order.now, person.id, event, detail)).await?;
+    let concerns_upstream = person.active;
+    Ok(Written { person, mapping, before, changed: true, concerns_upstream })
+}
+
+/// Brings a stored person to what is wished.
+async fn change<T>(
+    tx: &mut Tx,
+    order: &Order<T>,
+    before: Person,
+    mapping: Option<Mapping>,
+    wish: Wish,
+) -> Result<Written, DirectoryError> {
+    // Saying nothing about `active` changes nothing about access.
+    let active = wish.active.unwrap_or(before.active);
+    let mut attributes = wish.attributes;
+    attributes.insert("active".to_owned(), active.into());
+    if attributes == before.attributes {
+        return Ok(Written {
+            person: before,
+            mapping,
+            before: None,
+            changed: false,
+            concerns_upstream: false,
+        });
+    }
+    let address = match wish.address {
+        Ok(address) => Some(address),
+        // Somebody who loses access, or has none, needs no address; nothing about it may stand in the way.
+        Err(_) if !active => None,
+        Err(error) => return Err(error.into()),
+    };
+    let person = Person {
+        user_name: wish.user_name,
+        external_id: wish.external_id,
+        address,
+        active,
+        version: before.version.saturating_add(1),
+        modified_at: order.now,
+        attributes,
+        ..before.clone()
+    };
+    let change = Change { before: Some(&before), after: &person, mapping: mapping.as_ref() };
+    rules::check(tx, &order.policy, &change).await?;
+    tx.update_person(&person, before.version, lane(&change)).await?;
+
+    let event = match (before.active, person.active) {
+        (true, false) => "user.deactivate",
+        (false, true) => "user.activate",
+        _ => "user.update",
+    };
+    let changes = ChangeSet::between(&before.attributes.clone().into(), &person.attributes.clone().into());
+    let detail = json!({ "changed": changes.paths().collect::<Vec<_>>() });
+    tx.append_audit(&audit(&order.caller, order.now, person.id, event, detail)).await?;
+    let concerns_upstream = before.active != person.active
+        || (person.active
+            && (before.address != person.address
+                || before.attributes.get(OPENAI_USER) != person.attributes.get(OPENAI_USER)));
+    Ok(Written { person, mapping, before: Some(before), changed: true, concerns_upstream })
+}
+
+async fn delete(tx: &mut Tx, order: &Order<(PersonId, Option<Condition>)>) -> Result<(), DirectoryError> {
+    let (id, if_match) = &order.what;
+    let (before, mapping) = load(tx, &order.caller, *id, if_match.as_ref()).await?;
+    let tombstone = Person {
+        deleted_at: Some(order.now),
+        version: before.version.saturating_add(1),
+        modified_at: order.now,
+        attributes: Map::new(),
+        ..before.clone()
+    };
+    rules::check_protected(
+        &order.policy,
+        &Change { before: Some(&before), after: &tombstone, mapping: mapping.as_ref() },
+    )?;
+    tx.update_person(&tombstone, before.version, Lane::Revoke).await?;
+    tx.append_audit(&audit(&order.caller, order.now, *id, "user.delete", json!({}))).await?;
+    Ok(())
+}
+
+/// The stored person, provided it is the version that the client knows.
+async fn load(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: PersonId,
+    if_match: Option<&Condition>,
+) -> Result<(Person, Option<Mapping>), DirectoryError> {
+    // Changes of one person that come at once are made one after the other instead of failing.
+    tx.take_turn(&caller.tenant, &format!("person:{id}")).await?;
+    let found = tx.load_person_and_mapping(&caller.tenant, id).await?;
+    let (person, mapping) = found.ok_or_else(no_such_user)?;
+    if let Some(if_match) = if_match {
+        if_match.require(Version(person.version))?;
+    }
+    Ok((person, mapping))
+}
+
+/// The class in which the engine takes the change up.
+fn lane(change: &Change<'_>) -> Lane {
+    let had_access = change.before.is_some_and(Person::wants_access);
+    match (had_access, change.after.wants_access()) {
+        (true, false) => Lane::Revoke,
+        (false, true) => Lane::Invite,
+        (true, true) if change.moves() => Lane::Invite,
+        _ => Lane::Grant,
+    }
+}
+
+pub(super) fn audit(
+    caller: &Caller,
+    at: Timestamp,
+    person: PersonId,
+    event: &str,
+    detail: Value,
+) -> AuditEntry {
+    AuditEntry {
+        tenant: caller.tenant.clone(),
+        at,
+        actor: Actor::Token(caller.token.clone()),
+        request: Some(caller.request),
+        person: Some(person),
+        event: event.to_owned(),
+        detail,
+    }
+}
+
+fn names(attributes: &Map<String, Value>) -> Vec<&str> {
+    attributes.keys().map(String::as_str).collect()
+}

@@ -1,0 +1,86 @@
+//! The door of the SCIM side: from the `Authorization` header to a caller, before anything else of the request is
+//! looked at.
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use super::State;
+use super::layers::Trail;
+use super::reply::Failure;
+use crate::directory::Caller;
+use crate::directory::access::Verdict;
+use crate::ids::TenantId;
+use crate::scim::error::ScimError;
+
+/// Lets a caller in who holds a token of `tenant`; `None` is a tenant that cannot exist. Whatever is wrong, the
+/// answer is the same, so that nobody learns which tenants there are.
+pub(super) async fn admit(
+    state: &State,
+    trail: &Trail,
+    tenant: Option<TenantId>,
+    headers: &HeaderMap,
+) -> Result<Caller, Failure> {
+    let verdict = match presented(headers) {
+        Ok(token) => state.tokens.admit(token).await?,
+        Err(reason) => Verdict::Refused(reason),
+    };
+    let reason = match verdict {
+        Verdict::Admitted(admission) if tenant.as_ref() != Some(&admission.tenant) => "foreign tenant",
+        Verdict::Admitted(admission) if !state.directory.serves(&admission.tenant) => "unknown tenant",
+        Verdict::Admitted(admission) => {
+            let caller = Caller {
+                tenant: admission.tenant.clone(),
+                token: admission.token.clone(),
+                request: trail.request,
+            };
+            let _first = trail.admission.set(admission).is_ok();
+            return Ok(caller);
+        }
+        Verdict::Refused(reason) => reason,
+    };
+    state.metrics.token_refused(reason);
+    Err(ScimError::unauthorized("send `Authorization: Bearer` with a token of this tenant").into())
+}
+
+/// The one token that the request presents: as a bearer token (RFC 6750 §2.1), or bare as Okta's header mode does.
+fn presented(headers: &HeaderMap) -> Result<&str, &'static str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or("missing")?;
+    if values.next().is_some() {
+        return Err("repeated");
+    }
+    let mut words = value.to_str().map_err(|_not_ascii| "malformed")?.split_ascii_whitespace();
+    let is_bearer = |word: &str| word.eq_ignore_ascii_case("bearer");
+    match (words.next(), words.next(), words.next()) {
+        (None, ..) => Err("missing"),
+        (Some(scheme), None, _) if is_bearer(scheme) => Err("missing"),
+        (Some(token), None, _) => Ok(token),
+        (Some(scheme), Some(token), None) if is_bearer(scheme) => Ok(token),
+        (Some(_), Some(_), None) => Err("scheme"),
+        _ => Err("malformed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_token_in_one_header_is_taken_with_or_without_its_scheme() {
+        let check = |values: &[&str], expected: Result<&str, &str>| {
+            let headers: HeaderMap =
+                values.iter().map(|value| (AUTHORIZATION, value.parse().unwrap())).collect();
+            assert_eq!(presented(&headers), expected, "{values:?}");
+        };
+        check(&["Bearer t0k"], Ok("t0k"));
+        check(&["bearer  t0k"], Ok("t0k"));
+        check(&["t0k"], Ok("t0k"));
+        check(&[], Err("missing"));
+        check(&[""], Err("missing"));
+        check(&["Bearer"], Err("missing"));
+        check(&["Bearer "], Err("missing"));
+        check(&["Basic dTpw"], Err("scheme"));
+        check(&["Bearer a b"], Err("malformed"));
+        check(&["Bearer t0k", "Bearer t0k"], Err("repeated"));
+    }
+}

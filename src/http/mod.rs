@@ -1,0 +1,49 @@
+//! The way in: the listener, the layers around every request, and the SCIM endpoints behind their door.
+//!
+//! A request passes [`layers`] (identity, account, limits), then either [`health`] or the door of the SCIM side in
+//! [`scim`], where [`auth`] finds out who asks before the path, the query or the body are looked at. Handlers call
+//! [`crate::directory`] and nothing else; [`reply`] turns every error into its answer.
+
+mod auth;
+mod connection;
+mod extract;
+mod health;
+mod layers;
+mod listener;
+mod reply;
+mod scim;
+
+use axum::Router;
+
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::directory::access::Tokens;
+use crate::telemetry::metrics::Metrics;
+
+pub use health::{Condition, Readiness};
+pub use listener::{Limits, serve};
+
+/// What the endpoints work with. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// What callers may do.
+    pub directory: Directory,
+    /// Who may call.
+    pub tokens: Tokens,
+    /// Where requests are counted.
+    pub metrics: Metrics,
+    /// How the parts of the program do.
+    pub readiness: Readiness,
+    /// Where request ids come from.
+    pub clock: Clock,
+}
+
+/// Everything that is served, with all layers.
+pub fn router(state: State) -> Router {
+    let (clock, metrics) = (state.clock.clone(), state.metrics.clone());
+    let router = health::routes()
+        .fallback_service(scim::door(state.clone()))
+        .method_not_allowed_fallback(reply::other_method)
+        .with_state(state);
+    layers::wrap(router, &clock, &metrics)
+}

@@ -1,0 +1,87 @@
+//! Answers. The one place where an error becomes a status, a body and a log line.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, StatusCode};
+use serde_json::Value;
+
+use crate::directory::{DirectoryError, chain};
+use crate::scim::error::ScimError;
+
+/// The media type of every SCIM answer (RFC 7644 §3.1).
+const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json; charset=utf-8");
+/// Seconds after which a request that could not be served now is worth repeating. Okta takes whole seconds only.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+/// What to send to come in (RFC 6750 §3).
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"SCIM\"");
+
+/// A JSON answer.
+pub(super) fn json(status: StatusCode, body: &Value) -> Response {
+    (status, [(CONTENT_TYPE, SCIM_JSON)], body.to_string()).into_response()
+}
+
+/// An answer that says what went wrong. Every handler's error type.
+#[derive(Debug)]
+pub(super) struct Failure(DirectoryError);
+
+impl<E: Into<DirectoryError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        match self.0 {
+            DirectoryError::Refused(error) => refusal(&error),
+            DirectoryError::Unavailable(error) => {
+                tracing::warn!(error = chain(&error), "the store cannot serve a request now");
+                unavailable()
+            }
+            DirectoryError::Broken(error) => {
+                tracing::error!(error = chain(&*error), "a request failed by a defect");
+                internal()
+            }
+        }
+    }
+}
+
+/// A SCIM error (RFC 7644 §3.12).
+pub(super) fn refusal(error: &ScimError) -> Response {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(status, &error.to_json());
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            response.headers_mut().insert(WWW_AUTHENTICATE, CHALLENGE);
+        }
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        _ => {}
+    }
+    response
+}
+
+/// `OPTIONS`, or a method that the endpoint does not know; the router adds `Allow`.
+pub(super) async fn other_method(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    refusal(&ScimError::method_not_allowed(format!(
+        "{method} is not served here; the Allow header names the methods that are"
+    )))
+}
+
+/// 503 with the time after which to come back.
+pub(super) fn unavailable() -> Response {
+    refusal(&ScimError::unavailable(
+        "the bridge cannot serve this now; send the same request again in a few seconds",
+    ))
+}
+
+/// 500 without particulars: those are in the log, under the request id.
+pub(super) fn internal() -> Response {
+    refusal(&ScimError::internal(
+        "the bridge failed; its log has the particulars under the X-Request-Id of this answer",
+    ))
+}

@@ -1,0 +1,154 @@
+//! The SCIM side: its base paths, the door in front of it and its table of routes.
+
+mod discovery;
+mod users;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State as Given};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use http::Uri;
+use http::uri::PathAndQuery;
+use tower::ServiceExt;
+
+use super::layers::Trail;
+use super::reply::{self, Failure};
+use super::{State, auth};
+use crate::ids::TenantId;
+use crate::scim::error::ScimError;
+
+/// A service that finds the tenant of a path, asks for its token, and only then routes the rest of the path.
+pub(super) fn door(state: State) -> Router {
+    let routes = routes().with_state(state.clone());
+    Router::new().fallback(enter).with_state((state, routes))
+}
+
+async fn enter(Given((state, routes)): Given<(State, Router)>, request: Request) -> Response {
+    match admit(&state, request).await {
+        // The routes are infallible.
+        Ok(request) => routes.oneshot(request).await.unwrap_or_else(|never| match never {}),
+        Err(failure) => failure.into_response(),
+    }
+}
+
+async fn admit(state: &State, mut request: Request) -> Result<Request, Failure> {
+    let trail = request.extensions().get::<Trail>().cloned();
+    let trail = trail.ok_or_else(|| ScimError::internal("the request was not identified"))?;
+    let uri = request.uri().clone();
+    let base = Base::find(uri.path()).ok_or_else(no_such_endpoint)?;
+    let caller = auth::admit(state, &trail, base.tenant, request.headers()).await?;
+
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    let target: Result<PathAndQuery, _> = format!("{}{query}", base.rest).parse();
+    let target = target.map_err(|_malformed| no_such_endpoint())?;
+    *request.uri_mut() = Uri::from(target);
+    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(Template(base.template));
+    Ok(request)
+}
+
+/// The base path that a request was found under, for its account.
+#[derive(Debug, Clone, Copy)]
+struct Template(&'static str);
+
+/// A path taken apart: whose it is, and what is asked of them.
+#[derive(Debug, PartialEq, Eq)]
+struct Base<'a> {
+    /// `None` when the path names a tenant that cannot exist.
+    tenant: Option<TenantId>,
+    /// Begins with a slash, and does not end with one unless it is one.
+    rest: &'a str,
+    template: &'static str,
+}
+
+impl<'a> Base<'a> {
+    fn find(path: &'a str) -> Option<Self> {
+        let (tenant, rest, template) = if let Some(rest) = path.strip_prefix("/scim/v2") {
+            (Some(TenantId::default_tenant()), rest, "/scim/v2")
+        } else if let Some(rest) = path.strip_prefix("/v1/scim/v2") {
+            (Some(TenantId::default_tenant()), rest, "/v1/scim/v2")
+        } else {
+            let (tenant, rest) = path.strip_prefix("/tenants/")?.split_once('/')?;
+            (tenant.parse().ok(), rest.strip_prefix("scim/v2")?, "/tenants/{tenant}/scim/v2")
+        };
+        let rest = match rest.strip_suffix('/').unwrap_or(rest) {
+            "" => "/",
+            rest if rest.starts_with('/') => rest,
+            // `/scim/v2x` is no path of ours.
+            _ => return None,
+        };
+        Some(Self { tenant, rest, template })
+    }
+}
+
+/// The table of routes below a base path.
+fn routes() -> Router<State> {
+    let bulk = async || not_offered("bulk requests (/Bulk)");
+    let me = async || not_offered("the alias /Me");
+    let search = async || not_offered("queries by POST (.search); use GET with a filter");
+    let groups = async || not_offered("groups (/Groups)");
+    Router::new()
+        .route("/Users", get(users::list).post(users::create))
+        .route("/Users/{id}", get(users::get).put(users::replace).patch(users::patch).delete(users::delete))
+        .route("/ServiceProviderConfig", get(discovery::service_provider_config))
+        .route("/ResourceTypes", get(discovery::resource_types))
+        .route("/ResourceTypes/{name}", get(discovery::resource_type))
+        .route("/Schemas", get(discovery::schemas))
+        .route("/Schemas/{urn}", get(discovery::schema))
+        .route("/Bulk", any(bulk))
+        .route("/Me", any(me))
+        .route("/.search", any(search))
+        .route("/Users/.search", any(search))
+        .route("/Groups", any(groups))
+        .route("/Groups/{id}", any(groups))
+        .method_not_allowed_fallback(reply::other_method)
+        .route_layer(from_fn(note_route))
+        .fallback(async || Failure::from(no_such_endpoint()))
+}
+
+/// Notes the template of the route for the account of the request.
+async fn note_route(matched: MatchedPath, request: Request, next: Next) -> Response {
+    let extensions = request.extensions();
+    if let (Some(trail), Some(Template(base))) = (extensions.get::<Trail>(), extensions.get::<Template>()) {
+        let _first = trail.route.set(format!("{base}{}", matched.as_str())).is_ok();
+    }
+    next.run(request).await
+}
+
+fn not_offered(what: &str) -> Response {
+    reply::refusal(&ScimError::not_implemented(format!("this server does not offer {what}")))
+}
+
+fn no_such_endpoint() -> ScimError {
+    ScimError::not_found(
+        "no endpoint here; the SCIM base URL ends in /scim/v2 and is followed by e.g. /Users",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_its_tenant_and_what_is_asked_of_them() {
+        let check = |path: &str, expected: Option<(Option<&str>, &str)>| {
+            let found =
+                Base::find(path).map(|base| (base.tenant.map(|tenant| tenant.to_string()), base.rest));
+            let found = found.as_ref().map(|(tenant, rest)| (tenant.as_deref(), *rest));
+            assert_eq!(found, expected, "{path}");
+        };
+        check("/scim/v2", Some((Some("default"), "/")));
+        check("/scim/v2/", Some((Some("default"), "/")));
+        check("/scim/v2/Users", Some((Some("default"), "/Users")));
+        check("/scim/v2/Users/", Some((Some("default"), "/Users")));
+        check("/v1/scim/v2/Users/1", Some((Some("default"), "/Users/1")));
+        check("/tenants/acme/scim/v2/Users", Some((Some("acme"), "/Users")));
+        check("/tenants/AC%2fME/scim/v2/Users", Some((None, "/Users")));
+        check("/scim/v2Users", None);
+        check("/tenants/acme", None);
+        check("/tenants/acme/scim/v1/Users", None);
+        check("/", None);
+        check("/users", None);
+    }
+}
