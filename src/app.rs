@@ -42,12 +42,7 @@ pub struct App {
 
 impl App {
     /// Starts everything: an engine for each tenant, and the listener.
-    pub fn start(
-        config: &Config,
-        listener: TcpListener,
-        store: Store,
-        clock: Clock,
-    ) -> anyhow::Result<Self> {
+    pub fn start(config: &Config, listener: TcpListener, store: Store, clock: Clock) -> anyhow::Result<Self> {
         check(config)?;
         let address = listener.local_addr()?;
         let metrics = Metrics::new();

@@ -76,9 +76,8 @@ pub(super) struct Agenda {
 impl Agenda {
     /// Puts somebody on the agenda, unless they are on it.
     pub(super) fn add(&mut self, person: PersonId, since: Timestamp) {
-        if !self.entries.contains_key(&person) {
-            self.entries.insert(person, Entry { since, turn: None });
-            self.stale.insert(person);
+        if !self.contains(person) {
+            self.refresh(person, since);
         }
     }
 
