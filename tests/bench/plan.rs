@@ -29,7 +29,8 @@ fn person(clock: &Clock, number: usize) -> (Person, Observed) {
     let (tenant, id, now) = (TenantId::default_tenant(), PersonId::new(clock), clock.now());
     let email = format!("p{number}@example.com");
     let address = Address::parse(&email).ok();
-    let (is_new, has_left) = (number % 10 == 0, number % 10 == 1);
+    let tenth = number % 10;
+    let (is_new, has_left) = (tenth == 0, tenth == 1);
     let person = Person {
         tenant: tenant.clone(),
         id,
