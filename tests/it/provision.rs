@@ -817,6 +817,31 @@ async fn nothing_is_read_for_nothing() {
 }
 
 #[tokio::test]
+async fn many_who_join_at_once_are_looked_up_by_one_reading() {
+    let mut bridge = Bridge::start().await;
+    let research = bridge.sim.seed_project("Research");
+    bridge.stop().await;
+    bridge.set_policy(policy_with_default(&research));
+    bridge.run();
+    for n in 0..20 {
+        let person = bridge.insert(&format!("p{n}")).await;
+        bridge.nudge(person);
+    }
+    bridge.minutes(4).await;
+    for n in 0..20 {
+        bridge.accept(&format!("p{n}"));
+    }
+    bridge.sim.clear_ledger();
+    bridge.minutes(6).await;
+    for n in 0..20 {
+        assert!(bridge.member(&format!("p{n}")).is_some());
+    }
+    assert_eq!(bridge.sim.project_users(&research).len(), 20);
+    assert!(bridge.sim.ledger().len() <= 12, "{} calls", bridge.sim.ledger().len());
+    assert_eq!(bridge.writes(), 0);
+}
+
+#[tokio::test]
 async fn the_gauges_tell_where_people_stand() {
     let bridge = Bridge::start().await;
     bridge.create("a").await;

@@ -43,6 +43,8 @@ const MAX_AGENDA: usize = 10_000;
 const PLANS_PER_ROUND: usize = 64;
 /// Calls in flight; one of them only for taking access away.
 const MAX_IN_FLIGHT: usize = 4;
+/// People put off for less than this are kept in mind.
+const SOON: SignedDuration = SignedDuration::from_mins(10);
 /// How often the store is asked for due people even if nothing said so.
 const POLL: SignedDuration = SignedDuration::from_secs(5);
 /// The pause after the store failed.
@@ -133,6 +135,8 @@ struct Driver {
     refill_at: Timestamp,
     /// Whether the store holds more due people than are on the agenda.
     more_due: bool,
+    /// Whether nobody on the agenda can start, so that those behind them are to be looked at.
+    extend_agenda: bool,
     next_due_at: Option<Timestamp>,
     store_paused_until: Option<Timestamp>,
     /// Whether the mirror's owners must be loaded anew.
@@ -160,6 +164,7 @@ impl Driver {
             put_off: BTreeMap::new(),
             refill_at: Timestamp::MIN,
             more_due: false,
+            extend_agenda: false,
             next_due_at: None,
             store_paused_until: None,
             owners_changed: false,
@@ -243,7 +248,12 @@ impl Driver {
 
     fn put_off_until(&mut self, person: PersonId, until: Timestamp) {
         self.agenda.remove(person);
-        self.put_off.insert(person, until);
+        // Whoever is put off for longer is found in the store when the time comes.
+        if until < later(self.context.clock.now(), SOON) {
+            self.put_off.insert(person, until);
+        } else {
+            self.put_off.remove(&person);
+        }
     }
 
     fn pause_for_store(&mut self, error: &StoreError) {

@@ -1,6 +1,6 @@
 //! Starting what can start: places, budgets, the gate, and who is served first.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Driver, Flight, MAX_AGENDA, MAX_IN_FLIGHT, Report, WINDOW};
 use crate::ids::PersonId;
@@ -10,6 +10,12 @@ use crate::openai::Endpoint;
 use crate::provision::agenda::Need;
 use crate::provision::execute::{self, execute};
 use crate::provision::observe::{self, look};
+use crate::provision::pace::later;
+
+/// The most objects on one page of a list.
+const PAGE_SIZE: i64 = 100;
+/// Whom a reading as young as this did not help is looked up by themselves.
+const WHOLE_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
 impl Driver {
     /// Starts whatever can start now, first served first, and notes when the next thing can.
@@ -27,6 +33,7 @@ impl Driver {
             self.start_probe(probe_at, now);
             return;
         }
+        self.read_whole_where_cheaper(now);
         let Some(facts) = &self.facts else { return };
         let waiting = self.agenda.waiting();
         let limiter = self.context.client.limiter().clone();
@@ -54,11 +61,23 @@ impl Driver {
                 self.start(lane, flight, now);
             }
         }
-        if self.more_due && self.flights.is_empty() && self.agenda.len() < MAX_AGENDA {
+        if self.more_due && self.flights.is_empty() && self.agenda.len() + WINDOW <= MAX_AGENDA {
             // Everybody on the agenda waits for a budget; somebody behind them may not have to.
-            self.refill_at = now;
-            if self.agenda.len() + self.busy.len() + WINDOW <= MAX_AGENDA {
-                self.wake(now);
+            self.extend_agenda = true;
+            self.wake(now);
+        }
+    }
+
+    /// Where more people wait to be looked up one by one than their collection has pages, reads it whole instead.
+    fn read_whole_where_cheaper(&mut self, now: Timestamp) {
+        let Some(facts) = &self.facts else { return };
+        for (collection, people) in self.agenda.lookups() {
+            let last = facts.sweeps.get(&collection);
+            let pages =
+                last.map_or(1, |sweep| usize::try_from(sweep.count / PAGE_SIZE).unwrap_or_default() + 1);
+            let was_just_read = last.is_some_and(|sweep| now < later(sweep.started_at, WHOLE_AGAIN_AFTER));
+            if people > pages && !was_just_read && !self.sweeps.is_failing(&collection) {
+                self.agenda.read_whole(&collection);
             }
         }
     }

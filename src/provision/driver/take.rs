@@ -168,6 +168,12 @@ impl Driver {
                     self.sweeps.failed(&collection, now, |failures| {
                         if failures > READ_TRIES { interval } else { backoff(&clock, Lane::Read, failures) }
                     });
+                    if matches!(collection, Collection::ProjectMembers(_)) {
+                        // Whoever waits for it is looked up by themselves.
+                        self.agenda.refresh_where(
+                            |need| matches!(need, Need::Sweeps(collections) if collections.contains(&collection)),
+                        );
+                    }
                 }
             },
         }

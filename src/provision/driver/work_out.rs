@@ -47,28 +47,32 @@ impl Driver {
         Ok(more)
     }
 
-    /// Puts due people onto the agenda.
+    /// Puts due people onto the agenda: the most urgent ones at each poll, and more of them when those on it are
+    /// nearly done or can all not start.
     async fn refill(&mut self, now: Timestamp) -> Result<(), StoreError> {
         while let Some((person, _)) = self.put_off.iter().find(|(_, until)| **until <= now) {
             let person = *person;
             self.put_off.remove(&person);
             self.agenda.add(person, now);
         }
-        let runs_low = self.more_due && self.agenda.len() < WINDOW / 2;
+        let extends = self.more_due && (self.extend_agenda || self.agenda.len() < WINDOW / 2);
         let due_now = self.next_due_at.is_some_and(|due_at| due_at <= now);
-        if self.refill_at > now && !runs_low && !due_now {
+        if self.refill_at > now && !extends && !due_now {
             return Ok(());
         }
-        let limit = (self.agenda.len() + self.busy.len() + WINDOW).min(MAX_AGENDA);
+        self.extend_agenda = false;
+        let limit = if extends { (self.agenda.len() + WINDOW).min(MAX_AGENDA) } else { WINDOW };
         let mut reader = self.context.store.reader().await?;
         let tenant = &self.context.tenant;
         let due = reader.due_people(tenant, now, i64::try_from(limit).unwrap_or(i64::MAX)).await?;
-        self.more_due = due.len() >= limit;
+        let (is_full, before) = (due.len() >= limit, self.agenda.len());
         for person in due {
             // The order of the store is kept: by lane, then by how long they wait.
             let since = self.ticker.next(now);
             self.agenda.add(person, since);
         }
+        let has_new = self.agenda.len() > before;
+        self.more_due = is_full && (has_new || (self.more_due && !extends));
         self.next_due_at = reader.next_due_at(tenant).await?.filter(|due_at| *due_at > now);
         self.refill_at = later(now, POLL);
         Ok(())
