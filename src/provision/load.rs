@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::Context;
 use super::desired::{Desired, desired, managed_projects};
 use super::plan::{Claim, Facts, Look, Observed};
-use crate::ids::{PersonId, ProjectId};
+use crate::ids::PersonId;
 use crate::model::address::Address;
-use crate::model::observed::{Collection, Sweep};
+use crate::model::observed::Collection;
 use crate::store::{Reader, StoreError, Work};
 
 /// How many of a person's latest operations a plan looks back on.
@@ -137,13 +137,4 @@ pub(super) async fn load_facts(context: &Context, reader: &mut Reader) -> Result
         }
     }
     Ok(facts)
-}
-
-/// Loads the last reading of a project's members.
-pub(super) async fn load_project_sweep(
-    context: &Context,
-    reader: &mut Reader,
-    project: ProjectId,
-) -> Result<Option<Sweep>, StoreError> {
-    reader.last_sweep(&context.tenant, &Collection::ProjectMembers(project)).await
 }

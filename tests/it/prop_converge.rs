@@ -85,8 +85,6 @@ struct Slot {
     address: String,
     active: bool,
     granted: bool,
-    /// How often a reason to send an invite arose.
-    wishes: usize,
 }
 
 #[test]
@@ -131,8 +129,7 @@ async fn play(
                 if slots[*who].address.is_empty() { format!("p{who}") } else { slots[*who].address.clone() };
             *used.entry(name.clone()).or_default() += 1;
             let person = bridge.insert(&name).await;
-            slots[*who] =
-                Slot { person: Some(person), address: name, active: true, granted: false, wishes: 1 };
+            slots[*who] = Slot { person: Some(person), address: name, active: true, granted: false };
             bridge.nudge(person);
         }
         Move::Activate(who, active) => {

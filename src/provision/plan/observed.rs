@@ -76,6 +76,14 @@ impl Facts {
     pub fn swept_at(&self, collection: &Collection) -> Option<Timestamp> {
         self.sweeps.get(collection).map(|sweep| sweep.started_at)
     }
+
+    /// The owner who would be lost by this call, if it is one.
+    pub fn owner_lost_by(&self, action: &Action) -> Option<UserId> {
+        let (Action::DeleteUser { user } | Action::SetRole { user, lowers: true, .. }) = action else {
+            return None;
+        };
+        self.owners.iter().any(|owner| owner.id == *user).then(|| user.clone())
+    }
 }
 
 impl Observed {
