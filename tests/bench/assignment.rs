@@ -2,7 +2,7 @@
 //! durable create, on 32 connections. Measured against a floor: a bare handler with the same reads and commits on the
 //! same database, without SCIM, tokens, logs or metrics. `cargo bench --bench assignment`.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot run fails by panicking")]
+#![expect(clippy::get_unwrap, clippy::unwrap_used, reason = "a benchmark that cannot run fails by panicking")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
