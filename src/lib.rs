@@ -13,7 +13,11 @@
 //! - [`directory`]: what an identity provider may do; each operation is one transaction.
 //! - [`http`]: the listener, the door, and the SCIM endpoints.
 //! - [`simulator`]: the stand-in for the OpenAI admin API, which knows none of the others but the clock.
+//! - [`app`]: the composition root.
+//! - [`cli`]: the command line.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod directory;

@@ -1,7 +1,11 @@
 //! The `scim-bridge` program.
 
+use std::process::ExitCode;
+
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+fn main() -> ExitCode {
+    openai_scim_bridge::cli::run()
+}

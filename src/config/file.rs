@@ -70,6 +70,7 @@ pub(super) struct Upstream {
     pub(super) base_url: Field<String>,
     pub(super) allow_http: Field<bool>,
     pub(super) requests_per_minute: Field<u32>,
+    pub(super) settle_seconds: Field<u32>,
     pub(super) admin_key_env: Field<String>,
     pub(super) admin_key_file: Field<PathBuf>,
 }

@@ -62,6 +62,7 @@ pub(super) fn read(
     let removal_limits = removal_limits(&safety, source)?;
     let policy = Policy {
         reconcile_interval: seconds(number(reconcile.interval_seconds, 300, 10..=86_400, source)?.value),
+        settle_time: seconds(number(upstream.settle_seconds.take(), 60, 1..=600, source)?.value),
         ..policy(invites, safety, group_rules, source)?
     };
     Ok(TenantConfig {

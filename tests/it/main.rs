@@ -8,6 +8,9 @@
     reason = "a test fails by panicking, in its helpers as well"
 )]
 
+mod architecture;
+mod cli;
+mod crash;
 mod harness;
 mod openai;
 mod openai_client;

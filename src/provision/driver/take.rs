@@ -14,7 +14,7 @@ use crate::provision::execute::{Order, Outcome};
 use crate::provision::handle::Settlement;
 use crate::provision::observe::{self, Progress, ReadError, Reading};
 use crate::provision::pace::{backoff, later};
-use crate::provision::plan::{CALL_SETTLE, INVITE_SETTLE, Look, Read};
+use crate::provision::plan::{CALL_SETTLE, Look, Read};
 use crate::provision::sweeps::REPEAT_AFTER;
 use crate::store::StoreError;
 
@@ -76,7 +76,8 @@ impl Driver {
             Outcome::Unknown => {
                 self.gate.failed(now);
                 let is_invite = matches!(order.action, Action::CreateInvite { .. });
-                let settled_at = later(sent_at, if is_invite { INVITE_SETTLE } else { CALL_SETTLE });
+                let settled_at =
+                    later(sent_at, if is_invite { self.context.policy.settle_time } else { CALL_SETTLE });
                 // The first time it is read back as soon as that proves anything, then ever more slowly.
                 let lane = if is_invite && attempts == 0 { Lane::Grant } else { order.lane };
                 let pause = backoff(&self.context.clock, lane, attempts.saturating_add(1));

@@ -28,13 +28,8 @@ use crate::model::operation::{Action, Lane, OperationState};
 use crate::model::policy::Policy;
 use crate::provision::desired::Desired;
 
-/// How long an invite whose sending brought no answer may still appear: twice the time limit of a call and half a
-/// minute. Only a reading that began later shows that it was never made.
-pub const INVITE_SETTLE: SignedDuration = SignedDuration::from_secs(60);
 /// How long to wait before reading back a call that may be repeated without harm.
 pub const CALL_SETTLE: SignedDuration = SignedDuration::from_secs(2);
-/// How long after an acceptance the new member may be missing from the list of members.
-pub const JOIN_SETTLE: SignedDuration = SignedDuration::from_secs(30);
 
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]

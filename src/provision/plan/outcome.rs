@@ -1,6 +1,6 @@
 //! Operations whose outcome is open: what a reading says of them, and when a reading says enough.
 
-use super::{CALL_SETTLE, Change, Flow, INVITE_SETTLE, Planner, Read, Step, later};
+use super::{CALL_SETTLE, Change, Flow, Planner, Read, Step, later};
 use crate::model::mapping::Origin;
 use crate::model::observed::{Collection, Invite, InviteStatus};
 use crate::model::operation::{Action, Operation, OperationState};
@@ -53,7 +53,7 @@ impl Planner<'_> {
             self.record(bind, "the invite was sent and accepted, although no answer came");
             return Flow::Continue;
         }
-        let readable_at = later(operation.sent_at, INVITE_SETTLE);
+        let readable_at = later(operation.sent_at, self.policy.settle_time);
         if self.now < readable_at {
             return self.wait(Some(readable_at), "no answer came to the invite; it may still appear");
         }

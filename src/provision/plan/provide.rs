@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::withdraw::End;
-use super::{Change, Flow, JOIN_SETTLE, Planner, Read, Step, later};
+use super::{Change, Flow, Planner, Read, Step, later};
 use crate::ids::{InviteId, ProjectId, UserId};
 use crate::model::address::Address;
 use crate::model::grant::OrgRole;
@@ -172,7 +172,7 @@ impl<'a> Planner<'a> {
         if self.mapping.status != Status::Held {
             let look = Read::MemberAt(key);
             let Some(looked_at) = self.looked_at(&look) else { return self.read(look, WHY) };
-            let listed_at = later(looked_at, JOIN_SETTLE);
+            let listed_at = later(looked_at, self.policy.settle_time / 2);
             if self.now < listed_at {
                 return self.wait(
                     Some(listed_at),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::outcome::effect_of;
-use super::{Change, Flow, INVITE_SETTLE, JOIN_SETTLE, Planner, Read, Step, later};
+use super::{Change, Flow, Planner, Read, Step, later};
 use crate::ids::InviteId;
 use crate::model::mapping::Origin;
 use crate::model::observed::{Collection, InviteStatus};
@@ -149,9 +149,9 @@ impl Planner<'_> {
         }
         // The list of members may lag behind: behind an acceptance, and behind an invite that is very young.
         let quiet_at = if was_accepted {
-            Some(later(gone_at, JOIN_SETTLE))
+            Some(later(gone_at, self.policy.settle_time / 2))
         } else {
-            self.observed.invited_at(&key).map(|at| later(at, INVITE_SETTLE))
+            self.observed.invited_at(&key).map(|at| later(at, self.policy.settle_time))
         };
         let swept_at = self.facts.swept_at(&Collection::Members);
         if swept_at >= quiet_at.max(Some(gone_at)) {

@@ -1,0 +1,171 @@
+//! The composition root: settings in, running services out, and the order in which they stop.
+//!
+//! Whoever stops the program loses nothing: answers under way are finished, calls to OpenAI under way are given time
+//! to come to an end, and everything else is in the store for the next start.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, TenantConfig};
+use crate::directory::Directory;
+use crate::directory::access::Tokens;
+use crate::http::{self, Limits, Readiness};
+use crate::ids::TenantId;
+use crate::openai;
+use crate::provision::Engine;
+use crate::provision::handle::Handle;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// How long the engines may finish what they are at: a call to OpenAI takes 15 seconds at most.
+const ENGINE_DRAIN: Duration = Duration::from_secs(20);
+
+/// The running program.
+#[derive(Debug)]
+pub struct App {
+    address: SocketAddr,
+    directory: Directory,
+    store: Store,
+    server: JoinHandle<()>,
+    engines: TaskTracker,
+    stop_serving: CancellationToken,
+    stop_driving: CancellationToken,
+}
+
+impl App {
+    /// Starts everything: an engine for each tenant, and the listener.
+    pub async fn start(
+        config: &Config,
+        listener: TcpListener,
+        store: Store,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        check(config)?;
+        let address = listener.local_addr()?;
+        let metrics = Metrics::new();
+        let readiness = Readiness::default();
+
+        let (handle, inboxes) = Handle::new(config.tenants.keys().cloned());
+        let engines = TaskTracker::new();
+        let stop_driving = CancellationToken::new();
+        for (id, inbox) in inboxes {
+            let tenant = config.tenants.get(&id).context("every engine belongs to a tenant")?;
+            let policy = tenant.policy.clone();
+            let client = openai::Client::new(client_settings(tenant)?, clock.clone(), metrics.clone())?;
+            let engine =
+                Engine::new(id, policy, store.clone(), client, clock.clone(), metrics.clone(), inbox);
+            engines.spawn(engine.run(stop_driving.clone()));
+        }
+
+        let public_url = match &config.public_url {
+            Some(url) => url.value.to_string(),
+            None => format!("http://{address}"),
+        };
+        let policies = config.tenants.iter().map(|(id, tenant)| (id.clone(), tenant.policy.clone()));
+        let directory = Directory::new(store.clone(), handle, clock.clone(), policies, &public_url);
+        let fixed: Vec<_> = config
+            .tenants
+            .iter()
+            .filter_map(|(id, tenant)| Some((id.clone(), tenant.static_token.as_ref()?.value.clone())))
+            .collect();
+        let tokens = Tokens::new(store.clone(), clock.clone(), &fixed);
+        let router =
+            http::router(http::State { directory: directory.clone(), tokens, metrics, readiness, clock });
+
+        let stop_serving = CancellationToken::new();
+        let server = tokio::spawn(http::serve(listener, router, Limits::default(), stop_serving.clone()));
+        tracing::info!(%address, public_url, version = env!("CARGO_PKG_VERSION"), "serving");
+        if !address.ip().is_loopback() {
+            tracing::warn!(
+                %address,
+                "listening beyond this machine without TLS: tokens can be read on the way; put a TLS proxy in front and \
+                 let only it reach this address"
+            );
+        }
+        Ok(Self { address, directory, store, server, engines, stop_serving, stop_driving })
+    }
+
+    /// Where the program listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The SCIM base URL of a tenant, as identity providers are told it.
+    pub fn scim_url(&self, tenant: &TenantId) -> String {
+        self.directory.base_url(tenant)
+    }
+
+    /// Stops: no new connections, then the answers under way, then the engines, then the store.
+    pub async fn stop(self) {
+        tracing::info!("stopping: answers under way are finished, the rest is kept for the next start");
+        self.stop_serving.cancel();
+        if let Err(error) = self.server.await {
+            tracing::error!(%error, "the listener broke down");
+        }
+        self.stop_driving.cancel();
+        self.engines.close();
+        if tokio::time::timeout(ENGINE_DRAIN, self.engines.wait()).await.is_err() {
+            tracing::warn!(
+                "a call to OpenAI did not end in time; its outcome is read back at the next start"
+            );
+        }
+        self.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+fn client_settings(tenant: &TenantConfig) -> Result<openai::Settings, ConfigError> {
+    let key = tenant.require_admin_key()?.clone();
+    let settings = openai::Settings::new(tenant.tenant.to_string(), tenant.base_url.value.clone(), key);
+    Ok(openai::Settings { requests_per_minute: Some(tenant.requests_per_minute.value), ..settings })
+}
+
+/// Checks what the settings alone cannot know to be missing: that every tenant has a key.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    for tenant in config.tenants.values() {
+        tenant.require_admin_key()?;
+    }
+    Ok(())
+}
+
+/// Takes the address, or says why it cannot be had.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            bail!(
+                "{address} is in use by another program: stop that one, or choose another address with --listen"
+            )
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot listen on {address}")),
+    }
+}
+
+/// Resolves when the program is told to stop: by Ctrl-C, or by the signal that service managers send.
+#[cfg(unix)]
+pub fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Resolves when the program is told to stop by Ctrl-C.
+#[cfg(not(unix))]
+pub fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    Ok(async {
+        let _told = tokio::signal::ctrl_c().await.is_ok();
+    })
+}

@@ -1,0 +1,145 @@
+//! The command line: what can be asked for, and how the answer is printed.
+//!
+//! Every command reads the same settings ([`crate::config`]); the flags of this level override them. Exit codes: 0
+//! when it is done, 1 when it failed, 2 when the command line makes no sense.
+
+mod db;
+mod demo;
+mod mapping;
+mod out;
+mod serve;
+mod simulate;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use secrecy::ExposeSecret;
+
+use crate::clock::Clock;
+use crate::config::{Config, Flags, Sources};
+use crate::ids::TenantId;
+use crate::store::Store;
+
+/// SCIM 2.0 bridge: your identity provider's assignments become OpenAI invites, members and removals
+#[derive(Debug, Parser)]
+#[command(name = "scim-bridge", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "Settings come from flags, else from the environment, else from the settings file. Secrets \
+    are never flags: OPENAI_ADMIN_KEY and SCIM_BRIDGE_TOKEN, or OPENAI_ADMIN_KEY_FILE and SCIM_BRIDGE_TOKEN_FILE.\n\n\
+    Examples:\n  \
+    scim-bridge demo                                   see it work; nothing leaves this machine\n  \
+    OPENAI_ADMIN_KEY=sk-admin-... scim-bridge serve    serve for real\n  \
+    scim-bridge token create --label okta              a token for your identity provider";
+
+/// What every command understands.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "The settings file (TOML); the environment variable SCIM_BRIDGE_CONFIG does the same"
+    )]
+    config: Option<PathBuf>,
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        help = "The database, sqlite://PATH or postgres://USER@HOST/NAME; one with a password belongs into the \
+            environment, as SCIM_BRIDGE_DATABASE_URL [default: sqlite://scim-bridge.db]"
+    )]
+    database_url: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve identity providers and drive the OpenAI organization
+    Serve(serve::Serve),
+    /// Watch an Okta and an Entra ID session played against a stand-in for OpenAI, then try it yourself
+    Demo(demo::Demo),
+    /// Run the stand-in for the OpenAI administration API alone
+    Simulate(simulate::Simulate),
+    /// Make, show and revoke the bearer tokens of identity providers
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Show, export and import the table that ties SCIM ids to OpenAI ids
+    #[command(subcommand)]
+    Mapping(mapping::Command),
+    /// Prepare or back up the database
+    #[command(subcommand)]
+    Db(db::Command),
+}
+
+/// Reads the command line, does what it says and returns the exit code.
+pub fn run() -> ExitCode {
+    let Arguments { global, command } = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(async {
+            match command {
+                Command::Serve(serve) => Box::pin(serve.run(&global)).await,
+                Command::Demo(demo) => Box::pin(demo.run()).await,
+                Command::Simulate(simulate) => Box::pin(simulate.run()).await,
+                Command::Token(command) => Box::pin(token::run(&global, command)).await,
+                Command::Mapping(command) => Box::pin(mapping::run(&global, command)).await,
+                Command::Db(command) => Box::pin(db::run(&global, command)).await,
+            }
+        }),
+        Err(error) => Err(error).context("the asynchronous runtime cannot be started"),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if out::is_closed(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            out::note(format!("scim-bridge: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Global {
+    /// The settings, with these flags on top.
+    fn load(&self, flags: Flags) -> anyhow::Result<Config> {
+        let flags = Flags { database_url: self.database_url.clone(), ..flags };
+        Ok(Config::load(&Sources::of_process(self.config.clone(), flags))?)
+    }
+}
+
+/// What a command that works on stored data needs.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    store: Store,
+    clock: Clock,
+}
+
+impl Desk {
+    /// Opens the database beside a server that may be running, lets `work` be done on it, and closes it in peace.
+    async fn open(
+        global: &Global,
+        tenant: &TenantId,
+        work: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let config = global.load(Flags::default())?;
+        if !config.tenants.contains_key(tenant) {
+            let known: Vec<_> = config.tenants.keys().map(TenantId::as_str).collect();
+            bail!("the settings know no tenant `{tenant}`; they have: {}", known.join(", "));
+        }
+        let clock = Clock::system();
+        let store = Store::open_beside(config.database_url.value.expose_secret(), clock.clone())
+            .await
+            .with_context(|| format!("the database {} cannot be used", config.database_label()))?;
+        let desk = Self { store, clock };
+        let done = work(&desk).await;
+        desk.store.close().await;
+        done
+    }
+}

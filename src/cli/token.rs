@@ -1,0 +1,235 @@
+//! `scim-bridge token`: the bearer tokens that identity providers present.
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, Subcommand};
+use jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use super::out::{self, Table};
+use super::{Desk, Global};
+use crate::clock::Clock;
+use crate::directory::token;
+use crate::ids::TenantId;
+use crate::model::audit::{Actor, AuditEntry};
+use crate::model::token::TokenRecord;
+use crate::store::{Store, StoreError};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a token and print it: this once, because only its hash is kept
+    #[command(after_help = "The token alone goes to standard output.\n\nExamples:\n  \
+        scim-bridge token create --label okta\n  \
+        scim-bridge token create --label entra --expires 180d --json")]
+    Create(Create),
+    /// Show the tokens: what for, since when, until when, last used
+    List(List),
+    /// Make a token stop working, at once
+    #[command(after_help = "Example:\n  scim-bridge token revoke 1f2e3d4c5b6a")]
+    Revoke(Revoke),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// The tenant that the token opens
+    #[arg(long, default_value = "default")]
+    tenant: TenantId,
+    /// What the token is for
+    #[arg(long, default_value = "")]
+    label: String,
+    /// When it stops working: a number of hours, days or weeks (12h, 90d, 26w); without it never
+    #[arg(long, value_name = "TIME", value_parser = parse_lifetime)]
+    expires: Option<SignedDuration>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// The tenant
+    #[arg(long, default_value = "default")]
+    tenant: TenantId,
+    /// Print a JSON array instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Revoke {
+    /// The tenant
+    #[arg(long, default_value = "default")]
+    tenant: TenantId,
+    /// The token's id, as `token list` shows it
+    id: String,
+}
+
+/// Runs the command.
+pub(super) async fn run(global: &Global, command: Command) -> anyhow::Result<()> {
+    let tenant = match &command {
+        Command::Create(Create { tenant, .. })
+        | Command::List(List { tenant, .. })
+        | Command::Revoke(Revoke { tenant, .. }) => tenant.clone(),
+    };
+    Desk::open(global, &tenant, async |desk| match command {
+        Command::Create(create) => create.run(desk).await,
+        Command::List(list) => list.run(desk).await,
+        Command::Revoke(revoke) => revoke.run(desk).await,
+    })
+    .await
+}
+
+/// Makes a token and keeps its record; the text is not to be had again.
+pub(super) async fn issue(
+    store: &Store,
+    clock: &Clock,
+    tenant: TenantId,
+    label: String,
+    expires_at: Option<Timestamp>,
+) -> anyhow::Result<(SecretString, TokenRecord)> {
+    let (text, record) = token::mint(clock, tenant, label, expires_at);
+    let entry = audit(clock, &record.tenant, "token.create", &record.id);
+    let stored = record.clone();
+    store
+        .write(move |tx| {
+            let (record, entry) = (stored.clone(), entry.clone());
+            Box::pin(async move {
+                tx.insert_token(&record).await?;
+                tx.append_audit(&entry).await
+            })
+        })
+        .await
+        .context("the token cannot be stored")?;
+    Ok((text, record))
+}
+
+impl Create {
+    async fn run(self, desk: &Desk) -> anyhow::Result<()> {
+        let expires_at = self.expires.map(|lifetime| desk.clock.now().checked_add(lifetime)).transpose()?;
+        let (text, record) = issue(&desk.store, &desk.clock, self.tenant, self.label, expires_at).await?;
+        if self.json {
+            let mut value = to_json(&record, desk.clock.now());
+            if let Value::Object(object) = &mut value {
+                object.insert("token".to_owned(), text.expose_secret().into());
+            }
+            out::print(serde_json::to_string_pretty(&value)?)?;
+        } else {
+            out::note("This is the only time the token is shown; the store keeps its hash:");
+            out::print(text.expose_secret())?;
+        }
+        Ok(())
+    }
+}
+
+impl List {
+    async fn run(self, desk: &Desk) -> anyhow::Result<()> {
+        let tokens = desk.store.reader().await?.list_tokens(&self.tenant).await?;
+        let now = desk.clock.now();
+        if self.json {
+            let tokens: Vec<_> = tokens.iter().map(|token| to_json(token, now)).collect();
+            return Ok(out::print(serde_json::to_string_pretty(&tokens)?)?);
+        }
+        let mut table = Table::new(&["ID", "LABEL", "STATE", "CREATED", "EXPIRES", "LAST USED"]);
+        let moment = |at: Option<Timestamp>| at.map(|at| format!("{at:.0}")).unwrap_or_default();
+        for token in tokens {
+            table.row([
+                token.id.clone(),
+                token.label.clone(),
+                state_of(&token, now).to_owned(),
+                moment(Some(token.created_at)),
+                moment(token.expires_at),
+                moment(token.last_used_at),
+            ]);
+        }
+        Ok(out::print(table)?)
+    }
+}
+
+impl Revoke {
+    async fn run(self, desk: &Desk) -> anyhow::Result<()> {
+        let entry = audit(&desk.clock, &self.tenant, "token.revoke", &self.id);
+        let (tenant, id, at) = (self.tenant.clone(), self.id.clone(), desk.clock.now());
+        let revoked = desk
+            .store
+            .write(move |tx| {
+                let (tenant, id, entry) = (tenant.clone(), id.clone(), entry.clone());
+                Box::pin(async move {
+                    let revoked = tx.revoke_token(&tenant, &id, at).await?;
+                    if revoked {
+                        tx.append_audit(&entry).await?;
+                    }
+                    Ok::<_, StoreError>(revoked)
+                })
+            })
+            .await?;
+        let (id, tenant) = (self.id, self.tenant);
+        ensure!(revoked, "tenant `{tenant}` has no working token `{id}`; see `scim-bridge token list`");
+        out::note(format!("token {id} is revoked"));
+        Ok(())
+    }
+}
+
+fn audit(clock: &Clock, tenant: &TenantId, event: &str, id: &str) -> AuditEntry {
+    AuditEntry {
+        tenant: tenant.clone(),
+        at: clock.now(),
+        actor: Actor::CommandLine,
+        request: None,
+        person: None,
+        event: event.to_owned(),
+        detail: json!({ "token_id": id }),
+    }
+}
+
+fn state_of(token: &TokenRecord, now: Timestamp) -> &'static str {
+    if token.revoked_at.is_some() {
+        "revoked"
+    } else if token.expires_at.is_some_and(|at| at <= now) {
+        "expired"
+    } else {
+        "working"
+    }
+}
+
+fn to_json(token: &TokenRecord, now: Timestamp) -> Value {
+    json!({
+        "id": token.id,
+        "tenant": token.tenant,
+        "label": token.label,
+        "state": state_of(token, now),
+        "created_at": token.created_at,
+        "expires_at": token.expires_at,
+        "revoked_at": token.revoked_at,
+        "last_used_at": token.last_used_at,
+    })
+}
+
+/// Reads `12h`, `90d` or `26w`.
+fn parse_lifetime(text: &str) -> anyhow::Result<SignedDuration> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let hours_per_unit = match text.strip_prefix(digits) {
+        Some("h") => 1,
+        Some("d") => 24,
+        Some("w") => 7 * 24,
+        _ => bail!("write a number and a unit: 12h, 90d or 26w"),
+    };
+    let hours = digits.parse::<u32>().map(i64::from)?.saturating_mul(hours_per_unit);
+    ensure!(hours > 0, "a token must work for some time");
+    SignedDuration::try_from_hours(hours)
+        .ok_or_else(|| anyhow::anyhow!("that is too long; leave --expires out"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_is_a_number_with_a_unit() {
+        assert_eq!(parse_lifetime("12h").unwrap(), SignedDuration::from_hours(12));
+        assert_eq!(parse_lifetime("90d").unwrap(), SignedDuration::from_hours(90 * 24));
+        assert_eq!(parse_lifetime("2w").unwrap(), SignedDuration::from_hours(2 * 7 * 24));
+        for bad in ["", "90", "d", "0d", "-1d", "1.5d", "90 d", "3y", "99999999999d"] {
+            assert!(parse_lifetime(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The real program as a process of its own: started, spoken to over HTTP, told to stop, killed.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::wire::{self, Answer};
+
+/// The static token of every program that a test starts, unless it wants none.
+pub(crate) const TOKEN: &str = "a-static-token-that-is-long-enough";
+/// Longer than anything takes on a busy machine; a test that waits this long has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program with a clean environment, working in `folder`, where its database is.
+pub(crate) fn program(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scim-bridge"));
+    command.env_clear().current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+/// The program to be served against a stand-in, on a free port.
+pub(crate) fn serving(folder: &Path, upstream: SocketAddr) -> Command {
+    let mut command = program(folder);
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
+        .env("OPENAI_ADMIN_KEY", "sk-admin-simulator")
+        .env("OPENAI_BASE_URL", format!("http://{upstream}/v1"))
+        .env("SCIM_BRIDGE_TOKEN", TOKEN);
+    command
+}
+
+/// Runs a command to its end.
+#[track_caller]
+pub(crate) fn run(command: &mut Command) -> Output {
+    command.output().expect("the program can be started")
+}
+
+/// Runs a command that must succeed, and returns its standard output.
+#[track_caller]
+pub(crate) fn succeed(command: &mut Command) -> String {
+    let output = run(command);
+    assert!(output.status.success(), "{command:?}: {}", stderr_of(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command that must fail with this exit code, and returns its standard error.
+#[track_caller]
+pub(crate) fn fail(command: &mut Command, code: i32) -> String {
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(code), "{command:?}: {}", stderr_of(&output));
+    stderr_of(&output)
+}
+
+fn stderr_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A process that runs. It is killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    stdout: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts a command; resolves once a line of its output, standard or error, makes `ready` answer.
+    pub(crate) async fn start<T: Send + 'static>(
+        command: &mut Command,
+        ready: impl Fn(&str) -> Option<T> + Clone + Send + 'static,
+    ) -> (Self, T) {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, is_ready) = oneshot::channel();
+        let sender = Arc::new(Mutex::new(Some(sender)));
+        let (stdout, stderr) = (Arc::<Mutex<String>>::default(), Arc::<Mutex<String>>::default());
+        let keep = |stream: Box<dyn Read + Send>, kept: &Arc<Mutex<String>>| {
+            let (kept, sender, ready) = (Arc::clone(kept), Arc::clone(&sender), ready.clone());
+            std::thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    if let Some(value) = ready(&line)
+                        && let Some(sender) = sender.lock().unwrap().take()
+                    {
+                        let _waited = sender.send(value).is_ok();
+                    }
+                    let mut kept = kept.lock().unwrap();
+                    kept.push_str(&line);
+                    kept.push('\n');
+                }
+            })
+        };
+        let readers = vec![
+            keep(Box::new(child.stdout.take().unwrap()), &stdout),
+            keep(Box::new(child.stderr.take().unwrap()), &stderr),
+        ];
+        drop(sender);
+        let running = Self { child, stdout, stderr, readers };
+        match timeout(PATIENCE, is_ready).await {
+            Ok(Ok(value)) => (running, value),
+            _ => panic!("the program did not get ready: {}{}", running.stdout(), running.stderr()),
+        }
+    }
+
+    /// Starts `serve` and waits until it does; tells where.
+    pub(crate) async fn serve(command: &mut Command) -> (Self, SocketAddr) {
+        Self::start(command, |line| {
+            let event: Value = serde_json::from_str(line).ok()?;
+            (event["message"] == "serving").then(|| event["address"].as_str().unwrap().parse().unwrap())
+        })
+        .await
+    }
+
+    /// What the program has printed so far.
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.lock().unwrap().clone()
+    }
+
+    /// What the program has logged so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// Ends the program as a power cut would (SIGKILL).
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks the program to stop, as a service manager does (SIGTERM).
+    pub(crate) fn ask_to_stop(&self) {
+        let told = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        assert!(told.unwrap().success());
+    }
+
+    /// Waits for the program to end by itself.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String, String) {
+        let waited = tokio::task::spawn_blocking(move || {
+            let status = self.child.wait().unwrap();
+            for reader in std::mem::take(&mut self.readers) {
+                reader.join().unwrap();
+            }
+            (status, self.stdout(), self.stderr())
+        });
+        timeout(PATIENCE, waited).await.expect("the program ends in time").unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _killed = self.child.kill().is_ok();
+        let _reaped = self.child.wait().is_ok();
+        if std::thread::panicking() {
+            eprintln!("the program's log:\n{}", self.stderr());
+        }
+    }
+}
+
+/// Sends a SCIM request with the static token. `None` if no whole answer came: the program was killed meanwhile.
+pub(crate) async fn call(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Option<Answer> {
+    call_as(TOKEN, address, method, path, body).await
+}
+
+/// The same with another token.
+pub(crate) async fn call_as(
+    token: &str,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Option<Answer> {
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: bridge\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/scim+json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut read = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut read)).await.expect("an answer in time").ok()?;
+    let head_ends = read.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let answer = wire::parse(&read);
+    let length: usize = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+    (read.len() == head_ends + 4 + length).then_some(answer)
+}
