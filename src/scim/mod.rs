@@ -23,3 +23,4 @@ pub mod path;
 pub mod project;
 pub mod resource;
 pub mod schema;
+pub mod sort;

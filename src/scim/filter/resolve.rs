@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
 use super::ast::{CompareOp, Filter, Literal, Operand};
 use crate::scim::dialect;
@@ -41,10 +42,18 @@ pub struct Field {
     /// Whether the attribute is a list.
     pub multi_valued: bool,
     /// The way to the value from the object the field is looked up in: extension URN, attribute, sub-attribute.
-    pub(super) steps: (Option<String>, String, Option<String>),
+    steps: (Option<String>, String, Option<String>),
 }
 
 impl Field {
+    /// The field to compare for `found`: a complex attribute stands for its `value`, if it has one.
+    pub(in crate::scim) fn comparable(mut found: AttributeRef<'_>) -> Option<Self> {
+        if found.leaf().is_complex() {
+            found.sub = Some(found.attribute.sub_attribute("value")?);
+        }
+        Some(Self::new(found))
+    }
+
     fn new(found: AttributeRef<'_>) -> Self {
         let leaf = found.leaf();
         Self {
@@ -69,6 +78,24 @@ impl Field {
     /// The name of the leaf, such as `value`.
     pub fn name(&self) -> &str {
         self.steps.2.as_deref().unwrap_or(&self.steps.1)
+    }
+
+    /// The value of the attribute in the object the field is looked up in; a list as a whole.
+    pub(in crate::scim) fn whole<'a>(&self, object: &'a Map<String, Value>) -> Option<&'a Value> {
+        let (extension, attribute, _) = &self.steps;
+        let object = match extension {
+            Some(urn) => object.get(urn)?.as_object()?,
+            None => object,
+        };
+        object.get(attribute).filter(|value| !value.is_null())
+    }
+
+    /// The leaf of one value of the attribute.
+    pub(in crate::scim) fn leaf_of<'a>(&self, value: &'a Value) -> Option<&'a Value> {
+        match &self.steps.2 {
+            Some(sub) => value.get(sub.as_str()).filter(|value| !value.is_null()),
+            None => Some(value),
+        }
     }
 
     /// The form in which a text of this field is compared: lower case unless the field is case-exact.
@@ -178,15 +205,14 @@ impl Scope<'_> {
     fn field(&self, operand: &Operand, comparable: bool) -> Result<Field, ScimError> {
         match self {
             Self::Resource(resource_type) => {
-                let mut found = find(resource_type, operand)?;
-                if comparable && found.leaf().is_complex() {
-                    let value = found.attribute.sub_attribute("value");
-                    found.sub = Some(value.ok_or_else(|| {
-                        let name = &found.attribute.name;
-                        refusal(operand, &format!("compare a sub-attribute of {name}, not {name} itself"))
-                    })?);
+                let found = find(resource_type, operand)?;
+                if !comparable {
+                    return Ok(Field::new(found));
                 }
-                Ok(Field::new(found))
+                Field::comparable(found).ok_or_else(|| {
+                    let name = &found.attribute.name;
+                    refusal(operand, &format!("compare a sub-attribute of {name}, not {name} itself"))
+                })
             }
             Self::Value(parent) => {
                 let AttributePath { urn, attribute, sub } = &operand.path;
