@@ -136,12 +136,12 @@ impl Cursor {
         if text.len() > MAX_CURSOR_BYTES {
             return Err(invalid());
         }
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_: base64::DecodeError| invalid())?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok().ok_or_else(invalid)?;
         let (payload, code) =
             bytes.len().checked_sub(TAG).map(|at| bytes.split_at(at)).ok_or_else(invalid)?;
         key.code(query, payload)
             .verify_truncated_left(code)
-            .map_err(|_: hmac::digest::MacError| invalid())?;
+            .ok().ok_or_else(invalid)?;
         let (version, rest) = payload.split_first().ok_or_else(invalid)?;
         let (direction, rest) = rest.split_first().ok_or_else(invalid)?;
         let (expiry, position) = rest.split_first_chunk().ok_or_else(invalid)?;

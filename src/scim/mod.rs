@@ -23,4 +23,5 @@ pub mod path;
 pub mod project;
 pub mod resource;
 pub mod schema;
+pub mod search;
 pub mod sort;

@@ -15,9 +15,9 @@ use crate::scim::schema::{Attribute, AttributeRef, AttributeType, ResourceType, 
 /// ([`ResolvedFilter::matches`]) or compiled.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ResolvedFilter {
-    /// At least one of them.
+    /// At least one of them; of none: never.
     Or(Vec<ResolvedFilter>),
-    /// All of them.
+    /// All of them; of none: always.
     And(Vec<ResolvedFilter>),
     /// Not this.
     Not(Box<ResolvedFilter>),
@@ -148,7 +148,21 @@ impl Filter {
     /// # Ok::<(), openai_scim_bridge::scim::error::ScimError>(())
     /// ```
     pub fn resolve(&self, resource_type: &ResourceType) -> Result<ResolvedFilter, ScimError> {
-        resolve(self, &Scope::Resource(resource_type))
+        self.resolve_among(resource_type, &[])
+    }
+
+    /// Checks the filter against one type of a list that has resources of all types in `among`: an attribute that only
+    /// another of them knows has no value in this one (RFC 7644 §3.4.2.1).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Filter::resolve`].
+    pub fn resolve_among(
+        &self,
+        resource_type: &ResourceType,
+        among: &[&ResourceType],
+    ) -> Result<ResolvedFilter, ScimError> {
+        resolve(self, &Scope::Resource(resource_type, among))
     }
 
     /// Checks a value filter: its names are sub-attributes of `parent`.
@@ -162,11 +176,15 @@ impl Filter {
 
 /// Where names are looked up.
 enum Scope<'a> {
-    Resource(&'a ResourceType),
+    /// A resource type, in a list of the types that follow.
+    Resource(&'a ResourceType, &'a [&'a ResourceType]),
     Value(AttributeRef<'a>),
 }
 
 fn resolve(filter: &Filter, scope: &Scope<'_>) -> Result<ResolvedFilter, ScimError> {
+    if let Some(outcome) = scope.without_value(filter) {
+        return Ok(outcome);
+    }
     let all = |parts: &[Filter]| parts.iter().map(|part| resolve(part, scope)).collect::<Result<Vec<_>, _>>();
     Ok(match filter {
         Filter::Or(parts) => ResolvedFilter::Or(all(parts)?),
@@ -187,7 +205,7 @@ fn resolve(filter: &Filter, scope: &Scope<'_>) -> Result<ResolvedFilter, ScimErr
             ResolvedFilter::Compare(field, *op, comparand)
         }
         Filter::Any(operand, inner) => {
-            let Scope::Resource(resource_type) = scope else {
+            let Scope::Resource(resource_type, _) = scope else {
                 return Err(refusal(operand, "brackets cannot stand within brackets"));
             };
             let parent = find(resource_type, operand)?;
@@ -201,10 +219,32 @@ fn resolve(filter: &Filter, scope: &Scope<'_>) -> Result<ResolvedFilter, ScimErr
 }
 
 impl Scope<'_> {
+    /// What a comparison comes to if this type does not know its attribute and another type of the list does.
+    fn without_value(&self, filter: &Filter) -> Option<ResolvedFilter> {
+        let Self::Resource(resource_type, among) = self else { return None };
+        let (Filter::Present(operand) | Filter::Compare(operand, ..) | Filter::Any(operand, _)) = filter
+        else {
+            return None;
+        };
+        if resource_type.resolve(&operand.path).is_some() {
+            return None;
+        }
+        let is_list = among.iter().find_map(|other| match other.resolve(&operand.path)? {
+            Target::Attribute(found) => Some(found.attribute.multi_valued),
+            _ => None,
+        })?;
+        let holds = match filter {
+            Filter::Compare(_, op, Literal::Null) => *op == CompareOp::Eq,
+            Filter::Compare(_, op, _) => *op == CompareOp::Ne && !is_list,
+            _ => false,
+        };
+        Some(if holds { ResolvedFilter::And(Vec::new()) } else { ResolvedFilter::Or(Vec::new()) })
+    }
+
     /// The field that `operand` names; with `comparable`, a complex attribute stands for its `value`.
     fn field(&self, operand: &Operand, comparable: bool) -> Result<Field, ScimError> {
         match self {
-            Self::Resource(resource_type) => {
+            Self::Resource(resource_type, _) => {
                 let found = find(resource_type, operand)?;
                 if !comparable {
                     return Ok(Field::new(found));
