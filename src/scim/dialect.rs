@@ -122,6 +122,14 @@ pub fn any_case<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Va
         .or_else(|| object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
+/// [`any_case`], taking the value out of the object.
+pub fn take_any_case(object: &mut Map<String, Value>, name: &str) -> Option<Value> {
+    if let Some(value) = object.get_mut(name) {
+        return Some(value.take());
+    }
+    object.iter_mut().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.take())
+}
+
 /// **Messages that do not say what they are**, or name another version: a body is taken for the message of the endpoint
 /// it is sent to, unless it names another message of the protocol.
 ///

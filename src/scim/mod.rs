@@ -12,6 +12,7 @@
 //!
 //! What identity providers do otherwise than the RFCs is in [`dialect`], and nowhere else.
 
+pub mod bulk;
 pub mod cursor;
 pub mod dialect;
 pub mod error;
