@@ -8,10 +8,22 @@
     reason = "a test fails by panicking, in its helpers as well"
 )]
 
+// `cfg(test)` holds for all of this binary; saying it lets the helpers unwrap and index as tests may.
+#[cfg(test)]
+#[cfg(test)]
+#[cfg(test)]
+#[cfg(test)]
+#[cfg(test)]
+#[cfg(test)]
+#[cfg(test)]
+
 mod architecture;
 mod cli;
 mod crash;
+mod differential_filter;
+mod fuzz_seeds;
 mod harness;
+mod model_patch;
 mod openai;
 mod openai_client;
 mod plans;
