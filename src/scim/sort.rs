@@ -101,8 +101,10 @@ impl Sort {
                 "sortBy: {by} is never shown, so nothing is sorted by it"
             )));
         }
-        let field = Field::comparable(found).ok_or_else(|| {
-            ScimError::invalid_value(format!("sortBy: sort by a sub-attribute of {by}, not by {by} itself"))
+        // RFC 7644 §3.4.2.2 knows no greater or less of binary values either.
+        let field = Field::comparable(found).filter(|field| field.kind != AttributeType::Binary);
+        let field = field.ok_or_else(|| {
+            ScimError::invalid_value(format!("sortBy: {by} has no order; sort by an attribute that has one"))
         })?;
         Ok(ResolvedSort { field: Some(field), order: self.order })
     }
@@ -276,8 +278,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::scim::cursor::{Cursor, CursorKey, Direction, Fingerprint};
     use crate::scim::error::ScimType;
     use crate::scim::schema::Registry;
+    use crate::scim::schema::limits::MAX_TEXT;
 
     const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
@@ -375,6 +379,7 @@ mod tests {
         for (by, scim_type) in [
             ("unknown", ScimType::InvalidValue),
             ("name", ScimType::InvalidValue),
+            ("x509Certificates", ScimType::InvalidValue),
             ("name..x", ScimType::InvalidValue),
             (ENTERPRISE, ScimType::InvalidValue),
             ("password", ScimType::Sensitive),
@@ -383,6 +388,21 @@ mod tests {
         }
         assert!(Sort::parse(Some("title"), Some("up")).is_err());
         assert_eq!(Sort::parse(Some(" "), Some("Descending")).unwrap(), None);
+    }
+
+    #[test]
+    fn the_longest_text_fits_into_a_cursor() {
+        let sort = resolve("title", SortOrder::Ascending).unwrap();
+        let title = "\u{1}".repeat(MAX_TEXT);
+        let user = Resource::try_from(json!({"id": "01890f2e-7b5c-7cc0-98d1-000000000000", "title": title}));
+        let cursor = Cursor {
+            position: sort.place(&user.unwrap()).to_position(),
+            direction: Direction::Forward,
+            expires_at: Timestamp::MAX,
+        };
+        let (key, query) = (CursorKey::new([1; 32]), Fingerprint::of([]));
+        let text = cursor.encode(&key, &query);
+        assert_eq!(Cursor::decode(&text, &key, &query, Timestamp::MIN).unwrap().position, cursor.position);
     }
 
     #[test]

@@ -30,8 +30,8 @@ pub const MAX_FILTER_TERMS: usize = 50;
 pub const MAX_FILTER_DEPTH: usize = 10;
 /// Names in `attributes` or `excludedAttributes`.
 pub const MAX_NAMES: usize = 500;
-/// Bytes of a cursor; one made here holds a sort key and an id.
-pub const MAX_CURSOR_BYTES: usize = 8_192;
+/// Bytes of a cursor: room for a text of [`MAX_TEXT`] characters as a sort key, all of them escaped.
+pub const MAX_CURSOR_BYTES: usize = 16_384;
 /// Operations of a bulk request.
 pub const MAX_BULK_OPERATIONS: usize = 1_000;
 /// Bytes of a bulk request.

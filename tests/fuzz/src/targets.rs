@@ -13,7 +13,7 @@ use super::scim::patch::{ChangeSet, PatchRequest};
 use super::scim::path::PatchPath;
 use super::scim::project::Projection;
 use super::scim::resource::Resource;
-use super::scim::schema::{Mode, Registry, ResourceType, replace, validate};
+use super::scim::schema::{Mode, Registry, ResourceType, limits, replace, validate};
 use super::scim::search::Query;
 
 /// A function that takes any input.
@@ -58,7 +58,7 @@ pub fn filter(data: &[u8]) {
         Err(error) => return check_refusal(&error),
     };
     let printed = filter.to_string();
-    if printed.len() <= 4_096 {
+    if printed.len() <= limits::MAX_FILTER_BYTES {
         assert_eq!(Filter::parse(&printed).as_ref(), Ok(&filter), "{printed}");
     }
     let negated = Filter::Not(Box::new(filter.clone()));
@@ -88,7 +88,7 @@ pub fn path(data: &[u8]) {
         Err(error) => check_refusal(&error),
         Ok(path) => {
             let printed = path.to_string();
-            if printed.len() <= 4_096 {
+            if printed.len() <= limits::MAX_FILTER_BYTES {
                 assert_eq!(PatchPath::parse(&printed).as_ref(), Ok(&path), "{printed}");
             }
             for (resource_type, resource) in types() {
@@ -158,7 +158,7 @@ pub fn cursor(data: &[u8]) {
     let expires_at = jiff::Timestamp::from_second(60).unwrap();
     let cursor = Cursor { position, direction: Direction::Forward, expires_at };
     let text = cursor.encode(&key, &query);
-    if text.len() <= 8_192 {
+    if text.len() <= limits::MAX_CURSOR_BYTES {
         assert_eq!(Cursor::decode(&text, &key, &query, now), Ok(cursor));
         let other = Fingerprint::of(["t/", "Users"]);
         assert!(Cursor::decode(&text, &key, &other, now).is_err());
