@@ -8,15 +8,6 @@
     reason = "a test fails by panicking, in its helpers as well"
 )]
 
-// `cfg(test)` holds for all of this binary; saying it lets the helpers unwrap and index as tests may.
-#[cfg(test)]
-#[cfg(test)]
-#[cfg(test)]
-#[cfg(test)]
-#[cfg(test)]
-#[cfg(test)]
-#[cfg(test)]
-
 mod architecture;
 mod cli;
 mod crash;
