@@ -10,7 +10,9 @@
 mod audit;
 mod backup;
 mod error;
+mod groups;
 mod mappings;
+mod memberships;
 mod migrate;
 mod observed;
 mod operations;
@@ -34,9 +36,10 @@ use sqlx::AnyPool;
 pub use audit::AuditRecord;
 pub use error::StoreError;
 pub use mappings::{MappingFilter, MappingRow};
+pub use memberships::MemberDelta;
 pub use operations::LaneDepth;
 pub use people::{Mark, Work};
-pub use query::{Condition, Order};
+pub use query::{Condition, GroupCondition, Order};
 pub use record::{ImportError, Imported, MappingRecord, RecordError};
 pub use session::{Reader, Tx};
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 
 use super::session::Statement;
-use crate::ids::{InviteId, PersonId, TenantId, UserId};
+use crate::ids::{GroupId, InviteId, PersonId, TenantId, UserId};
 use crate::model::mapping::Status;
 
 /// A condition on live people that the database can decide; made from a SCIM filter.
@@ -51,6 +51,29 @@ pub enum Condition {
     UserIdEq(UserId),
     /// The invite that stands for the person is this. Exact.
     InviteIdEq(InviteId),
+    /// The person is a member of this group. Exact.
+    GroupEq(GroupId),
+}
+
+/// A condition on groups that the database can decide; the same rules hold as for [`Condition`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupCondition {
+    /// Every group.
+    All,
+    /// No group.
+    Nothing,
+    /// All of these; every group if there are none.
+    And(Vec<GroupCondition>),
+    /// Any of these; no group if there are none.
+    Or(Vec<GroupCondition>),
+    /// The SCIM id is this. Exact.
+    IdEq(GroupId),
+    /// The key of `displayName` is this. Exact.
+    DisplayNameEq(String),
+    /// `externalId` is this, with regard to case. Exact.
+    ExternalIdEq(String),
+    /// This person is a member. Exact.
+    MemberEq(PersonId),
 }
 
 /// How an instant compares with another.
@@ -132,8 +155,12 @@ impl Sql {
         match condition {
             Condition::All => self.push("1 = 1"),
             Condition::Nobody => self.push("1 = 0"),
-            Condition::And(parts) => self.joined(tenant, parts, " AND ", "1 = 1"),
-            Condition::Or(parts) => self.joined(tenant, parts, " OR ", "1 = 0"),
+            Condition::And(parts) => {
+                self.joined(parts, " AND ", "1 = 1", |sql, part| sql.condition(tenant, part))
+            }
+            Condition::Or(parts) => {
+                self.joined(parts, " OR ", "1 = 0", |sql, part| sql.condition(tenant, part))
+            }
             Condition::IdEq(id) => self.push("p.id = ").text(id.to_string()),
             Condition::UserNameEq(key) => self.push("p.user_name_key = ").text(key),
             Condition::UserNameStartsWith(prefix) => {
@@ -171,6 +198,38 @@ impl Sql {
             Condition::StatusEq(status) => self.mapped(tenant, "status = ", status.as_str()),
             Condition::UserIdEq(id) => self.mapped(tenant, "user_id = ", id.as_str()),
             Condition::InviteIdEq(id) => self.mapped(tenant, "invite_id = ", id.as_str()),
+            Condition::GroupEq(id) => self
+                .push("p.id IN (SELECT member FROM memberships WHERE tenant = ")
+                .text(tenant.as_str())
+                .push(" AND group_id = ")
+                .text(id.to_string())
+                .push(")"),
+        }
+    }
+
+    /// Appends the condition on the row `groups AS g`.
+    pub(super) fn group_condition(&mut self, tenant: &TenantId, condition: &GroupCondition) -> &mut Self {
+        match condition {
+            GroupCondition::All => self.push("1 = 1"),
+            GroupCondition::Nothing => self.push("1 = 0"),
+            GroupCondition::And(parts) => {
+                self.joined(parts, " AND ", "1 = 1", |sql, part| sql.group_condition(tenant, part))
+            }
+            GroupCondition::Or(parts) => {
+                self.joined(parts, " OR ", "1 = 0", |sql, part| sql.group_condition(tenant, part))
+            }
+            GroupCondition::IdEq(id) => self.push("g.id = ").text(id.to_string()),
+            GroupCondition::DisplayNameEq(key) => self.push("g.display_name_key = ").text(key),
+            GroupCondition::ExternalIdEq(id) => self.push("g.external_id = ").text(id),
+            GroupCondition::MemberEq(id) => self
+                .push("g.id IN (SELECT m.group_id FROM memberships AS m JOIN people AS p")
+                .push(
+                    " ON p.tenant = m.tenant AND p.id = m.member AND p.deleted_at IS NULL WHERE m.tenant = ",
+                )
+                .text(tenant.as_str())
+                .push(" AND m.member = ")
+                .text(id.to_string())
+                .push(")"),
         }
     }
 
@@ -183,12 +242,12 @@ impl Sql {
             .push(")")
     }
 
-    fn joined(
+    fn joined<C>(
         &mut self,
-        tenant: &TenantId,
-        parts: &[Condition],
+        parts: &[C],
         word: &'static str,
         none: &'static str,
+        each: impl for<'s> Fn(&'s mut Self, &C) -> &'s mut Self,
     ) -> &mut Self {
         if parts.is_empty() {
             return self.push(none);
@@ -198,7 +257,7 @@ impl Sql {
             if index > 0 {
                 self.push(word);
             }
-            self.condition(tenant, part);
+            each(self, part);
         }
         self.push(")")
     }
