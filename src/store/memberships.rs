@@ -146,6 +146,13 @@ impl Reader {
         rows.iter().map(member).collect()
     }
 
+    /// How many members a group has.
+    pub async fn count_members(&mut self, tenant: &TenantId, group: GroupId) -> Result<i64, StoreError> {
+        const SQL: &str =
+            concat!("SELECT COUNT(*) AS count", from_members!(), "WHERE m.tenant = $1 AND m.group_id = $2");
+        Row(&self.fetch_one(sql(SQL).bind(tenant.as_str()).bind(group.to_string())).await?).int("count")
+    }
+
     /// Who of `people` is a member of which of the groups from `first` to `last`.
     pub async fn members_among(
         &mut self,
