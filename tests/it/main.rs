@@ -18,6 +18,8 @@ mod scim_errors;
 #[cfg(test)]
 mod scim_filter;
 #[cfg(test)]
+mod scim_groups;
+#[cfg(test)]
 mod scim_hostile;
 #[cfg(test)]
 mod scim_listener;
