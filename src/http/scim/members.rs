@@ -51,8 +51,7 @@ impl Writer {
 
     /// An answer with a page of groups; `list` is the message without them.
     pub(super) async fn list(self, list: ListResponse, groups: Vec<ShownGroup>) -> Result<Response, Failure> {
-        let mut message = list.into_json();
-        message["itemsPerPage"] = groups.len().into();
+        let message = ListResponse { resources: vec![Value::Null; groups.len()], ..list }.into_json();
         let mut pieces = VecDeque::from([Piece::Text(opened(&message, "Resources"))]);
         for (index, group) in groups.into_iter().enumerate() {
             if index > 0 {
