@@ -1,7 +1,11 @@
 //! The audit trail: append only, numbered without gaps in each tenant.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::{Future, ready};
+
+use super::query::Sql;
 use super::row::{Row, to_json};
-use super::session::sql;
+use super::session::{Statement, sql};
 use super::{Reader, StoreError, Tx};
 use crate::ids::{PersonId, RequestId, TenantId};
 use crate::model::audit::AuditEntry;
@@ -53,23 +57,56 @@ impl Reader {
     }
 }
 
+/// The most entries in one statement.
+const MAX_ENTRIES: usize = 64;
+
 impl Tx {
-    /// Adds an entry to the audit trail. Best done last: on PostgreSQL, writers of one tenant's trail take turns
-    /// from here to their commit.
-    pub async fn append_audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
-        self.take_turn(&entry.tenant, "audit").await?;
-        self.execute(
-            sql("INSERT INTO audit (tenant, seq, at, actor, request, person, event, detail)
-                 SELECT $1, COALESCE(MAX(seq), 0) + 1, $2, $3, $4, $5, $6, $7 FROM audit WHERE tenant = $1")
-            .bind(entry.tenant.as_str())
-            .bind(entry.at.as_microsecond())
-            .bind(entry.actor.as_text())
-            .bind(entry.request.as_ref().map(RequestId::to_string))
-            .bind(entry.person.as_ref().map(PersonId::to_string))
-            .bind(&*entry.event)
-            .bind(to_json(&entry.detail)?),
-        )
-        .await?;
+    /// Adds an entry to the audit trail. It is numbered and written with the commit, together with the entries of
+    /// the writes that share it; a write that fails leaves none.
+    pub fn append_audit(
+        &mut self,
+        entry: &AuditEntry,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.trail.push(entry.clone());
+        ready(Ok(()))
+    }
+
+    /// Writes what was appended.
+    pub(super) async fn write_trail(&mut self) -> Result<(), StoreError> {
+        let trail = std::mem::take(&mut self.trail);
+        // Writers of one tenant's trail take turns from here to their commit, so that no number is given twice.
+        let tenants: BTreeSet<_> = trail.iter().map(|entry| &entry.tenant).collect();
+        for tenant in tenants {
+            self.take_turn(tenant, "audit").await?;
+        }
+        for entries in trail.chunks(MAX_ENTRIES) {
+            let statement = insert(entries)?;
+            self.execute(statement).await?;
+        }
         Ok(())
     }
+}
+
+/// One statement for several entries, each numbered after the last of its tenant.
+fn insert(entries: &[AuditEntry]) -> Result<Statement<'static>, StoreError> {
+    let mut sql = Sql::new(
+        "INSERT INTO audit (tenant, seq, at, actor, request, person, event, detail)
+         SELECT column1, column2 + (SELECT COALESCE(MAX(seq), 0) FROM audit WHERE tenant = column1),
+                column3, column4, column5, column6, column7, column8 FROM (VALUES ",
+    );
+    let mut counts = BTreeMap::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let nth = counts.entry(&entry.tenant).and_modify(|count| *count += 1).or_insert(1);
+        sql.push(if index == 0 { "(" } else { ", (" }).text(entry.tenant.as_str());
+        sql.push(", ").int(*nth);
+        sql.push(", ").int(entry.at.as_microsecond());
+        sql.push(", ").text(entry.actor.as_text());
+        sql.push(", ").optional_text(entry.request.as_ref().map(RequestId::to_string));
+        sql.push(", ").optional_text(entry.person.as_ref().map(PersonId::to_string));
+        sql.push(", ").text(&*entry.event);
+        sql.push(", ").text(to_json(&entry.detail)?).push(")");
+    }
+    sql.push(") AS entries");
+    // The text depends on how many there are; only the usual one is worth keeping prepared.
+    Ok(sql.statement().persistent(entries.len() == 1))
 }

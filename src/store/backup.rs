@@ -7,7 +7,7 @@ use std::path::Path;
 use super::error::classify;
 use super::session::{discard, sql};
 use super::sqlite::private;
-use super::{Store, StoreError, Writes};
+use super::{Database, Store, StoreError};
 
 impl Store {
     /// Writes a complete, consistent copy of a SQLite database to a new file, while reads and writes go on.
@@ -17,7 +17,7 @@ impl Store {
     /// `Unusable` when the file exists already, cannot be written, or the database is PostgreSQL, which has tools of
     /// its own for this.
     pub async fn backup_to(&self, path: &Path) -> Result<(), StoreError> {
-        let Writes::Grouped { file, .. } = &self.0.writes else {
+        let Database::Sqlite { file, .. } = &self.0.database else {
             return Err(StoreError::Unusable(
                 "a PostgreSQL database is backed up with its own tools: pg_dump for one copy, or continuous \
                  archiving"

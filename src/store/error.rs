@@ -32,6 +32,14 @@ impl StoreError {
         Self::Broken(cause.into())
     }
 
+    /// A failure of a commit: whatever it was, the same request may be tried later.
+    pub(super) fn into_unavailable(self) -> Self {
+        match self {
+            Self::Unavailable(error) => Self::Unavailable(error),
+            other => Self::Unavailable(Error::Protocol(other.to_string())),
+        }
+    }
+
     /// The same failure for one more caller: one commit carries the writes of many.
     pub(super) fn again(&self) -> Self {
         match self {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 
-use super::people::rank;
+use super::agenda::rank;
 use super::row::{Row, to_json};
 use super::session::sql;
 use super::{Backend, Reader, StoreError, Tx};

@@ -7,6 +7,7 @@
 //! Every question carries the tenant. Columns are text, 64-bit integers and bytes only, because that is what reads
 //! the same from both databases: times are microseconds since 1970, flags are 0 or 1, documents are JSON text.
 
+mod agenda;
 mod audit;
 mod backup;
 mod error;
@@ -22,7 +23,9 @@ mod query;
 mod record;
 mod row;
 mod session;
+mod shelf;
 mod sqlite;
+mod sweeps;
 mod tokens;
 mod writer;
 
@@ -33,12 +36,12 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sqlx::AnyPool;
 
+pub use agenda::{LaneDepth, Mark};
 pub use audit::AuditRecord;
 pub use error::StoreError;
 pub use mappings::{MappingFilter, MappingRow};
 pub use memberships::MemberDelta;
-pub use operations::LaneDepth;
-pub use people::{Mark, Work};
+pub use people::Work;
 pub use query::{Condition, GroupCondition, Order};
 pub use record::{ImportError, Imported, MappingRecord, RecordError};
 pub use session::{Reader, Tx};
@@ -46,6 +49,7 @@ pub use session::{Reader, Tx};
 use crate::clock::Clock;
 use error::{Harm, classify};
 use session::Ran;
+use shelf::Shelf;
 use sqlite::{Lock, SqliteFile};
 use writer::Writer;
 
@@ -69,15 +73,13 @@ pub enum Backend {
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    /// Connections for reading; on PostgreSQL for writing as well.
-    pool: AnyPool,
-    writes: Writes,
+    database: Database,
     clock: Clock,
 }
 
-enum Writes {
-    Grouped { writer: Writer, file: SqliteFile, _lock: Option<Lock> },
-    Pooled,
+enum Database {
+    Sqlite { writer: Writer, shelf: Shelf, file: SqliteFile, _lock: Option<Lock> },
+    Postgres { pool: AnyPool },
 }
 
 impl fmt::Debug for Store {
@@ -112,33 +114,36 @@ impl Store {
         static DRIVERS: Once = Once::new();
         DRIVERS.call_once(sqlx::any::install_default_drivers);
 
-        let (pool, writes) = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            (postgres::open(url).await?, Writes::Pooled)
+        let database = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Database::Postgres { pool: postgres::open(url).await? }
         } else if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
             let file = SqliteFile::at(path)?;
             let (connection, lock) = file.open(serve).await?;
             let writer = Writer::start(file.clone(), connection, clock.clone());
-            (file.readers(), Writes::Grouped { writer, file, _lock: lock })
+            Database::Sqlite { writer, shelf: Shelf::new(file.clone()), file, _lock: lock }
         } else {
             let message = "the database URL must begin with sqlite:// or postgres://".to_owned();
             return Err(StoreError::Unusable(message));
         };
-        Ok(Self(Arc::new(Inner { pool, writes, clock })))
+        Ok(Self(Arc::new(Inner { database, clock })))
     }
 
     /// Which database keeps the state.
     pub fn backend(&self) -> Backend {
-        match self.0.writes {
-            Writes::Grouped { .. } => Backend::Sqlite,
-            Writes::Pooled => Backend::Postgres,
+        match self.0.database {
+            Database::Sqlite { .. } => Backend::Sqlite,
+            Database::Postgres { .. } => Backend::Postgres,
         }
     }
 
     /// A connection for reading. Give it back (drop it) soon: there are few.
     pub async fn reader(&self) -> Result<Reader, StoreError> {
-        match self.0.pool.acquire().await {
-            Ok(connection) => Ok(Reader::pooled(connection, self.backend())),
-            Err(error) => Err(classify(error).0),
+        match &self.0.database {
+            Database::Sqlite { shelf, .. } => shelf.take().await.map(Reader::shelved),
+            Database::Postgres { pool } => match pool.acquire().await {
+                Ok(connection) => Ok(Reader::pooled(connection)),
+                Err(error) => Err(classify(error).0),
+            },
         }
     }
 
@@ -160,20 +165,20 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        match &self.0.writes {
-            Writes::Grouped { writer, .. } => writer.write(work).await,
-            Writes::Pooled => self.write_alone(work).await,
+        match &self.0.database {
+            Database::Sqlite { writer, .. } => writer.write(work).await,
+            Database::Postgres { pool } => self.write_alone(pool, work).await,
         }
     }
 
-    async fn write_alone<T, E, F>(&self, work: F) -> Result<T, E>
+    async fn write_alone<T, E, F>(&self, pool: &AnyPool, work: F) -> Result<T, E>
     where
         F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T, E>>,
         E: From<StoreError>,
     {
         let mut tries_left = CONFLICT_RETRIES;
         loop {
-            let transaction = self.0.pool.begin().await.map_err(|error| classify(error).0)?;
+            let transaction = pool.begin().await.map_err(|error| classify(error).0)?;
             let mut tx = Tx::alone(transaction, self.0.clock.clone());
             let (result, ran) = session::run(&work, &mut tx).await;
             let harm = tx.harm();
@@ -201,8 +206,8 @@ impl Store {
     /// Cheap: it writes only while writes are failing, to learn when that is over.
     pub async fn health(&self) -> Result<(), StoreError> {
         self.reader().await?.probe().await?;
-        match &self.0.writes {
-            Writes::Grouped { writer, .. } if writer.is_ailing() => {
+        match &self.0.database {
+            Database::Sqlite { writer, .. } if writer.is_ailing() => {
                 self.write(|tx| Box::pin(tx.write_probe())).await
             }
             _ => Ok(()),
@@ -212,10 +217,15 @@ impl Store {
     /// Finishes the writes that were accepted, refuses further ones, and leaves a database file that needs no
     /// recovery. A store that is dropped instead loses nothing that was acknowledged.
     pub async fn close(&self) {
-        if let Writes::Grouped { writer, .. } = &self.0.writes {
-            writer.close().await;
+        match &self.0.database {
+            Database::Sqlite { writer, shelf, .. } => {
+                writer.close().await;
+                shelf.close();
+            }
+            Database::Postgres { pool } => {
+                // A reader that somebody still holds is cut off when the process ends.
+                let _in_time = tokio::time::timeout(CLOSE_PATIENCE, pool.close()).await.is_ok();
+            }
         }
-        // A reader that somebody still holds is cut off when the process ends.
-        let _in_time = tokio::time::timeout(CLOSE_PATIENCE, self.0.pool.close()).await.is_ok();
     }
 }

@@ -3,23 +3,11 @@
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 
-use super::people::rank;
 use super::row::{Row, micros, to_json};
 use super::session::sql;
 use super::{Reader, StoreError, Tx};
 use crate::ids::{OperationId, PersonId, TenantId};
-use crate::model::operation::{Lane, Operation, OperationState};
-
-/// How much waits in a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LaneDepth {
-    /// The lane.
-    pub lane: Lane,
-    /// People waiting in it.
-    pub depth: i64,
-    /// Since when the oldest waits.
-    pub oldest_at: Timestamp,
-}
+use crate::model::operation::{Operation, OperationState};
 
 macro_rules! operation_columns {
     () => {
@@ -50,36 +38,6 @@ fn operation(tenant: &TenantId, row: &AnyRow) -> Result<Operation, StoreError> {
 }
 
 impl Reader {
-    /// The people who are due at `now`, counted per lane, first served first; empty lanes are left out.
-    pub async fn lane_depths(
-        &mut self,
-        tenant: &TenantId,
-        now: Timestamp,
-    ) -> Result<Vec<LaneDepth>, StoreError> {
-        let rows = self
-            .fetch_all(
-                sql("SELECT lane, COUNT(*) AS depth, MIN(due_at) AS oldest_at FROM (
-                        SELECT lanes.column1 AS lane, p.due_at AS due_at
-                        FROM (VALUES (0), (1), (2), (3), (4)) AS lanes
-                        JOIN people AS p ON p.tenant = $1 AND p.lane = lanes.column1 AND p.due_at <= $2) AS due
-                     GROUP BY lane ORDER BY lane")
-                .bind(tenant.as_str())
-                .bind(now.as_microsecond()),
-            )
-            .await?;
-        let mut depths = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let row = Row(row);
-            let number = row.int("lane")?;
-            let lane = Lane::ALL
-                .into_iter()
-                .find(|lane| rank(*lane) == number)
-                .ok_or_else(|| StoreError::broken(format!("{number} is no lane")))?;
-            depths.push(LaneDepth { lane, depth: row.int("depth")?, oldest_at: row.time("oldest_at")? });
-        }
-        Ok(depths)
-    }
-
     /// The latest operations of a person, newest first, at most `limit`.
     pub async fn list_operations(
         &mut self,

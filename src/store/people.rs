@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::any::AnyRow;
 
+use super::agenda::{Mark, rank};
 use super::mappings::{joined_mapping, mapping_columns};
 use super::query::{Condition, Sql};
 use super::row::{Row, micros, to_json};
@@ -33,10 +34,6 @@ pub struct Work {
     /// The reasons to look that were there when this was read; [`Tx::schedule`] ticks off these and no later ones.
     pub mark: Mark,
 }
-
-/// Counts the reasons for which a person was made due: writes, and news of a reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark(i64);
 
 /// The columns of `people AS p` that make a [`Person`].
 macro_rules! person_columns {
@@ -92,15 +89,21 @@ fn people_and_mappings(
     rows.iter().map(|row| person_and_mapping(tenant, row)).collect()
 }
 
-/// The number a lane is kept under; the lower is served first.
-pub(super) fn rank(lane: Lane) -> i64 {
-    match lane {
-        Lane::Revoke => 0,
-        Lane::Reduce => 1,
-        Lane::Invite => 2,
-        Lane::Grant => 3,
-        Lane::Read => 4,
-    }
+fn count(tenant: &TenantId, condition: &Condition) -> Sql {
+    let mut sql = Sql::new("SELECT COUNT(*) AS count FROM people AS p WHERE p.tenant = ");
+    sql.text(tenant.as_str()).push(" AND p.deleted_at IS NULL AND ").condition(tenant, condition);
+    sql
+}
+
+fn page(tenant: &TenantId, condition: &Condition, offset: i64, limit: i64) -> Sql {
+    // What is skipped is skipped in the index: the inner question needs no row of the table.
+    let mut sql = Sql::new(SELECT_PEOPLE_AND_MAPPINGS);
+    sql.push("WHERE p.tenant = ").text(tenant.as_str());
+    sql.push(" AND p.id IN (SELECT p.id FROM people AS p WHERE p.tenant = ").text(tenant.as_str());
+    sql.push(" AND p.deleted_at IS NULL AND ").condition(tenant, condition);
+    sql.push(" ORDER BY p.id LIMIT ").int(limit.max(0)).push(" OFFSET ").int(offset.max(0));
+    sql.push(") ORDER BY p.id");
+    sql
 }
 
 impl Reader {
@@ -181,9 +184,8 @@ impl Reader {
         tenant: &TenantId,
         condition: &Condition,
     ) -> Result<i64, StoreError> {
-        let mut sql = Sql::new("SELECT COUNT(*) AS count FROM people AS p WHERE p.tenant = ");
-        sql.text(tenant.as_str()).push(" AND p.deleted_at IS NULL AND ").condition(tenant, condition);
-        Row(&self.fetch_one(sql.statement()).await?).int("count")
+        let row = self.fetch_one(count(tenant, condition).statement()).await?;
+        Row(&row).int("count")
     }
 
     /// The live people who meet the condition, by id, skipping `offset`, at most `limit`.
@@ -194,14 +196,8 @@ impl Reader {
         offset: i64,
         limit: i64,
     ) -> Result<Vec<(Person, Option<Mapping>)>, StoreError> {
-        // What is skipped is skipped in the index: the inner question needs no row of the table.
-        let mut sql = Sql::new(SELECT_PEOPLE_AND_MAPPINGS);
-        sql.push("WHERE p.tenant = ").text(tenant.as_str());
-        sql.push(" AND p.id IN (SELECT p.id FROM people AS p WHERE p.tenant = ").text(tenant.as_str());
-        sql.push(" AND p.deleted_at IS NULL AND ").condition(tenant, condition);
-        sql.push(" ORDER BY p.id LIMIT ").int(limit.max(0)).push(" OFFSET ").int(offset.max(0));
-        sql.push(") ORDER BY p.id");
-        people_and_mappings(tenant, &self.fetch_all(sql.statement()).await?)
+        let rows = self.fetch_all(page(tenant, condition, offset, limit).statement()).await?;
+        people_and_mappings(tenant, &rows)
     }
 
     /// The next live people after `after` who meet the condition, by id: for filters that are evaluated in memory.
@@ -220,51 +216,6 @@ impl Reader {
         sql.push(" AND ").condition(tenant, condition);
         sql.push(" ORDER BY p.id LIMIT ").int(limit.max(0));
         people_and_mappings(tenant, &self.fetch_all(sql.statement()).await?)
-    }
-
-    /// People and tombstones that are due at `now`, by lane, then by how long they wait; at most `limit`.
-    pub async fn due_people(
-        &mut self,
-        tenant: &TenantId,
-        now: Timestamp,
-        limit: i64,
-    ) -> Result<Vec<PersonId>, StoreError> {
-        // One lane at a time, because an index that is ordered by lane and time finds what is due in one lane.
-        let mut due = Vec::new();
-        for lane in Lane::ALL {
-            let left = limit - i64::try_from(due.len()).unwrap_or(limit);
-            if left <= 0 {
-                break;
-            }
-            let rows = self
-                .fetch_all(
-                    sql("SELECT id FROM people WHERE tenant = $1 AND lane = $2 AND due_at <= $3
-                         ORDER BY due_at, id LIMIT $4")
-                    .bind(tenant.as_str())
-                    .bind(rank(lane))
-                    .bind(now.as_microsecond())
-                    .bind(left),
-                )
-                .await?;
-            for row in &rows {
-                due.push(Row(row).parsed("id")?);
-            }
-        }
-        Ok(due)
-    }
-
-    /// When the next person becomes due.
-    pub async fn next_due_at(&mut self, tenant: &TenantId) -> Result<Option<Timestamp>, StoreError> {
-        let row = self
-            .fetch_one(
-                sql("SELECT MIN(due_at) AS due_at FROM (
-                        SELECT (SELECT MIN(due_at) FROM people
-                                WHERE tenant = $1 AND lane = lanes.column1 AND due_at IS NOT NULL) AS due_at
-                        FROM (VALUES (0), (1), (2), (3), (4)) AS lanes) AS firsts")
-                .bind(tenant.as_str()),
-            )
-            .await?;
-        Row(&row).optional_time("due_at")
     }
 
     /// What a plan needs to know of a person or tombstone.
@@ -290,7 +241,7 @@ impl Reader {
             open,
             attempts: u32::try_from(row.int("attempts")?).map_err(StoreError::broken)?,
             due_at: row.optional_time("due_at")?,
-            mark: Mark(row.int("mark")?),
+            mark: Mark::new(row.int("mark")?),
         }))
     }
 
@@ -436,33 +387,6 @@ impl Tx {
         .await
     }
 
-    /// Says when the engine should look at a person next (`None`: when something changes), in which lane, and how
-    /// many attempts were in vain. Leaves a person alone who was written, or touched by news of a reading, after the
-    /// work with this mark was loaded; tells whether it took.
-    pub async fn schedule(
-        &mut self,
-        tenant: &TenantId,
-        id: PersonId,
-        mark: Mark,
-        due_at: Option<Timestamp>,
-        lane: Lane,
-        attempts: u32,
-    ) -> Result<bool, StoreError> {
-        let rows = self
-            .execute(
-                sql("UPDATE people SET due_at = $4, lane = $5, attempts = $6
-                     WHERE tenant = $1 AND id = $2 AND mark = $3")
-                .bind(tenant.as_str())
-                .bind(id.to_string())
-                .bind(mark.0)
-                .bind(micros(due_at))
-                .bind(rank(lane))
-                .bind(i64::from(attempts)),
-            )
-            .await?;
-        Ok(rows > 0)
-    }
-
     async fn insert_other_emails(
         &mut self,
         person: &Person,
@@ -501,5 +425,57 @@ impl Keys {
             .filter(|key| Some(key) != address.as_ref())
             .collect();
         Self { address, display_name, other_emails }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::Store;
+
+    /// How SQLite would answer these.
+    async fn plan(reader: &mut Reader, statements: [Sql; 2]) -> String {
+        let mut plan = String::new();
+        for sql in statements {
+            for row in reader.fetch_all(sql.explained()).await.unwrap() {
+                plan.push_str(&Row(&row).text("detail").unwrap());
+                plan.push('\n');
+            }
+        }
+        plan
+    }
+
+    #[tokio::test]
+    async fn a_look_up_reads_no_more_in_a_large_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
+        let url = format!("sqlite://{}", folder.path().join("bridge.db").display());
+        let store = Store::open(&url, clock.clone()).await.unwrap();
+        let (tenant, text) = (TenantId::default_tenant(), "x".to_owned());
+        let mut reader = store.reader().await.unwrap();
+
+        for condition in [
+            Condition::IdEq(PersonId::new(&clock)),
+            Condition::UserNameEq(text.clone()),
+            Condition::UserNameStartsWith(text.clone()),
+            Condition::ExternalIdEq(text.clone()),
+            Condition::EmailEq(text.clone()),
+            Condition::DisplayNameEq(text.clone()),
+            Condition::UserIdEq("x".into()),
+            Condition::InviteIdEq("x".into()),
+            Condition::Or(vec![Condition::UserNameEq(text.clone()), Condition::ExternalIdEq(text.clone())]),
+            Condition::And(vec![Condition::UserNameEq(text.clone()), Condition::Active(true)]),
+        ] {
+            let statements = [count(&tenant, &condition), page(&tenant, &condition, 0, 10)];
+            let plan = plan(&mut reader, statements).await;
+            let by_tenant_alone = plan.contains("(tenant=?)") || plan.contains("SCAN");
+            assert!(!by_tenant_alone, "{condition:?}:\n{plan}");
+        }
+        for condition in [Condition::All, Condition::Active(true)] {
+            let statements = [count(&tenant, &condition), page(&tenant, &condition, 50_000, 10)];
+            let plan = plan(&mut reader, statements).await;
+            assert_eq!(plan.matches("COVERING INDEX people_live (tenant=?)").count(), 2, "{plan}");
+        }
     }
 }

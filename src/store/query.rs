@@ -76,6 +76,34 @@ pub enum GroupCondition {
     MemberEq(PersonId),
 }
 
+/// A question for ids, split where the tenant and the value belong.
+type LookUp = (&'static str, &'static str);
+
+impl Condition {
+    /// The look-ups whose findings together meet the condition; none if it is not a matter of looking up.
+    fn look_ups(&self) -> Vec<(LookUp, String)> {
+        const PEOPLE: &str = "SELECT id FROM people WHERE tenant = ";
+        const LIVE: &str = "SELECT id FROM people WHERE deleted_at IS NULL AND tenant = ";
+        const EMAILS: &str = "SELECT person FROM person_emails WHERE tenant = ";
+        const MEMBERS: &str = "SELECT member FROM memberships WHERE tenant = ";
+        const MAPPINGS: &str = "SELECT person FROM mappings WHERE tenant = ";
+        match self {
+            Self::IdEq(id) => vec![((PEOPLE, " AND id = "), id.to_string())],
+            Self::UserNameEq(key) => vec![((LIVE, " AND user_name_key = "), key.clone())],
+            Self::ExternalIdEq(id) => vec![((PEOPLE, " AND external_id = "), id.clone())],
+            Self::EmailEq(key) => vec![
+                ((PEOPLE, " AND address_key = "), key.clone()),
+                ((EMAILS, " AND email_key = "), key.clone()),
+            ],
+            Self::DisplayNameEq(key) => vec![((PEOPLE, " AND display_name_key = "), key.clone())],
+            Self::UserIdEq(id) => vec![((MAPPINGS, " AND user_id = "), id.as_str().to_owned())],
+            Self::InviteIdEq(id) => vec![((MAPPINGS, " AND invite_id = "), id.as_str().to_owned())],
+            Self::GroupEq(id) => vec![((MEMBERS, " AND group_id = "), id.to_string())],
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// How an instant compares with another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -112,7 +140,7 @@ pub(super) struct Sql {
 
 #[derive(Debug)]
 enum Parameter {
-    Text(String),
+    Text(Option<String>),
     Int(i64),
 }
 
@@ -127,7 +155,11 @@ impl Sql {
     }
 
     pub(super) fn text(&mut self, value: impl Into<String>) -> &mut Self {
-        self.parameter(Parameter::Text(value.into()))
+        self.parameter(Parameter::Text(Some(value.into())))
+    }
+
+    pub(super) fn optional_text(&mut self, value: Option<String>) -> &mut Self {
+        self.parameter(Parameter::Text(value))
     }
 
     pub(super) fn int(&mut self, value: i64) -> &mut Self {
@@ -150,6 +182,13 @@ impl Sql {
         })
     }
 
+    /// The same statement, asking how it would be run.
+    #[cfg(test)]
+    pub(super) fn explained(mut self) -> Statement<'static> {
+        self.text.insert_str(0, "EXPLAIN QUERY PLAN ");
+        self.statement()
+    }
+
     /// Appends the condition on the row `people AS p`.
     pub(super) fn condition(&mut self, tenant: &TenantId, condition: &Condition) -> &mut Self {
         match condition {
@@ -158,11 +197,22 @@ impl Sql {
             Condition::And(parts) => {
                 self.joined(parts, " AND ", "1 = 1", |sql, part| sql.condition(tenant, part))
             }
+            Condition::Or(parts)
+                if !parts.is_empty() && parts.iter().all(|part| !part.look_ups().is_empty()) =>
+            {
+                self.any_look_up(tenant, parts)
+            }
             Condition::Or(parts) => {
                 self.joined(parts, " OR ", "1 = 0", |sql, part| sql.condition(tenant, part))
             }
-            Condition::IdEq(id) => self.push("p.id = ").text(id.to_string()),
-            Condition::UserNameEq(key) => self.push("p.user_name_key = ").text(key),
+            Condition::IdEq(_)
+            | Condition::UserNameEq(_)
+            | Condition::ExternalIdEq(_)
+            | Condition::EmailEq(_)
+            | Condition::DisplayNameEq(_)
+            | Condition::UserIdEq(_)
+            | Condition::InviteIdEq(_)
+            | Condition::GroupEq(_) => self.any_look_up(tenant, std::slice::from_ref(condition)),
             Condition::UserNameStartsWith(prefix) => {
                 self.push("(p.user_name_key >= ").text(prefix);
                 if let Some(end) = end_of_prefix(prefix) {
@@ -173,18 +223,6 @@ impl Sql {
             Condition::UserNameContains(part) => {
                 self.push("p.user_name_key LIKE ").text(like_pattern(part)).push(" ESCAPE '\\'")
             }
-            Condition::ExternalIdEq(id) => self.push("p.external_id = ").text(id),
-            Condition::EmailEq(key) => self
-                .push("p.id IN (SELECT id FROM people WHERE tenant = ")
-                .text(tenant.as_str())
-                .push(" AND address_key = ")
-                .text(key)
-                .push(" UNION SELECT person FROM person_emails WHERE tenant = ")
-                .text(tenant.as_str())
-                .push(" AND email_key = ")
-                .text(key)
-                .push(")"),
-            Condition::DisplayNameEq(key) => self.push("p.display_name_key = ").text(key),
             Condition::Active(active) => self.push("p.active = ").int(i64::from(*active)),
             Condition::Created(order, at) => {
                 self.push("p.created_at").push(order.as_sql()).int(at.as_microsecond())
@@ -195,14 +233,11 @@ impl Sql {
             Condition::StatusEq(Status::Pending) => self
                 .push("NOT EXISTS (SELECT 1 FROM mappings AS x WHERE x.tenant = p.tenant AND x.person = p.id")
                 .push(" AND x.status <> 'pending')"),
-            Condition::StatusEq(status) => self.mapped(tenant, "status = ", status.as_str()),
-            Condition::UserIdEq(id) => self.mapped(tenant, "user_id = ", id.as_str()),
-            Condition::InviteIdEq(id) => self.mapped(tenant, "invite_id = ", id.as_str()),
-            Condition::GroupEq(id) => self
-                .push("p.id IN (SELECT member FROM memberships WHERE tenant = ")
+            Condition::StatusEq(status) => self
+                .push("p.id IN (SELECT person FROM mappings WHERE tenant = ")
                 .text(tenant.as_str())
-                .push(" AND group_id = ")
-                .text(id.to_string())
+                .push(" AND status = ")
+                .text(status.as_str())
                 .push(")"),
         }
     }
@@ -233,13 +268,14 @@ impl Sql {
         }
     }
 
-    fn mapped(&mut self, tenant: &TenantId, column: &'static str, value: &str) -> &mut Self {
-        self.push("p.id IN (SELECT person FROM mappings WHERE tenant = ")
-            .text(tenant.as_str())
-            .push(" AND ")
-            .push(column)
-            .text(value)
-            .push(")")
+    /// Whoever is found by any of these look-ups, each in its own index.
+    fn any_look_up(&mut self, tenant: &TenantId, conditions: &[Condition]) -> &mut Self {
+        self.push("p.id IN (");
+        for (index, (select, value)) in conditions.iter().flat_map(Condition::look_ups).enumerate() {
+            self.push(if index == 0 { "" } else { " UNION " });
+            self.push(select.0).text(tenant.as_str()).push(select.1).text(value);
+        }
+        self.push(")")
     }
 
     fn joined<C>(
@@ -313,8 +349,9 @@ mod tests {
         sql.condition(&tenant, &condition);
         assert_eq!(
             sql.text,
-            "(p.user_name_key = $1 AND (p.user_name_key LIKE $2 ESCAPE '\\' OR p.active = $3))"
+            "(p.id IN (SELECT id FROM people WHERE deleted_at IS NULL AND tenant = $1 AND user_name_key = $2) \
+             AND (p.user_name_key LIKE $3 ESCAPE '\\' OR p.active = $4))"
         );
-        assert!(matches!(&sql.parameters[1], Parameter::Text(text) if text == "%50\\%\\_\\\\%"));
+        assert!(matches!(&sql.parameters[2], Parameter::Text(Some(text)) if text == "%50\\%\\_\\\\%"));
     }
 }

@@ -181,8 +181,9 @@ impl MappingRecord {
             let value = if field.is_empty() {
                 Value::Null
             } else if field.starts_with('"') || Self::JSON_COLUMNS.contains(column) {
-                serde_json::from_str(field)
-                    .map_err(|_| RecordError::Field(format!("`{field}` in column {column} is not JSON")))?
+                serde_json::from_str(field).map_err(|_malformed| {
+                    RecordError::Field(format!("`{field}` in column {column} is not JSON"))
+                })?
             } else {
                 Value::String(field.to_owned())
             };
@@ -314,7 +315,7 @@ mod instant {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|_| D::Error::custom(format_args!("`{text}` is not an RFC 3339 date")))
+        text.parse().map_err(|_malformed| D::Error::custom(format_args!("`{text}` is not an RFC 3339 date")))
     }
 }
 
@@ -339,7 +340,8 @@ mod optional_instant {
     ) -> Result<Option<Timestamp>, D::Error> {
         Option::<String>::deserialize(deserializer)?
             .map(|text| {
-                text.parse().map_err(|_| D::Error::custom(format_args!("`{text}` is not an RFC 3339 date")))
+                text.parse()
+                    .map_err(|_malformed| D::Error::custom(format_args!("`{text}` is not an RFC 3339 date")))
             })
             .transpose()
     }

@@ -13,9 +13,11 @@ use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, Connection as _, Transaction};
 
 use super::error::{Harm, classify};
+use super::shelf::Shelved;
 use super::{Backend, StoreError};
 use crate::clock::Clock;
 use crate::ids::TenantId;
+use crate::model::audit::AuditEntry;
 
 /// A statement with its parameters.
 pub(super) type Statement<'q> = Query<'q, Any, AnyArguments>;
@@ -36,8 +38,10 @@ pub struct Reader {
 }
 
 enum Link {
-    /// Goes back to its pool.
+    /// Goes back to the pool of the PostgreSQL server.
     Pooled(PoolConnection<Any>),
+    /// Goes back to the shelf of the SQLite file.
+    Shelved(Shelved),
     /// A transaction of its own; rolled back when dropped.
     Alone(Transaction<'static, Any>),
     /// The writer's connection, which the writer begins, commits and rolls back.
@@ -48,11 +52,17 @@ enum Link {
 pub struct Tx {
     reader: Reader,
     clock: Clock,
+    /// Entries of the trail that are written with the commit.
+    pub(super) trail: Vec<AuditEntry>,
 }
 
 impl Reader {
-    pub(super) fn pooled(connection: PoolConnection<Any>, backend: Backend) -> Self {
-        Self::new(Link::Pooled(connection), backend)
+    pub(super) fn pooled(connection: PoolConnection<Any>) -> Self {
+        Self::new(Link::Pooled(connection), Backend::Postgres)
+    }
+
+    pub(super) fn shelved(connection: Shelved) -> Self {
+        Self::new(Link::Shelved(connection), Backend::Sqlite)
     }
 
     fn new(link: Link, backend: Backend) -> Self {
@@ -101,6 +111,9 @@ impl Reader {
         result.map_err(|error| {
             let (error, harm) = classify(error);
             self.harm = Some(harm);
+            if let Link::Shelved(shelved) = &mut self.link {
+                shelved.condemn();
+            }
             error
         })
     }
@@ -109,12 +122,12 @@ impl Reader {
 impl Tx {
     /// A transaction of its own.
     pub(super) fn alone(transaction: Transaction<'static, Any>, clock: Clock) -> Self {
-        Self { reader: Reader::new(Link::Alone(transaction), Backend::Postgres), clock }
+        Self { reader: Reader::new(Link::Alone(transaction), Backend::Postgres), clock, trail: Vec::new() }
     }
 
     /// The transaction that the writer has begun on its connection.
     pub(super) fn of_writer(connection: AnyConnection, clock: Clock) -> Self {
-        Self { reader: Reader::new(Link::Writer(connection), Backend::Sqlite), clock }
+        Self { reader: Reader::new(Link::Writer(connection), Backend::Sqlite), clock, trail: Vec::new() }
     }
 
     /// The time of the store's clock.
@@ -182,10 +195,16 @@ impl Tx {
     }
 
     /// Commits a transaction of its own.
-    pub(super) async fn commit(self) -> Result<(), (StoreError, Harm)> {
+    pub(super) async fn commit(mut self) -> Result<(), (StoreError, Harm)> {
+        if let Err(error) = self.write_trail().await {
+            return Err((error, self.harm().unwrap_or(Harm::Defect)));
+        }
         match self.reader.link {
-            Link::Alone(transaction) => transaction.commit().await.map_err(classify),
-            Link::Pooled(_) | Link::Writer(_) => Ok(()),
+            Link::Alone(transaction) => transaction.commit().await.map_err(|error| match classify(error) {
+                (error, Harm::Conflict) => (error, Harm::Conflict),
+                (error, harm) => (error.into_unavailable(), harm),
+            }),
+            Link::Pooled(_) | Link::Shelved(_) | Link::Writer(_) => Ok(()),
         }
     }
 
@@ -200,7 +219,7 @@ impl Tx {
     pub(super) fn into_connection(self) -> Option<AnyConnection> {
         match self.reader.link {
             Link::Writer(connection) => Some(connection),
-            Link::Pooled(_) | Link::Alone(_) => None,
+            Link::Pooled(_) | Link::Shelved(_) | Link::Alone(_) => None,
         }
     }
 }
@@ -224,8 +243,12 @@ where
 {
     tx.reader.harm = None;
     tx.reader.wrote = false;
+    let trail_before = tx.trail.len();
     let caught = AssertUnwindSafe(async { work(tx).await }).catch_unwind().await;
     let usable = matches!(tx.harm, None | Some(Harm::Stale | Harm::Taken));
+    if !matches!(caught, Ok(Ok(_))) {
+        tx.trail.truncate(trail_before);
+    }
     match caught {
         Ok(Ok(_)) if tx.harm.is_some_and(|harm| harm != Harm::Stale) => {
             (Err(StoreError::broken("a write went on after a failed statement").into()), Ran::Spoilt)
@@ -241,6 +264,7 @@ impl Link {
     fn connection(&mut self) -> &mut AnyConnection {
         match self {
             Self::Pooled(connection) => connection,
+            Self::Shelved(shelved) => shelved.connection(),
             Self::Alone(transaction) => transaction,
             Self::Writer(connection) => connection,
         }

@@ -1,12 +1,13 @@
 //! The SQLite file: where it is, who may use it, and whether it is sound.
 
+use std::borrow::Cow;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Executor as _, Row as _};
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, ConnectOptions as _, Executor as _, Row as _};
 use url::Url;
 
 use super::StoreError;
@@ -17,18 +18,16 @@ use super::session::sql;
 /// Marks a file as ours (`PRAGMA application_id`): "SCIM" in ASCII.
 const APPLICATION_ID: i64 = 0x5343_494d;
 
-/// Reads that may run side by side.
-const READERS: u32 = 4;
-
-/// How long a statement waits for another process's lock. See also `busy_timeout` below.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// Full synchronisation makes a commit durable before it is answered; the log is kept from growing for ever.
 const SETTINGS: &str = "PRAGMA busy_timeout = 5000;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
     PRAGMA journal_size_limit = 67108864;";
+
+/// How often, and how long apart, a process asks whether it is its turn to open the file.
+const TURN_TRIES: u32 = 500;
+const TURN_PAUSE: Duration = Duration::from_millis(20);
 
 /// A database file.
 #[derive(Debug, Clone)]
@@ -37,7 +36,7 @@ pub(super) struct SqliteFile {
     options: AnyConnectOptions,
 }
 
-/// Held while this process serves the file; the operating system lets go of it however the process ends.
+/// Held while this process serves the file, or opens it; the operating system lets go of it however the process ends.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
@@ -56,15 +55,17 @@ impl SqliteFile {
             .map_err(|error| unusable(Path::new(path), "cannot be found", &error))?;
         let invalid = || StoreError::Unusable(format!("{} is not a usable path", path.display()));
         let url = Url::from_file_path(&path).map_err(|()| invalid())?;
-        let url = Url::parse(&format!("sqlite://{}", url.path())).map_err(|_| invalid())?;
-        let options = AnyConnectOptions::from_url(&url).map_err(|_| invalid())?;
+        let url = Url::parse(&format!("sqlite://{}", url.path())).map_err(|_malformed| invalid())?;
+        let options = AnyConnectOptions::from_url(&url).map_err(|_malformed| invalid())?;
         Ok(Self { path, options: options.disable_statement_logging() })
     }
 
     /// Makes the file usable and connects to it for writing.
     pub(super) async fn open(&self, serve: bool) -> Result<(AnyConnection, Option<Lock>), StoreError> {
         self.create()?;
-        let lock = self.lock()?;
+        // Who opens the file takes turns with others who do, so that nobody finds it half made.
+        let turn = self.turn().await?;
+        let lock = self.lock("lock")?;
         if serve && lock.is_none() {
             return Err(StoreError::Unusable(format!(
                 "{} is already served by another scim-bridge process{}; stop that one first, or give this one its \
@@ -81,7 +82,9 @@ impl SqliteFile {
         } else {
             migrate::check_is_current(&mut connection).await?;
         }
-        Ok((connection, lock.filter(|_| serve)))
+        let lock = lock.filter(|_| serve);
+        drop(turn);
+        Ok((connection, lock))
     }
 
     /// One more connection for writing.
@@ -91,22 +94,11 @@ impl SqliteFile {
         Ok(connection)
     }
 
-    /// Connections for reading, made when first needed.
-    pub(super) fn readers(&self) -> AnyPool {
-        AnyPoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(PATIENCE)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    connection.execute(SETTINGS).await?;
-                    connection.execute("PRAGMA query_only = ON").await?;
-                    Ok(())
-                })
-            })
-            .connect_lazy_with(self.options.clone())
+    /// A connection that can only read.
+    pub(super) async fn connect_to_read(&self) -> Result<AnyConnection, StoreError> {
+        let mut connection = self.connect().await?;
+        connection.execute("PRAGMA query_only = ON").await.map_err(|error| classify(error).0)?;
+        Ok(connection)
     }
 
     /// Creates the file and its folder for the owner's eyes only; SQLite gives its side files the same mode.
@@ -121,9 +113,21 @@ impl SqliteFile {
         }
     }
 
-    /// The lock of the one server, unless somebody holds it.
-    fn lock(&self) -> Result<Option<Lock>, StoreError> {
-        let path = self.lock_path();
+    /// Waits until nobody else is opening the file.
+    async fn turn(&self) -> Result<Lock, StoreError> {
+        for _ in 0..TURN_TRIES {
+            if let Some(turn) = self.lock("setup")? {
+                return Ok(turn);
+            }
+            tokio::time::sleep(TURN_PAUSE).await;
+        }
+        let message = "another process has been opening the database for too long".to_owned();
+        Err(StoreError::Unavailable(sqlx::Error::Protocol(message)))
+    }
+
+    /// A lock in a file beside the database, unless somebody holds it.
+    fn lock(&self, name: &str) -> Result<Option<Lock>, StoreError> {
+        let path = self.beside(name);
         let cannot = |error: &io::Error| unusable(&path, "cannot be locked", error);
         let mut file = private(OpenOptions::new().read(true).write(true).create(true).truncate(false))
             .open(&path)
@@ -140,15 +144,16 @@ impl SqliteFile {
         }
     }
 
-    fn lock_path(&self) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".lock");
-        name.into()
+    fn beside(&self, name: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".");
+        path.push(name);
+        path.into()
     }
 
     fn holder(&self) -> Option<u32> {
         let mut text = String::new();
-        File::open(self.lock_path()).ok()?.take(16).read_to_string(&mut text).ok()?;
+        File::open(self.beside("lock")).ok()?.take(16).read_to_string(&mut text).ok()?;
         text.trim().parse().ok()
     }
 
@@ -190,7 +195,7 @@ impl SqliteFile {
     fn explain(&self, error: sqlx::Error) -> StoreError {
         const CORRUPT: &str = "11";
         const NOT_A_DATABASE: &str = "26";
-        let code = error.as_database_error().and_then(|answer| answer.code().map(|code| code.into_owned()));
+        let code = error.as_database_error().and_then(|answer| answer.code().map(Cow::into_owned));
         match code.as_deref() {
             Some(NOT_A_DATABASE) => StoreError::Unusable(format!(
                 "{} is not a SQLite database; give scim-bridge a file of its own",

@@ -18,7 +18,7 @@ fn token(row: &AnyRow) -> Result<TokenRecord, StoreError> {
         secret_hash: row
             .bytes("secret_hash")?
             .try_into()
-            .map_err(|_| StoreError::broken("the hash of a token has the wrong length"))?,
+            .map_err(|_wrong| StoreError::broken("the hash of a token has the wrong length"))?,
         created_at: row.time("created_at")?,
         expires_at: row.optional_time("expires_at")?,
         revoked_at: row.optional_time("revoked_at")?,

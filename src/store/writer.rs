@@ -216,7 +216,11 @@ impl Desk {
         }
     }
 
-    async fn commit(&mut self, tx: Tx) -> Result<(), StoreError> {
+    async fn commit(&mut self, mut tx: Tx) -> Result<(), StoreError> {
+        if let Err(error) = tx.write_trail().await {
+            self.roll_back(tx).await;
+            return Err(error.into_unavailable());
+        }
         let Some(mut connection) = tx.into_connection() else { return Ok(()) };
         match sql("COMMIT").execute(&mut connection).await {
             Ok(_) => {
@@ -254,5 +258,132 @@ fn answer_all(batch: Vec<Box<dyn Job>>, fate: Result<(), StoreError>) {
     match fate {
         Ok(()) => batch.into_iter().for_each(|job| job.answer(Ok(()))),
         Err(error) => batch.into_iter().for_each(|job| job.answer(Err(error.again()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+    use jiff::Timestamp;
+    use serde_json::Value;
+    use sqlx::{Connection as _, Executor as _};
+
+    use super::*;
+    use crate::ids::{PersonId, TenantId};
+    use crate::model::operation::Lane;
+    use crate::model::person::Person;
+    use crate::store::{Condition, Store};
+
+    struct Bench {
+        store: Store,
+        clock: Clock,
+        file: SqliteFile,
+        _folder: tempfile::TempDir,
+    }
+
+    async fn bench() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(Timestamp::UNIX_EPOCH);
+        let path = folder.path().join("bridge.db");
+        let path = path.to_str().unwrap();
+        let store = Store::open(&format!("sqlite://{path}"), clock.clone()).await.unwrap();
+        Bench { store, clock, file: SqliteFile::at(path).unwrap(), _folder: folder }
+    }
+
+    impl Bench {
+        fn person(&self, title: &str) -> Person {
+            let id = PersonId::new(&self.clock);
+            Person {
+                tenant: TenantId::default_tenant(),
+                id,
+                user_name: id.to_string(),
+                external_id: None,
+                address: None,
+                active: true,
+                deleted_at: None,
+                version: 1,
+                created_at: self.clock.now(),
+                modified_at: self.clock.now(),
+                attributes: [("title".to_owned(), Value::from(title))].into_iter().collect(),
+            }
+        }
+
+        /// Adds a person, after the given words to the database.
+        async fn insert(&self, first: Option<&'static str>, person: Person) -> Result<(), StoreError> {
+            self.store
+                .write(move |tx| {
+                    let person = person.clone();
+                    Box::pin(async move {
+                        if let Some(first) = first {
+                            tx.fetch_all(sql(first)).await?;
+                        }
+                        tx.insert_person(&person, Lane::Invite).await
+                    })
+                })
+                .await
+        }
+
+        async fn people(&self) -> i64 {
+            let mut reader = self.store.reader().await.unwrap();
+            reader.count_people(&TenantId::default_tenant(), &Condition::All).await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lock_held_too_long_is_unavailable_and_then_over() {
+        let bench = bench().await;
+        bench.insert(Some("PRAGMA busy_timeout = 1"), bench.person("before")).await.unwrap();
+        let mut holder = bench.file.connect().await.unwrap();
+        holder.execute("BEGIN IMMEDIATE").await.unwrap();
+        let refused = bench.insert(None, bench.person("meanwhile")).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+        assert_eq!(bench.people().await, 1);
+        holder.execute("ROLLBACK").await.unwrap();
+        bench.store.health().await.unwrap();
+        bench.insert(None, bench.person("after")).await.unwrap();
+        assert_eq!(bench.people().await, 2);
+        holder.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_unavailable_and_loses_nothing() {
+        const FULL: &str = "PRAGMA max_page_count = 1";
+        let bench = bench().await;
+        bench.insert(None, bench.person("before")).await.unwrap();
+        let long = "x".repeat(1 << 20);
+        let writes = (0..16).map(|number| {
+            let is_too_much = number % 4 == 3;
+            let title = if is_too_much { &long } else { "short" };
+            bench.insert(is_too_much.then_some(FULL), bench.person(title))
+        });
+        for (number, result) in join_all(writes).await.into_iter().enumerate() {
+            let refused = matches!(result, Err(StoreError::Unavailable(_)));
+            assert_eq!((refused, result.is_ok()), (number % 4 == 3, number % 4 != 3), "{number}: {result:?}");
+        }
+        assert_eq!(bench.people().await, 13);
+        bench.store.health().await.unwrap();
+        bench.insert(None, bench.person(&long)).await.unwrap();
+        assert_eq!(bench.people().await, 14);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_before_the_first_change_does_not_take_the_batch_back() {
+        let bench = bench().await;
+        let taken = bench.person("taken");
+        bench.insert(None, taken.clone()).await.unwrap();
+        let runs = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let good = {
+            let (runs, person) = (Arc::clone(&runs), bench.person("good"));
+            bench.store.write::<(), StoreError>(move |tx| {
+                runs.fetch_add(1, Ordering::Relaxed);
+                let person = person.clone();
+                Box::pin(async move { tx.insert_person(&person, Lane::Invite).await })
+            })
+        };
+        // The first occupies the writer, so that the next two share a batch.
+        let (first, good, bad) =
+            tokio::join!(bench.insert(None, bench.person("first")), good, bench.insert(None, taken));
+        assert!(first.is_ok() && good.is_ok() && matches!(bad, Err(StoreError::Taken)));
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
     }
 }

@@ -1,5 +1,7 @@
 //! What a durable create and a look-up cost on SQLite: `cargo bench --bench store`.
 
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot run fails by panicking")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

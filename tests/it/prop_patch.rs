@@ -1,7 +1,4 @@
 //! PATCH of any JSON: no panic, all or nothing, and repeating a request changes nothing more.
-
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where its set-up fails")]
-
 use std::collections::BTreeSet;
 
 use openai_scim_bridge::scim::error::ScimType;

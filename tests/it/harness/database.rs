@@ -51,7 +51,7 @@ impl Database {
         connection.close().await.unwrap();
         let separator = if server.contains('?') { '&' } else { '?' };
         Some(Self {
-            url: format!("{server}{separator}options[search_path]={schema}"),
+            url: format!("{server}{separator}options[search_path]={schema}&application_name={schema}"),
             clock: clock(),
             folder: None,
         })

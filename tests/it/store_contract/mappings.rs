@@ -162,7 +162,7 @@ async fn fill(db: &Database, store: &Store) {
     insert(store, &bare).await.unwrap();
     let mut empty = person(&db.clock, "empty@example.com");
     empty.external_id = Some(String::new());
-    empty.user_name = "\"empty\"".to_owned();
+    empty.user_name = String::from("\"empty\"");
     insert(store, &empty).await.unwrap();
     save(store, &Mapping { status_reason: Some(String::new()), ..Mapping::new(tenant(), empty.id) })
         .await
@@ -212,7 +212,7 @@ async fn an_import_updates_whom_it_knows_and_leaves_their_wishes(db: &Database) 
     insert(&store, &jane).await.unwrap();
     let mapping = full_mapping(db, jane.id);
     let mut stranger = jane.clone();
-    stranger.user_name = "somebody else".to_owned();
+    stranger.user_name = String::from("somebody else");
     stranger.active = false;
     let record = MappingRecord::from(&MappingRow { person: stranger, mapping: mapping.clone() });
     assert_eq!(import(&store, &record, false).await.unwrap(), Imported::Updated);
@@ -240,7 +240,7 @@ async fn an_import_steals_nothing(db: &Database) {
     let blank = Mapping::new(tenant(), newcomer.id);
     let with = |mapping: Mapping| MappingRecord::from(&MappingRow { person: newcomer.clone(), mapping });
     let mut namesake = with(blank.clone());
-    namesake.user_name = "JANE@example.com".to_owned();
+    namesake.user_name = String::from("JANE@example.com");
     let mut nonsense = with(blank.clone());
     nonsense.bound_email = Some("a@b.co, c@d.co".to_owned());
     for (record, word) in [

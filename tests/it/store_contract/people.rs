@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use openai_scim_bridge::ids::{InviteId, PersonId, UserId};
 use openai_scim_bridge::model::mapping::{Mapping, Status};
 use openai_scim_bridge::model::operation::Lane;
-use openai_scim_bridge::store::{Condition, Order, StoreError};
+use openai_scim_bridge::store::{Condition, Condition as C, MappingFilter, Order, StoreError};
 
 use super::{delete, insert, other_tenant, person, tenant, update};
 use crate::harness::database::Database;
@@ -26,7 +26,7 @@ on_both! {
 async fn a_person_reads_back_as_written(db: &Database) {
     let store = db.open().await;
     let mut jane = person(&db.clock, "Jane@Example.com");
-    jane.user_name = "Jäne O'Neil \"%_\\' \u{1f600}".to_owned();
+    jane.user_name = String::from("Jäne O'Neil \"%_\\' \u{1f600}");
     jane.attributes.insert("nickName".to_owned(), "a\u{0}b".into());
     insert(&store, &jane).await.unwrap();
     let loaded = store.reader().await.unwrap().load_person(&tenant(), jane.id).await.unwrap().unwrap();
@@ -39,11 +39,11 @@ async fn a_person_reads_back_as_written(db: &Database) {
 
 async fn a_user_name_is_unique_in_any_case_among_the_living(db: &Database) {
     let store = db.open().await;
-    let mut first = person(&db.clock, "Straße@example.com".replace("ß", "ss").as_str());
-    first.user_name = "STRÄSSE@Example.com".to_owned();
+    let mut first = person(&db.clock, "a@example.com");
+    first.user_name = String::from("STRÄSSE@Example.com");
     insert(&store, &first).await.unwrap();
     let mut second = person(&db.clock, "b@example.com");
-    second.user_name = "strässe@example.COM".to_owned();
+    second.user_name = String::from("strässe@example.COM");
     assert!(matches!(insert(&store, &second).await, Err(StoreError::Taken)));
 
     let mut elsewhere = second.clone();
@@ -59,7 +59,7 @@ async fn a_user_name_is_taken_for_a_rename_as_well(db: &Database) {
     let (a, mut b) = (person(&db.clock, "a@example.com"), person(&db.clock, "b@example.com"));
     insert(&store, &a).await.unwrap();
     insert(&store, &b).await.unwrap();
-    b.user_name = "A@EXAMPLE.COM".to_owned();
+    b.user_name = String::from("A@EXAMPLE.COM");
     assert!(matches!(update(&store, &mut b, Lane::Grant).await, Err(StoreError::Taken)));
     let stored = store.reader().await.unwrap().load_person(&tenant(), b.id).await.unwrap().unwrap();
     assert_eq!((stored.user_name.as_str(), stored.version), ("b@example.com", 1));
@@ -147,7 +147,6 @@ async fn every_condition_finds_its_people(db: &Database) {
         let count = reader.count_people(&tenant(), &condition).await.unwrap();
         assert_eq!(count, i64::try_from(expected.len()).unwrap(), "{condition:?}");
     };
-    use Condition as C;
     let text = str::to_owned;
     check(C::All, vec![a, b]).await;
     check(C::Nobody, vec![]).await;
@@ -260,7 +259,7 @@ async fn tenants_do_not_see_each_other(db: &Database) {
     }
     assert_eq!(reader.due_people(&foreign, db.clock.now(), 10).await.unwrap(), []);
     assert_eq!(reader.next_due_at(&foreign).await.unwrap(), None);
-    assert_eq!(reader.list_mappings(&foreign, &Default::default(), None, 10).await.unwrap(), []);
+    assert_eq!(reader.list_mappings(&foreign, &MappingFilter::default(), None, 10).await.unwrap(), []);
     assert_eq!(
         reader.bound_to_other(&foreign, &UserId::from("user-1"), PersonId::new(&db.clock)).await.unwrap(),
         None

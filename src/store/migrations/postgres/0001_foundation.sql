@@ -36,7 +36,7 @@ CREATE TABLE people (
     PRIMARY KEY (tenant, id)
 );
 CREATE UNIQUE INDEX people_user_name ON people (tenant, user_name_key) WHERE deleted_at IS NULL;
-CREATE INDEX people_live ON people (tenant, id) WHERE deleted_at IS NULL;
+CREATE INDEX people_live ON people (tenant, id, active, deleted_at) WHERE deleted_at IS NULL;
 CREATE INDEX people_external_id ON people (tenant, external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX people_address ON people (tenant, address_key) WHERE address_key IS NOT NULL;
 CREATE INDEX people_display_name ON people (tenant, display_name_key) WHERE display_name_key IS NOT NULL;
