@@ -256,6 +256,22 @@ mod tests {
     }
 
     #[test]
+    fn a_body_gives_members_only_if_it_lists_them() {
+        let group = Registry::builtin().resource_type("Group").unwrap();
+        let urn = "urn:ietf:params:scim:schemas:core:2.0:Group";
+        for (body, expected) in [
+            (json!({"displayName": "g"}), false),
+            (json!({"members": null}), false),
+            (json!({"members": []}), true),
+            (json!({"MEMBERS": [{"value": "a"}]}), true),
+            (json!({format!("{urn}:members"): []}), true),
+            (json!([]), false),
+        ] {
+            assert_eq!(gives(group, &body, "members"), expected, "{body}");
+        }
+    }
+
+    #[test]
     fn one_value_stands_for_a_list_of_one() {
         check(json!({"emails": {"value": "a@b.example"}}), json!({"emails": [{"value": "a@b.example"}]}));
         check(json!({"emails": ""}), json!({}));

@@ -1,4 +1,5 @@
 //! Filters and paths of any text: no panic, no blow-up, and printing is the inverse of parsing.
+
 use openai_scim_bridge::scim::filter::{CompareOp, Filter, Literal};
 use openai_scim_bridge::scim::path::{AttributePath, PatchPath};
 use openai_scim_bridge::scim::resource::Resource;

@@ -1,4 +1,5 @@
 //! PATCH of any JSON: no panic, all or nothing, and repeating a request changes nothing more.
+
 use std::collections::BTreeSet;
 
 use openai_scim_bridge::scim::error::ScimType;
