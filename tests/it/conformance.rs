@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 
 use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::simulator::{LimiterOptions, Options, Simulator};
@@ -10,8 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use super::harness::program::{Running, TOKEN, serving};
-use super::harness::python::{self, tell};
+use crate::harness::program::{Running, TOKEN, serving};
+use crate::harness::python::{self, tell};
 
 /// scim2-tester looks at every attribute that a schema offers, so a thinner schema passes fewer checks than this.
 /// Users alone are offered.
@@ -49,9 +48,8 @@ const SKIPPED: [&str; 1] =
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scim2_tester_finds_no_errors() {
-    let Some(interpreter) = python::interpreter("scim2-tester") else { return };
+    let Some(mut command) = python::script("tests/conformance/scim2.py") else { return };
     let subject = Subject::start().await;
-    let mut command = python::script(&interpreter, "conformance/scim2.py");
     command
         .args(["--url", &subject.url(), "test"])
         .env("SCIM_CLI_HEADERS", format!("Authorization: Bearer {TOKEN}"))

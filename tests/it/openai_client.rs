@@ -5,11 +5,11 @@ use openai_scim_bridge::simulator::{Options, Simulator};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::harness::python;
+use crate::harness::python;
 
 #[tokio::test]
 async fn the_official_client_can_use_every_operation() {
-    let Some(interpreter) = python::interpreter("the official OpenAI client") else { return };
+    let Some(mut script) = python::script("tests/openai_client/test_admin.py") else { return };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let stop = CancellationToken::new();
@@ -17,7 +17,6 @@ async fn the_official_client_can_use_every_operation() {
         let (simulator, stop) = (Simulator::new(Options::default(), Clock::system()), stop.clone());
         async move { simulator.serve(listener, stop.cancelled_owned()).await }
     });
-    let mut script = python::script(&interpreter, "openai_client/test_admin.py");
     script.env("SIMULATOR_URL", url);
     let output = python::run(script).await;
     stop.cancel();

@@ -1,56 +1,67 @@
-//! Tools written in Python: the interpreter that has them, and what happens when there is none.
+//! The Python that holds the oracles: other people's clients and parsers, pinned in `requirements.txt` files.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// The interpreter with the pinned tools: `SCIM_BRIDGE_TEST_PYTHON`, or the one in `.venv`, which `./test` makes.
-/// Without one the test is left out, loudly; under `CI=true` it fails.
-pub(crate) fn interpreter(what_is_left_out: &str) -> Option<PathBuf> {
-    let named = variable("SCIM_BRIDGE_TEST_PYTHON").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let local = || Some(root().join(".venv/bin/python")).filter(|path| path.is_file());
-    let found = named.or_else(local);
-    if found.is_none() {
-        let message = format!(
-            "{what_is_left_out} was NOT run: no SCIM_BRIDGE_TEST_PYTHON and no .venv (./test makes it)"
-        );
-        assert_ne!(variable("CI").as_deref(), Some("true"), "{message}");
-        announce(&message);
-    }
-    found
+/// A command that runs `script`, a path within the repository; `None`, said loudly, without an interpreter.
+///
+/// # Panics
+///
+/// In CI, where nothing may be left out.
+pub(crate) fn script(script: &str) -> Option<Command> {
+    let mut command = command(script)?;
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script));
+    Some(command)
 }
 
-/// A script below `tests/`, to be run with this interpreter.
-pub(crate) fn script(interpreter: &Path, path: &str) -> Command {
-    let mut command = Command::new(interpreter);
-    command.arg(root().join("tests").join(path)).stdin(Stdio::null());
-    command
+/// A command that runs an installed module, likewise.
+pub(crate) fn module(module: &str) -> Option<Command> {
+    let mut command = command(module)?;
+    command.args(["-m", module]);
+    Some(command)
 }
 
-/// Runs a command to its end beside the test's own tasks.
+/// The interpreter of `SCIM_BRIDGE_TEST_PYTHON`, or of `.venv`, which `./test` makes.
+fn command(what: &str) -> Option<Command> {
+    let Some(python) = interpreter(Path::new(env!("CARGO_MANIFEST_DIR"))) else {
+        assert!(!is_set("CI"), "CI must run {what}: set SCIM_BRIDGE_TEST_PYTHON or make .venv");
+        announce(&format!("{what} was NOT run: no SCIM_BRIDGE_TEST_PYTHON and no .venv (./test makes it)"));
+        return None;
+    };
+    let mut command = Command::new(python);
+    command.stdin(Stdio::null());
+    Some(command)
+}
+
+/// Runs a command to its end, beside the test's own tasks.
 pub(crate) async fn run(mut command: Command) -> Output {
     tokio::task::spawn_blocking(move || command.output()).await.unwrap().expect("Python can be started")
+}
+
+fn interpreter(root: &Path) -> Option<PathBuf> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test script tells tests their tools by the environment"
+    )]
+    let named = std::env::var("SCIM_BRIDGE_TEST_PYTHON").ok().filter(|path| !path.is_empty());
+    let local = root.join(".venv/bin/python");
+    named.map(PathBuf::from).or_else(|| local.is_file().then_some(local))
+}
+
+fn is_set(name: &str) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "CI is told by the environment")]
+    let value = std::env::var(name);
+    value.is_ok_and(|value| value == "true")
 }
 
 /// Tells something that must not go unnoticed: past the test harness, which keeps what a passing test prints.
 pub(crate) fn announce(message: &str) {
     let bar = "!".repeat(100);
-    tell(&format!("\n{bar}\n{message}\n{bar}"));
+    std::io::stderr().write_all(format!("\n{bar}\n{message}\n{bar}\n").as_bytes()).unwrap();
 }
 
-/// Prints a line past the test harness.
+/// Prints a line, likewise.
 pub(crate) fn tell(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn variable(name: &str) -> Option<String> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the test script tells tests their tools by the environment"
-    )]
-    std::env::var(name).ok()
 }
