@@ -78,14 +78,10 @@ async fn scim2_tester_finds_no_errors() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scim_sanity_finds_no_failures() {
-    let Some(interpreter) = python::interpreter("scim-sanity") else { return };
+    let Some(mut command) = python::module("scim_sanity") else { return };
     let subject = Subject::start().await;
-    let mut command = Command::new(interpreter);
-    command.args(["-m", "scim_sanity", "probe", &subject.url(), "--token", TOKEN]).args([
-        "--strict",
-        "--json-output",
-        "--i-accept-side-effects",
-    ]);
+    command.args(["probe", &subject.url(), "--token", TOKEN]);
+    command.args(["--strict", "--json-output", "--i-accept-side-effects"]);
     let output = python::run(command).await;
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
     let count = |name: &str| report["summary"][name].as_u64().unwrap();
