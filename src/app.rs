@@ -25,8 +25,8 @@ use crate::provision::handle::Handle;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
-/// How long the engines may finish what they are at: a call to OpenAI takes 15 seconds at most.
-const ENGINE_DRAIN: Duration = Duration::from_secs(20);
+/// How long the engines may finish what they are at: a little longer than they give themselves.
+const ENGINE_DRAIN: Duration = Duration::from_secs(30);
 
 /// The running program.
 #[derive(Debug)]
@@ -42,12 +42,7 @@ pub struct App {
 
 impl App {
     /// Starts everything: an engine for each tenant, and the listener.
-    pub async fn start(
-        config: &Config,
-        listener: TcpListener,
-        store: Store,
-        clock: Clock,
-    ) -> anyhow::Result<Self> {
+    pub fn start(config: &Config, listener: TcpListener, store: Store, clock: Clock) -> anyhow::Result<Self> {
         check(config)?;
         let address = listener.local_addr()?;
         let metrics = Metrics::new();

@@ -30,7 +30,13 @@ impl Driver {
         self.store_paused_until = None;
         if self.facts.is_none() {
             let mut reader = self.context.store.reader().await?;
-            self.facts = Some(load_facts(&self.context, &mut reader).await?);
+            let facts = load_facts(&self.context, &mut reader).await?;
+            // What was removed since the last reading explains why the next one shows less.
+            for (collection, sweep) in &facts.sweeps {
+                let gone = reader.count_gone(&self.context.tenant, collection, sweep.started_at).await?;
+                self.sweeps.judge(collection).note_removals(gone);
+            }
+            self.facts = Some(facts);
         }
         if let (true, Some(facts)) = (self.owners_changed, &mut self.facts) {
             facts.owners = self.context.store.reader().await?.owners(&self.context.tenant).await?;
