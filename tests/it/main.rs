@@ -11,7 +11,10 @@
 mod architecture;
 mod cli;
 mod crash;
+mod differential_filter;
+mod fuzz_seeds;
 mod harness;
+mod model_patch;
 mod openai;
 mod openai_client;
 mod plans;
@@ -23,6 +26,7 @@ mod scim_auth;
 mod scim_discovery;
 mod scim_errors;
 mod scim_filter;
+mod scim_groups;
 mod scim_hostile;
 mod scim_listener;
 mod scim_log;
