@@ -6,4 +6,5 @@ pub(crate) mod engine;
 pub(crate) mod program;
 pub(crate) mod python;
 pub(crate) mod scripted;
+pub(crate) mod stage;
 pub(crate) mod wire;
