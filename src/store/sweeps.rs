@@ -16,6 +16,8 @@ fn collection_name(collection: &Collection) -> String {
         Collection::Members => "members".to_owned(),
         Collection::Invites => "invites".to_owned(),
         Collection::ProjectMembers(project) => format!("project_members:{project}"),
+        Collection::Projects => "projects".to_owned(),
+        Collection::Roles => "roles".to_owned(),
     }
 }
 
@@ -66,10 +68,14 @@ impl Tx {
         if Row(&row).int("count")? < sweep.count {
             return Err(self.stale());
         }
-        let due =
-            self.execute(reading.statement(reading.texts().make_due).bind(now.as_microsecond())).await?;
+        let due = match &reading.texts().news {
+            Some(news) => self.execute(reading.statement(news.make_due).bind(now.as_microsecond())).await?,
+            None => 0,
+        };
         self.execute(reading.statement(reading.texts().delete_unseen)).await?;
-        self.execute(reading.statement(reading.texts().clear_news)).await?;
+        if let Some(news) = &reading.texts().news {
+            self.execute(reading.statement(news.clear)).await?;
+        }
         self.execute(
             sql("INSERT INTO sweeps (tenant, collection, started_at, finished_at, count)
                  VALUES ($1, $2, $3, $4, $5)
@@ -97,16 +103,22 @@ struct Reading<'r> {
 /// members; empty otherwise), `$4` the present time.
 struct Texts {
     count_seen: &'static str,
-    make_due: &'static str,
     delete_unseen: &'static str,
-    clear_news: &'static str,
+    /// `None` for what nobody is planned for by.
+    news: Option<News>,
+}
+
+/// The statements that tell people.
+struct News {
+    make_due: &'static str,
+    clear: &'static str,
 }
 
 impl Reading<'_> {
     fn statement(&self, text: &'static str) -> Statement<'_> {
         let project = match self.collection {
             Collection::ProjectMembers(project) => project.as_str(),
-            Collection::Members | Collection::Invites => "",
+            _ => "",
         };
         sql(text).bind(self.tenant.as_str()).bind(self.started_at).bind(project)
     }
@@ -116,11 +128,13 @@ impl Reading<'_> {
             Collection::Members => &MEMBERS,
             Collection::Invites => &INVITES,
             Collection::ProjectMembers(_) => &PROJECT_MEMBERS,
+            Collection::Projects => &PROJECTS,
+            Collection::Roles => &ROLES,
         }
     }
 }
 
-/// The four statements over one table. `$scope` limits it to the collection and mentions every parameter, because
+/// The statements over one table. `$scope` limits it to the collection and mentions every parameter, because
 /// PostgreSQL wants to know the type of each.
 macro_rules! texts {
     ($table:literal, $scope:literal, $concerned:literal) => {
@@ -129,24 +143,26 @@ macro_rules! texts {
                 "SELECT COUNT(*) AS count FROM ", $table, " WHERE ", $scope,
                 " AND (seen_at >= $2 OR gone_at >= $2)"
             ),
-            make_due: concat!(
-                "WITH news AS (SELECT * FROM ", $table, " WHERE ", $scope,
-                " AND (news = 1 OR (gone_at IS NULL AND seen_at < $2)))
-                 UPDATE people SET
-                    due_at = CASE WHEN due_at <= $4 THEN due_at ELSE $4 END,
-                    lane = CASE
-                        WHEN due_at IS NOT NULL AND lane < CASE WHEN active = 0 OR deleted_at IS NOT NULL THEN 0 ELSE 3 END
-                            THEN lane
-                        WHEN active = 0 OR deleted_at IS NOT NULL THEN 0
-                        ELSE 3 END,
-                    mark = mark + 1
-                 WHERE tenant = $1 AND id IN (", $concerned, ")"
-            ),
             delete_unseen: concat!(
                 "DELETE FROM ", $table, " WHERE ", $scope,
                 " AND ((gone_at IS NULL AND seen_at < $2) OR gone_at < $2)"
             ),
-            clear_news: concat!("UPDATE ", $table, " SET news = 0 WHERE ", $scope, " AND news = 1"),
+            news: Some(News {
+                make_due: concat!(
+                    "WITH news AS (SELECT * FROM ", $table, " WHERE ", $scope,
+                    " AND (news = 1 OR (gone_at IS NULL AND seen_at < $2)))
+                     UPDATE people SET
+                        due_at = CASE WHEN due_at <= $4 THEN due_at ELSE $4 END,
+                        lane = CASE
+                            WHEN due_at IS NOT NULL AND lane < CASE WHEN active = 0 OR deleted_at IS NOT NULL THEN 0 ELSE 3 END
+                                THEN lane
+                            WHEN active = 0 OR deleted_at IS NOT NULL THEN 0
+                            ELSE 3 END,
+                        mark = mark + 1
+                     WHERE tenant = $1 AND id IN (", $concerned, ")"
+                ),
+                clear: concat!("UPDATE ", $table, " SET news = 0 WHERE ", $scope, " AND news = 1"),
+            }),
         }
     };
 }
@@ -176,3 +192,21 @@ const PROJECT_MEMBERS: Texts = texts!(
     "tenant = $1 AND $2 = $2 AND project = $3",
     "SELECT m.person FROM news JOIN mappings AS m ON m.tenant = $1 AND m.user_id = news.user_id"
 );
+
+/// The statements over a table that tells nobody anything.
+macro_rules! quiet_texts {
+    ($table:literal) => {
+        Texts {
+            count_seen: concat!(
+                "SELECT COUNT(*) AS count FROM ",
+                $table,
+                " WHERE tenant = $1 AND $3 = '' AND seen_at >= $2"
+            ),
+            delete_unseen: concat!("DELETE FROM ", $table, " WHERE tenant = $1 AND $3 = '' AND seen_at < $2"),
+            news: None,
+        }
+    };
+}
+
+const PROJECTS: Texts = quiet_texts!("observed_projects");
+const ROLES: Texts = quiet_texts!("observed_roles");
