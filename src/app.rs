@@ -25,8 +25,8 @@ use crate::provision::handle::Handle;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
-/// How long the engines may finish what they are at: a call to OpenAI takes 15 seconds at most.
-const ENGINE_DRAIN: Duration = Duration::from_secs(20);
+/// How long the engines may finish what they are at: a little longer than they give themselves.
+const ENGINE_DRAIN: Duration = Duration::from_secs(30);
 
 /// The running program.
 #[derive(Debug)]

@@ -8,10 +8,14 @@ use super::plan::{Claim, Facts, Look, Observed};
 use super::sweeps::periodic;
 use crate::ids::PersonId;
 use crate::model::address::Address;
-use crate::store::{Reader, StoreError, Work};
+use crate::model::mapping::Status;
+use crate::store::{MappingFilter, Reader, StoreError, Work};
 
 /// How many of a person's latest operations a plan looks back on.
 const RECENT_OPERATIONS: i64 = 32;
+
+/// How many others with the same address are looked at; former users of one address, as a rule.
+const MOST_NAMESAKES: i64 = 100;
 
 /// One person, ready to be planned for.
 #[derive(Debug)]
@@ -43,6 +47,7 @@ pub(super) async fn load_person(
         projects: Vec::new(),
         claims: BTreeMap::new(),
         address_wanted_elsewhere: false,
+        address_in_transit: false,
         looks: looks.to_vec(),
     };
     observed.recent.retain(|operation| !operation.state.is_open());
@@ -115,6 +120,18 @@ async fn load_claims(
             let people = reader.find_people_by_address(tenant, &key).await?;
             observed.address_wanted_elsewhere |=
                 people.iter().any(|other| other.id != person && other.wants_access());
+        }
+    } else if let Some(address) = &desired.address {
+        let is_tied = observed.mapping.as_ref().is_some_and(|mapping| {
+            mapping.address.as_ref() == Some(address)
+                && (mapping.user_id.is_some() || mapping.invite_id.is_some())
+        });
+        if !is_tied {
+            let filter = MappingFilter { email: Some(address.key()), ..MappingFilter::default() };
+            let rows = reader.list_mappings(tenant, &filter, None, MOST_NAMESAKES).await?;
+            observed.address_in_transit = rows.iter().any(|row| {
+                row.person.id != person && !row.person.wants_access() && row.mapping.status != Status::Parked
+            });
         }
     }
     Ok(())

@@ -353,6 +353,11 @@ impl Judge {
         self.removed = self.removed.saturating_add(1);
     }
 
+    /// Notes what was taken away before the program was started anew.
+    pub(super) fn note_removals(&mut self, count: i64) {
+        self.removed = self.removed.saturating_add(count);
+    }
+
     /// Notes that a reading begins.
     pub(super) fn note_start(&mut self) {
         self.removed_before_start = self.removed;

@@ -1,7 +1,6 @@
 //! The mirror of what access can be given to: the projects and the roles of the organization.
 //!
-//! It is shown and looked up, but nobody is planned for by it. So it is believed as a whole when a reading ends, and
-//! has no news to tell.
+//! It is shown and looked up, but nobody is planned for by it.
 
 use jiff::Timestamp;
 
@@ -85,7 +84,7 @@ impl Tx {
         for project in projects {
             self.execute(
                 sql(
-                    "INSERT INTO observed_projects (tenant, id, name, seen_at) VALUES ($1, $2, $3, $4)
+                    "INSERT INTO observed_projects (tenant, id, name, seen_at, news) VALUES ($1, $2, $3, $4, 0)
                      ON CONFLICT (tenant, id) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at",
                 )
                 .bind(tenant.as_str())
@@ -107,11 +106,13 @@ impl Tx {
     ) -> Result<(), StoreError> {
         for role in roles {
             self.execute(
-                sql("INSERT INTO observed_roles (tenant, id, name, description, is_predefined, seen_at)
-                     VALUES ($1, $2, $3, $4, $5, $6)
+                sql(
+                    "INSERT INTO observed_roles (tenant, id, name, description, is_predefined, seen_at, news)
+                     VALUES ($1, $2, $3, $4, $5, $6, 0)
                      ON CONFLICT (tenant, id) DO UPDATE SET name = excluded.name,
                         description = excluded.description, is_predefined = excluded.is_predefined,
-                        seen_at = excluded.seen_at")
+                        seen_at = excluded.seen_at",
+                )
                 .bind(tenant.as_str())
                 .bind(role.id.as_str())
                 .bind(&*role.name)

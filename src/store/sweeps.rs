@@ -47,6 +47,19 @@ impl Reader {
         })
         .transpose()
     }
+
+    /// How many objects of a collection were learnt to be gone outside a reading, at `since` or later: our own
+    /// removals, and what a look at one object showed.
+    pub async fn count_gone(
+        &mut self,
+        tenant: &TenantId,
+        collection: &Collection,
+        since: Timestamp,
+    ) -> Result<i64, StoreError> {
+        let reading = Reading { tenant, collection, started_at: since.as_microsecond() };
+        let row = self.fetch_one(reading.statement(reading.texts().count_gone)).await?;
+        Row(&row).int("count")
+    }
 }
 
 impl Tx {
@@ -68,14 +81,10 @@ impl Tx {
         if Row(&row).int("count")? < sweep.count {
             return Err(self.stale());
         }
-        let due = match &reading.texts().news {
-            Some(news) => self.execute(reading.statement(news.make_due).bind(now.as_microsecond())).await?,
-            None => 0,
-        };
+        let due =
+            self.execute(reading.statement(reading.texts().make_due).bind(now.as_microsecond())).await?;
         self.execute(reading.statement(reading.texts().delete_unseen)).await?;
-        if let Some(news) = &reading.texts().news {
-            self.execute(reading.statement(news.clear)).await?;
-        }
+        self.execute(reading.statement(reading.texts().clear_news)).await?;
         self.execute(
             sql("INSERT INTO sweeps (tenant, collection, started_at, finished_at, count)
                  VALUES ($1, $2, $3, $4, $5)
@@ -99,19 +108,14 @@ struct Reading<'r> {
     started_at: i64,
 }
 
-/// The statements that end a reading. `$1` is the tenant, `$2` when it began, `$3` the project (for a project's
+/// The statements about a reading and its end. `$1` is the tenant, `$2` when it began, `$3` the project (for a project's
 /// members; empty otherwise), `$4` the present time.
 struct Texts {
     count_seen: &'static str,
-    delete_unseen: &'static str,
-    /// `None` for what nobody is planned for by.
-    news: Option<News>,
-}
-
-/// The statements that tell people.
-struct News {
+    count_gone: &'static str,
     make_due: &'static str,
-    clear: &'static str,
+    delete_unseen: &'static str,
+    clear_news: &'static str,
 }
 
 impl Reading<'_> {
@@ -143,26 +147,27 @@ macro_rules! texts {
                 "SELECT COUNT(*) AS count FROM ", $table, " WHERE ", $scope,
                 " AND (seen_at >= $2 OR gone_at >= $2)"
             ),
+            count_gone: concat!(
+                "SELECT COUNT(*) AS count FROM ", $table, " WHERE ", $scope, " AND gone_at >= $2"
+            ),
+            make_due: concat!(
+                "WITH news AS (SELECT * FROM ", $table, " WHERE ", $scope,
+                " AND (news = 1 OR (gone_at IS NULL AND seen_at < $2)))
+                 UPDATE people SET
+                    due_at = CASE WHEN due_at <= $4 THEN due_at ELSE $4 END,
+                    lane = CASE
+                        WHEN due_at IS NOT NULL AND lane < CASE WHEN active = 0 OR deleted_at IS NOT NULL THEN 0 ELSE 3 END
+                            THEN lane
+                        WHEN active = 0 OR deleted_at IS NOT NULL THEN 0
+                        ELSE 3 END,
+                    mark = mark + 1
+                 WHERE tenant = $1 AND id IN (", $concerned, ")"
+            ),
             delete_unseen: concat!(
                 "DELETE FROM ", $table, " WHERE ", $scope,
                 " AND ((gone_at IS NULL AND seen_at < $2) OR gone_at < $2)"
             ),
-            news: Some(News {
-                make_due: concat!(
-                    "WITH news AS (SELECT * FROM ", $table, " WHERE ", $scope,
-                    " AND (news = 1 OR (gone_at IS NULL AND seen_at < $2)))
-                     UPDATE people SET
-                        due_at = CASE WHEN due_at <= $4 THEN due_at ELSE $4 END,
-                        lane = CASE
-                            WHEN due_at IS NOT NULL AND lane < CASE WHEN active = 0 OR deleted_at IS NOT NULL THEN 0 ELSE 3 END
-                                THEN lane
-                            WHEN active = 0 OR deleted_at IS NOT NULL THEN 0
-                            ELSE 3 END,
-                        mark = mark + 1
-                     WHERE tenant = $1 AND id IN (", $concerned, ")"
-                ),
-                clear: concat!("UPDATE ", $table, " SET news = 0 WHERE ", $scope, " AND news = 1"),
-            }),
+            clear_news: concat!("UPDATE ", $table, " SET news = 0 WHERE ", $scope, " AND news = 1"),
         }
     };
 }
@@ -193,20 +198,9 @@ const PROJECT_MEMBERS: Texts = texts!(
     "SELECT m.person FROM news JOIN mappings AS m ON m.tenant = $1 AND m.user_id = news.user_id"
 );
 
-/// The statements over a table that tells nobody anything.
-macro_rules! quiet_texts {
-    ($table:literal) => {
-        Texts {
-            count_seen: concat!(
-                "SELECT COUNT(*) AS count FROM ",
-                $table,
-                " WHERE tenant = $1 AND $3 = '' AND seen_at >= $2"
-            ),
-            delete_unseen: concat!("DELETE FROM ", $table, " WHERE tenant = $1 AND $3 = '' AND seen_at < $2"),
-            news: None,
-        }
-    };
-}
+/// Nobody is planned for by the catalogue.
+const PROJECTS: Texts =
+    texts!("observed_projects", "tenant = $1 AND $2 = $2 AND $3 = ''", "SELECT id FROM news WHERE 1 = 0");
 
-const PROJECTS: Texts = quiet_texts!("observed_projects");
-const ROLES: Texts = quiet_texts!("observed_roles");
+const ROLES: Texts =
+    texts!("observed_roles", "tenant = $1 AND $2 = $2 AND $3 = ''", "SELECT id FROM news WHERE 1 = 0");

@@ -56,6 +56,7 @@ fn person(clock: &Clock, number: usize) -> (Person, Observed) {
         projects: Vec::new(),
         claims: BTreeMap::new(),
         address_wanted_elsewhere: false,
+        address_in_transit: false,
         looks: Vec::new(),
     };
     if !is_new {

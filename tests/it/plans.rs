@@ -14,7 +14,7 @@ use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::ids::{OperationId, PersonId, ProjectId, TenantId};
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::grant::{OrgRole, ProjectGrant};
-use openai_scim_bridge::model::mapping::{Mapping, Origin};
+use openai_scim_bridge::model::mapping::{Mapping, Origin, Status};
 use openai_scim_bridge::model::observed::{Collection, Invite, InviteStatus, Member, ProjectMember, Sweep};
 use openai_scim_bridge::model::operation::{Action, Operation, OperationState};
 use openai_scim_bridge::model::person::Person;
@@ -106,6 +106,7 @@ impl Script {
             projects: Vec::new(),
             claims: BTreeMap::new(),
             address_wanted_elsewhere: false,
+            address_in_transit: false,
             looks: Vec::new(),
         };
         let mut script = Self {
@@ -160,6 +161,7 @@ impl Script {
                 self.facts.owners.push(owner);
             }
             "wanted_elsewhere" => self.observed.address_wanted_elsewhere = true,
+            "in_transit" => self.observed.address_in_transit = true,
             other => panic!("`{other}` is no fact"),
         }
     }
@@ -243,6 +245,7 @@ impl Script {
             .get("effective")
             .map(|list| list.split(',').map(grant_of).collect())
             .unwrap_or_default();
+        mapping.status = line.named.get("status").map_or(Status::Pending, |word| word.parse().unwrap());
         mapping.origin = line.named.get("origin").map_or(Origin::Invited, |word| word.parse().unwrap());
         self.observed.mapping = Some(mapping);
     }

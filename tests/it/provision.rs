@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::grant::{ProjectGrant, ProjectRole};
 use openai_scim_bridge::model::mapping::{Origin, Status};
+use openai_scim_bridge::model::observed::Collection;
 use openai_scim_bridge::model::operation::OperationState;
 use openai_scim_bridge::model::person::Person;
 use openai_scim_bridge::model::policy::{OnAddressChange, OnExistingMember, Policy, Resend};
@@ -634,6 +635,28 @@ async fn an_invite_that_never_happened_is_sent_once_more() {
         assert_eq!(bridge.sim.calls("POST", INVITES), 2);
         assert_eq!(bridge.sim.effects("POST", INVITES), 1);
     }
+}
+
+#[tokio::test]
+async fn our_own_removals_explain_a_shorter_reading_after_a_restart_too() {
+    let mut bridge = Bridge::start().await;
+    let mut people = Vec::new();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        people.push(bridge.create(name).await);
+        bridge.accept(name);
+    }
+    bridge.sweep();
+    bridge.quiet().await;
+    bridge.minutes(1).await;
+    for person in people.iter().take(3) {
+        bridge.deactivate(*person).await;
+    }
+    bridge.kill().await;
+    bridge.run();
+    bridge.sweep();
+    bridge.quiet().await;
+    let last = bridge.store.reader().await.unwrap().last_sweep(&bridge.tenant, &Collection::Members).await;
+    assert_eq!(last.unwrap().unwrap().count, i64::try_from(bridge.sim.members().len()).unwrap());
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! Starting what can start: places, budgets, the gate, and who is served first.
 
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Driver, Flight, MAX_AGENDA, MAX_IN_FLIGHT, Report, WINDOW};
@@ -190,8 +193,8 @@ impl Driver {
             self.busy.insert(*person, lane);
         }
         self.jobs.spawn(async move {
-            // A task of its own, so that a defect in it is contained and the flight is known to have ended.
-            let report = tokio::spawn(work).await.unwrap_or(Report::Lost);
+            // A defect in it is contained, and the flight is known to have ended.
+            let report = AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Report::Lost);
             (flight, report)
         });
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::{Driver, MAX_AGENDA, PLANS_PER_ROUND, POLL, STORE_PAUSE, WINDOW};
+use super::{Driver, MAX_AGENDA, PLANS_PER_ROUND, POLL, SOON, STORE_PAUSE, WINDOW};
 use crate::ids::{OperationId, PersonId, TenantId};
 use crate::model::mapping::{Mapping, Status};
 use crate::model::observed::Collection;
@@ -30,7 +30,13 @@ impl Driver {
         self.store_paused_until = None;
         if self.facts.is_none() {
             let mut reader = self.context.store.reader().await?;
-            self.facts = Some(load_facts(&self.context, &mut reader).await?);
+            let facts = load_facts(&self.context, &mut reader).await?;
+            // What was removed since the last reading explains why the next one shows less.
+            for (collection, sweep) in &facts.sweeps {
+                let gone = reader.count_gone(&self.context.tenant, collection, sweep.started_at).await?;
+                self.sweeps.judge(collection).note_removals(gone);
+            }
+            self.facts = Some(facts);
         }
         if let (true, Some(facts)) = (self.owners_changed, &mut self.facts) {
             facts.owners = self.context.store.reader().await?.owners(&self.context.tenant).await?;
@@ -119,15 +125,18 @@ impl Driver {
             }
             kept => kept?,
         };
-        self.note_conclusions(&finding);
-        let work = &finding.loaded.work;
-        if let Some((lane, need)) = finding.next.clone() {
-            self.agenda.set(person, Turn { lane, need, mark: work.mark, attempts: work.attempts });
-        } else if took {
-            self.let_rest(&finding, rest.and_then(|rest| rest.due_at));
-        } else {
+        if !took {
             // Written while being planned for: plan again.
             self.refresh(person);
+            return Ok(());
+        }
+        self.note_conclusions(&finding);
+        let work = &finding.loaded.work;
+        match finding.next.clone() {
+            Some((lane, need)) => {
+                self.agenda.set(person, Turn { lane, need, mark: work.mark, attempts: work.attempts });
+            }
+            None => self.let_rest(&finding, rest.and_then(|rest| rest.due_at)),
         }
         Ok(())
     }
@@ -135,7 +144,8 @@ impl Driver {
     /// Takes somebody off the agenda for whom nothing can be done now.
     fn let_rest(&mut self, finding: &Finding, due_at: Option<Timestamp>) {
         let person = finding.loaded.observed.person;
-        if !matches!(finding.mapping.status, Status::Pending | Status::Removing) {
+        let soon = later(self.context.clock.now(), SOON);
+        if due_at.is_none_or(|due_at| due_at >= soon) {
             self.looks.remove(&person);
         }
         if let Some(due_at) = due_at {
@@ -147,8 +157,8 @@ impl Driver {
         self.answer(person, &finding.settlement());
     }
 
-    /// Writes down what a look at a person came to, if it is news. Tells whether the person may rest: not if they
-    /// were written meanwhile.
+    /// Writes down what a look at a person came to, if it is news. Tells whether it still held: not if the person, their
+    /// mapping or their operations were written meanwhile.
     async fn keep(&self, finding: &Finding, rest: Option<Rest>, now: Timestamp) -> Result<bool, StoreError> {
         let work = &finding.loaded.work;
         let moves = rest.is_some_and(|rest| work.due_at != rest.due_at || work.attempts != rest.attempts);
@@ -166,13 +176,18 @@ impl Driver {
             "reason": mapping.status_reason,
             "changes": finding.changes(),
         });
-        let kept = Arc::new((mapping, concluded, news));
+        let known = (work.mapping.clone(), work.open.clone());
+        let kept = Arc::new((mapping, concluded, news, known));
         self.context
             .store
             .write(move |tx| {
                 let (tenant, kept) = (tenant.clone(), kept.clone());
                 Box::pin(async move {
-                    let (mapping, concluded, news) = &*kept;
+                    let (mapping, concluded, news, known) = &*kept;
+                    let work = tx.load_work(&tenant, person).await?;
+                    if work.is_none_or(|work| (work.mapping, work.open) != *known) {
+                        return Ok(false);
+                    }
                     for (operation, state, words) in concluded {
                         tx.settle_operation(&tenant, *operation, *state, now, None, Some(words)).await?;
                         let detail = json!({

@@ -36,6 +36,8 @@ pub struct Observed {
     pub claims: BTreeMap<String, Claim>,
     /// Somebody else who should have access wishes the same address.
     pub address_wanted_elsewhere: bool,
+    /// Somebody else who should have no access is not rid of this address yet.
+    pub address_in_transit: bool,
     /// What was looked up for this person lately.
     pub looks: Vec<Look>,
 }

@@ -1,9 +1,12 @@
--- The mirror of what access can be given to. Nobody is planned for by it, so it carries no news of its own.
+-- The mirror of what access can be given to. Nobody is planned for by it, so its news concern nobody; it has the
+-- columns of the rest of the mirror because its readings end like all others.
 CREATE TABLE observed_projects (
     tenant  TEXT COLLATE "C" NOT NULL,
     id      TEXT COLLATE "C" NOT NULL,
     name    TEXT COLLATE "C",
     seen_at BIGINT NOT NULL,
+    gone_at BIGINT,
+    news    BIGINT NOT NULL,
     PRIMARY KEY (tenant, id)
 );
 
@@ -14,5 +17,7 @@ CREATE TABLE observed_roles (
     description   TEXT COLLATE "C",
     is_predefined BIGINT NOT NULL,
     seen_at       BIGINT NOT NULL,
+    gone_at       BIGINT,
+    news          BIGINT NOT NULL,
     PRIMARY KEY (tenant, id)
 );
