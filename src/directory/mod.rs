@@ -9,10 +9,12 @@
 //! - `settle`: the wait for the engine after a write, and undoing a create that OpenAI refuses.
 //! - `list`, `compile`: looking people up by filter and page.
 //! - `render`: a person as a SCIM resource.
+//! - `groups`: the same for groups, whose members are rows.
 
 pub mod access;
 mod compile;
 mod error;
+mod groups;
 mod list;
 mod render;
 mod rules;
@@ -35,7 +37,9 @@ use crate::store::Store;
 
 pub use error::DirectoryError;
 pub(crate) use error::chain;
-pub use render::User;
+pub use groups::ShownGroup;
+pub use list::Found;
+pub use render::Shown;
 pub use wish::OPENAI_USER;
 
 /// Who asks, and for which tenant: everything an operation knows of its caller.
@@ -121,6 +125,12 @@ impl Directory {
 pub fn user_type() -> &'static ResourceType {
     #[expect(clippy::expect_used, reason = "the schemas are part of the program, and a test loads them")]
     Registry::builtin().resource_type("User").expect("the user resource type is built in")
+}
+
+/// The resource type that stands for groups.
+pub fn group_type() -> &'static ResourceType {
+    #[expect(clippy::expect_used, reason = "the schemas are part of the program, and a test loads them")]
+    Registry::builtin().resource_type("Group").expect("the group resource type is built in")
 }
 
 /// The id in a URL; what is no id of ours names nobody.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::render::User;
+use super::render::Shown;
 use super::rules::{self, Change};
 use super::wish::{OPENAI_USER, Wish};
 use super::{Caller, Directory, DirectoryError, no_such_user, parse_id, user_type};
 use crate::ids::PersonId;
 use crate::model::audit::{Actor, AuditEntry};
+use crate::model::group::GroupName;
 use crate::model::mapping::Mapping;
 use crate::model::operation::Lane;
 use crate::model::person::{Person, key_of};
@@ -30,6 +31,8 @@ pub(super) struct Written {
     pub(super) person: Person,
     /// Their mapping row.
     pub(super) mapping: Option<Mapping>,
+    /// The groups they are in.
+    pub(super) groups: Vec<GroupName>,
     /// The person as they were stored before.
     pub(super) before: Option<Person>,
     /// Whether anything was written.
@@ -54,7 +57,7 @@ impl Directory {
         caller: &Caller,
         body: Value,
         wait: Option<Duration>,
-    ) -> Result<User, DirectoryError> {
+    ) -> Result<Shown, DirectoryError> {
         let wish = Wish::read(validate(user_type(), body, Mode::Create)?.into_map())?;
         let order = self.order(caller, (PersonId::new(&self.clock), wish))?;
         let written = self
@@ -75,7 +78,7 @@ impl Directory {
         body: Value,
         if_match: Option<Condition>,
         wait: Option<Duration>,
-    ) -> Result<User, DirectoryError> {
+    ) -> Result<Shown, DirectoryError> {
         let id = parse_id(id)?;
         let wish = Wish::read(validate(user_type(), body, Mode::Replace)?.into_map())?;
         let order = self.order(caller, (id, wish, if_match))?;
@@ -101,7 +104,7 @@ impl Directory {
         body: Value,
         if_match: Option<Condition>,
         wait: Option<Duration>,
-    ) -> Result<User, DirectoryError> {
+    ) -> Result<Shown, DirectoryError> {
         let id = parse_id(id)?;
         let patch = PatchRequest::parse(body)?;
         let order = self.order(caller, (id, patch, if_match))?;
@@ -142,7 +145,7 @@ impl Directory {
         Ok(())
     }
 
-    fn order<T>(&self, caller: &Caller, what: T) -> Result<Arc<Order<T>>, DirectoryError> {
+    pub(super) fn order<T>(&self, caller: &Caller, what: T) -> Result<Arc<Order<T>>, DirectoryError> {
         let policy = self.policy(caller)?;
         Ok(Arc::new(Order { caller: caller.clone(), policy, now: self.clock.now(), what }))
     }
@@ -189,7 +192,9 @@ async fn create(tx: &mut Tx, order: &Order<(PersonId, Wish)>) -> Result<Written,
     let detail = json!({ "active": person.active, "attributes": names(&person.attributes) });
     tx.append_audit(&audit(&order.caller, order.now, person.id, event, detail)).await?;
     let concerns_upstream = person.active;
-    Ok(Written { person, mapping, before, changed: true, concerns_upstream })
+    // Whoever is restored is still in their groups.
+    let groups = tx.groups_of(tenant, person.id).await?;
+    Ok(Written { person, mapping, groups, before, changed: true, concerns_upstream })
 }
 
 /// Brings a stored person to what is wished.
@@ -200,6 +205,7 @@ async fn change<T>(
     mapping: Option<Mapping>,
     wish: Wish,
 ) -> Result<Written, DirectoryError> {
+    let groups = tx.groups_of(&before.tenant, before.id).await?;
     // Saying nothing about `active` changes nothing about access.
     let active = wish.active.unwrap_or(before.active);
     let mut attributes = wish.attributes;
@@ -208,6 +214,7 @@ async fn change<T>(
         return Ok(Written {
             person: before,
             mapping,
+            groups,
             before: None,
             changed: false,
             concerns_upstream: false,
@@ -245,7 +252,7 @@ async fn change<T>(
         || (person.active
             && (before.address != person.address
                 || before.attributes.get(OPENAI_USER) != person.attributes.get(OPENAI_USER)));
-    Ok(Written { person, mapping, before: Some(before), changed: true, concerns_upstream })
+    Ok(Written { person, mapping, groups, before: Some(before), changed: true, concerns_upstream })
 }
 
 async fn delete(tx: &mut Tx, order: &Order<(PersonId, Option<Condition>)>) -> Result<(), DirectoryError> {
@@ -263,6 +270,10 @@ async fn delete(tx: &mut Tx, order: &Order<(PersonId, Option<Condition>)>) -> Re
         &Change { before: Some(&before), after: &tombstone, mapping: mapping.as_ref() },
     )?;
     tx.update_person(&tombstone, before.version, Lane::Revoke).await?;
+    for group in tx.groups_of(&before.tenant, *id).await? {
+        super::groups::take_turn(tx, &before.tenant, group.id).await?;
+    }
+    tx.leave_groups(&before.tenant, *id, order.now).await?;
     tx.append_audit(&audit(&order.caller, order.now, *id, "user.delete", json!({}))).await?;
     Ok(())
 }
@@ -298,7 +309,7 @@ fn lane(change: &Change<'_>) -> Lane {
 pub(super) fn audit(
     caller: &Caller,
     at: Timestamp,
-    person: PersonId,
+    person: impl Into<Option<PersonId>>,
     event: &str,
     detail: Value,
 ) -> AuditEntry {
@@ -307,7 +318,7 @@ pub(super) fn audit(
         at,
         actor: Actor::Token(caller.token.clone()),
         request: Some(caller.request),
-        person: Some(person),
+        person: person.into(),
         event: event.to_owned(),
         detail,
     }

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod audit;
 pub mod grant;
+pub mod group;
 pub mod mapping;
 pub mod observed;
 pub mod operation;

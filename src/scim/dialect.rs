@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::scim::error::ScimError;
 use crate::scim::filter::{Comparand, CompareOp, ResolvedFilter};
-use crate::scim::path::PatchPath;
-use crate::scim::schema::Attribute;
+use crate::scim::path::{AttributePath, PatchPath};
+use crate::scim::schema::{Attribute, ResourceType, Target};
 
 /// **Booleans as texts.** Entra ID sends `"active": "False"` unless told otherwise by `aadOptscim062020`, and writes
 /// `roles[primary eq "True"]` in paths and filters. (Microsoft Learn, "Known issues and resolutions with SCIM 2.0
@@ -161,6 +161,20 @@ pub fn listed_values(attribute: &Attribute, value: Option<&Value>) -> Option<Vec
     Some(objects.collect())
 }
 
+/// **A PUT without `members` leaves the members alone.** By RFC 7644 §3.5.1 a server may read a missing attribute as
+/// "no value". A client that renames a group by PUT and does not list the members would empty it; all clients known
+/// that mean the members (Okta's wizard, Keycloak's add-ons) list them, and `[]` says that nobody is left. `null` is
+/// what serialisers write for what was not set, so it is no order either. Whether `body` gives the attribute.
+pub fn gives(resource_type: &ResourceType, body: &Value, attribute: &str) -> bool {
+    body.as_object().into_iter().flatten().any(|(key, value)| {
+        let path = AttributePath::parse(key).ok();
+        match path.and_then(|path| resource_type.resolve(&path)) {
+            Some(Target::Attribute(found)) => found.attribute.name == attribute && !value.is_null(),
+            _ => false,
+        }
+    })
+}
+
 /// **A value filter that matches nothing describes a new value.** Entra ID adds and replaces
 /// `emails[type eq "work"].value` whether or not there is such an e-mail, where RFC 7644 §3.5.2.3 would have 400
 /// `noTarget`. The sub-attributes of the new value, or `None` if the filter says more than what is equal to what.
@@ -239,6 +253,22 @@ mod tests {
         );
         check(json!({"roles": [{"value": "{not json"}]}), json!({"roles": [{"value": "{not json"}]}));
         check(json!({"roles": ["Admin"]}), json!({"roles": [{"value": "Admin"}]}));
+    }
+
+    #[test]
+    fn a_body_gives_members_only_if_it_lists_them() {
+        let group = Registry::builtin().resource_type("Group").unwrap();
+        let urn = "urn:ietf:params:scim:schemas:core:2.0:Group";
+        for (body, expected) in [
+            (json!({"displayName": "g"}), false),
+            (json!({"members": null}), false),
+            (json!({"members": []}), true),
+            (json!({"MEMBERS": [{"value": "a"}]}), true),
+            (json!({format!("{urn}:members"): []}), true),
+            (json!([]), false),
+        ] {
+            assert_eq!(gives(group, &body, "members"), expected, "{body}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod scim_auth;
 mod scim_discovery;
 mod scim_errors;
 mod scim_filter;
+mod scim_groups;
 mod scim_hostile;
 mod scim_listener;
 mod scim_log;

@@ -1,7 +1,5 @@
 //! Filters and paths of any text: no panic, no blow-up, and printing is the inverse of parsing.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where its set-up fails")]
-
 use openai_scim_bridge::scim::filter::{CompareOp, Filter, Literal};
 use openai_scim_bridge::scim::path::{AttributePath, PatchPath};
 use openai_scim_bridge::scim::resource::Resource;

@@ -1,6 +1,7 @@
 //! Names to schema attributes, literals to typed values; what cannot be compared is refused here.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
@@ -26,6 +27,39 @@ pub enum ResolvedFilter {
     Compare(Field, CompareOp, Comparand),
     /// One value of the attribute satisfies the whole inner filter, whose fields are sub-attributes of that value.
     Any(Field, Box<ResolvedFilter>),
+}
+
+impl ResolvedFilter {
+    /// The attributes that the filter looks at, as often as it does.
+    pub fn fields(&self) -> Box<dyn Iterator<Item = &Field> + '_> {
+        match self {
+            Self::Or(parts) | Self::And(parts) => Box::new(parts.iter().flat_map(Self::fields)),
+            Self::Not(inner) => inner.fields(),
+            Self::Present(field) | Self::Compare(field, ..) => Box::new(std::iter::once(field)),
+            Self::Any(field, inner) => Box::new(std::iter::once(field).chain(inner.fields())),
+        }
+    }
+
+    /// Whether the filter looks at a top-level attribute, or at a part of it.
+    pub fn looks_at(&self, attribute: &str) -> bool {
+        self.fields().any(|field| field.is_of(attribute))
+    }
+
+    /// Inside brackets: the texts of which `value` has to be one for the filter to hold; `None` if it may hold for
+    /// others.
+    pub fn named_values(&self) -> Option<BTreeSet<&str>> {
+        match self {
+            Self::Compare(field, CompareOp::Eq, Comparand::Text(text)) if field.name() == "value" => {
+                Some(BTreeSet::from([text.as_str()]))
+            }
+            Self::And(parts) => parts.iter().find_map(Self::named_values),
+            Self::Or(parts) => parts
+                .iter()
+                .map(Self::named_values)
+                .try_fold(BTreeSet::new(), |all, part| Some(all.into_iter().chain(part?).collect())),
+            _ => None,
+        }
+    }
 }
 
 /// An attribute that a filter looks at.
@@ -69,6 +103,11 @@ impl Field {
     /// The name of the leaf, such as `value`.
     pub fn name(&self) -> &str {
         self.steps.2.as_deref().unwrap_or(&self.steps.1)
+    }
+
+    /// Whether this is the top-level core attribute of that name, or a part of it.
+    pub fn is_of(&self, attribute: &str) -> bool {
+        self.path.strip_prefix(attribute).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 
     /// The form in which a text of this field is compared: lower case unless the field is case-exact.

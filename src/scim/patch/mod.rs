@@ -15,6 +15,7 @@
 mod apply;
 mod change;
 mod list;
+mod members;
 
 use serde_json::{Map, Value};
 
@@ -24,6 +25,7 @@ use crate::scim::path::PatchPath;
 use crate::scim::schema::{check_shape, limits};
 
 pub use change::{Change, ChangeKind, ChangeSet};
+pub use members::{GROUP_AS_MEMBER, MemberChange, member_ids};
 
 /// The URN of a PATCH message.
 pub const PATCH_URN: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";

@@ -21,7 +21,7 @@ const RESOURCE_TYPES: &[&str] = &[
 ];
 
 /// The resource types that have an endpoint; the core can handle the others, and discovery keeps quiet about them.
-const OFFERED: &[&str] = &["User"];
+const OFFERED: &[&str] = &["User", "Group"];
 
 /// All schemas and resource types known.
 ///
@@ -194,6 +194,6 @@ mod tests {
     #[test]
     fn only_types_with_an_endpoint_are_offered() {
         let offered = Registry::builtin().resource_types().iter().filter(|each| each.offered);
-        assert_eq!(offered.map(|each| each.name.as_str()).collect::<Vec<_>>(), ["User"]);
+        assert_eq!(offered.map(|each| each.name.as_str()).collect::<Vec<_>>(), ["User", "Group"]);
     }
 }

@@ -29,6 +29,7 @@ pub(crate) struct Builder {
     tenants: Vec<(TenantId, Policy)>,
     engine: Handle,
     limits: Limits,
+    database: Option<Database>,
 }
 
 impl Builder {
@@ -56,9 +57,18 @@ impl Builder {
         self
     }
 
+    /// On this database.
+    pub(crate) fn on(mut self, database: Database) -> Self {
+        self.database = Some(database);
+        self
+    }
+
     /// Starts it.
     pub(crate) async fn start(self) -> TestBridge {
-        let database = fresh_database().await;
+        let database = match self.database {
+            Some(database) => database,
+            None => fresh_database().await,
+        };
         let (store, clock) = (database.open().await, database.clock.clone());
         let directory = Directory::new(
             store.clone(),
@@ -115,7 +125,7 @@ impl TestBridge {
     /// One to be described.
     pub(crate) fn builder() -> Builder {
         let tenants = vec![(TenantId::default_tenant(), Policy::default())];
-        Builder { tenants, engine: Handle::default(), limits: Limits::default() }
+        Builder { tenants, engine: Handle::default(), limits: Limits::default(), database: None }
     }
 
     /// A SCIM client with Okta's headers.
@@ -233,8 +243,14 @@ impl Actor {
 
     /// GET with a filter, percent-encoded as most clients do.
     pub(crate) async fn find(&self, filter: &str) -> Answer {
+        self.find_in("/Users", filter).await
+    }
+
+    /// GET of a collection with a filter; parameters that go with it may follow the path.
+    pub(crate) async fn find_in(&self, path: &str, filter: &str) -> Answer {
         let encoded: String = url::form_urlencoded::byte_serialize(filter.as_bytes()).collect();
-        self.get(&format!("/Users?filter={}", encoded.replace('+', "%20"))).await
+        let separator = if path.contains('?') { '&' } else { '?' };
+        self.get(&format!("{path}{separator}filter={}", encoded.replace('+', "%20"))).await
     }
 
     /// POST.

@@ -44,6 +44,7 @@ macro_rules! write {
 
 mod agenda;
 mod durability;
+mod groups;
 mod mappings;
 mod mirror;
 mod operations;
