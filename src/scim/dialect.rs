@@ -122,6 +122,41 @@ pub fn any_case<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Va
         .or_else(|| object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
+/// [`any_case`], taking the value out of the object.
+pub fn take_any_case(object: &mut Map<String, Value>, name: &str) -> Option<Value> {
+    if let Some(value) = object.get_mut(name) {
+        return Some(value.take());
+    }
+    object.iter_mut().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.take())
+}
+
+/// **Messages that do not say what they are**, or name another version: a body is taken for the message of the endpoint
+/// it is sent to, unless it names another message of the protocol.
+///
+/// # Errors
+///
+/// 400 `invalidSyntax` for a message that belongs to another endpoint.
+pub fn check_message(body: &Map<String, Value>, urn: &str) -> Result<(), ScimError> {
+    let is_message =
+        |given: &str| given.to_ascii_lowercase().starts_with("urn:ietf:params:scim:api:messages:2.0:");
+    let named = match any_case(body, "schemas") {
+        Some(Value::Array(named)) => named.as_slice(),
+        Some(lone) => std::slice::from_ref(lone),
+        None => &[],
+    };
+    let mut messages = named.iter().filter_map(Value::as_str).filter(|given| is_message(given)).peekable();
+    match messages.peek() {
+        Some(foreign)
+            if !named.iter().filter_map(Value::as_str).any(|given| given.eq_ignore_ascii_case(urn)) =>
+        {
+            Err(ScimError::invalid_syntax(format!(
+                "schemas names {foreign:?}, but this endpoint takes {urn}"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// **`op` in any case.** Entra ID sends `Add`, `Replace` and `Remove`. The name in lower case.
 pub fn op_name(text: &str) -> String {
     text.to_ascii_lowercase()

@@ -11,7 +11,10 @@
 mod architecture;
 mod cli;
 mod crash;
+mod differential_filter;
+mod fuzz_seeds;
 mod harness;
+mod model_patch;
 mod openai;
 mod openai_client;
 mod plans;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
 use super::ast::{CompareOp, Filter, Literal, Operand};
 use crate::scim::dialect;
@@ -15,9 +16,9 @@ use crate::scim::schema::{Attribute, AttributeRef, AttributeType, ResourceType, 
 /// ([`ResolvedFilter::matches`]) or compiled.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ResolvedFilter {
-    /// At least one of them.
+    /// At least one of them; of none: never.
     Or(Vec<ResolvedFilter>),
-    /// All of them.
+    /// All of them; of none: always.
     And(Vec<ResolvedFilter>),
     /// Not this.
     Not(Box<ResolvedFilter>),
@@ -75,10 +76,18 @@ pub struct Field {
     /// Whether the attribute is a list.
     pub multi_valued: bool,
     /// The way to the value from the object the field is looked up in: extension URN, attribute, sub-attribute.
-    pub(super) steps: (Option<String>, String, Option<String>),
+    steps: (Option<String>, String, Option<String>),
 }
 
 impl Field {
+    /// The field to compare for `found`: a complex attribute stands for its `value`, if it has one.
+    pub(in crate::scim) fn comparable(mut found: AttributeRef<'_>) -> Option<Self> {
+        if found.leaf().is_complex() {
+            found.sub = Some(found.attribute.sub_attribute("value")?);
+        }
+        Some(Self::new(found))
+    }
+
     fn new(found: AttributeRef<'_>) -> Self {
         let leaf = found.leaf();
         Self {
@@ -108,6 +117,24 @@ impl Field {
     /// Whether this is the top-level core attribute of that name, or a part of it.
     pub fn is_of(&self, attribute: &str) -> bool {
         self.path.strip_prefix(attribute).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
+    /// The value of the attribute in the object the field is looked up in; a list as a whole.
+    pub(in crate::scim) fn whole<'a>(&self, object: &'a Map<String, Value>) -> Option<&'a Value> {
+        let (extension, attribute, _) = &self.steps;
+        let object = match extension {
+            Some(urn) => object.get(urn)?.as_object()?,
+            None => object,
+        };
+        object.get(attribute).filter(|value| !value.is_null())
+    }
+
+    /// The leaf of one value of the attribute.
+    pub(in crate::scim) fn leaf_of<'a>(&self, value: &'a Value) -> Option<&'a Value> {
+        match &self.steps.2 {
+            Some(sub) => value.get(sub.as_str()).filter(|value| !value.is_null()),
+            None => Some(value),
+        }
     }
 
     /// The form in which a text of this field is compared: lower case unless the field is case-exact.
@@ -160,7 +187,21 @@ impl Filter {
     /// # Ok::<(), openai_scim_bridge::scim::error::ScimError>(())
     /// ```
     pub fn resolve(&self, resource_type: &ResourceType) -> Result<ResolvedFilter, ScimError> {
-        resolve(self, &Scope::Resource(resource_type))
+        self.resolve_among(resource_type, &[])
+    }
+
+    /// Checks the filter against one type of a list that has resources of all types in `among`: an attribute that only
+    /// another of them knows has no value in this one (RFC 7644 §3.4.2.1).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Filter::resolve`].
+    pub fn resolve_among(
+        &self,
+        resource_type: &ResourceType,
+        among: &[&ResourceType],
+    ) -> Result<ResolvedFilter, ScimError> {
+        resolve(self, &Scope::Resource(resource_type, among))
     }
 
     /// Checks a value filter: its names are sub-attributes of `parent`.
@@ -174,11 +215,15 @@ impl Filter {
 
 /// Where names are looked up.
 enum Scope<'a> {
-    Resource(&'a ResourceType),
+    /// A resource type, in a list of the types that follow.
+    Resource(&'a ResourceType, &'a [&'a ResourceType]),
     Value(AttributeRef<'a>),
 }
 
 fn resolve(filter: &Filter, scope: &Scope<'_>) -> Result<ResolvedFilter, ScimError> {
+    if let Some(outcome) = scope.without_value(filter) {
+        return Ok(outcome);
+    }
     let all = |parts: &[Filter]| parts.iter().map(|part| resolve(part, scope)).collect::<Result<Vec<_>, _>>();
     Ok(match filter {
         Filter::Or(parts) => ResolvedFilter::Or(all(parts)?),
@@ -199,7 +244,7 @@ fn resolve(filter: &Filter, scope: &Scope<'_>) -> Result<ResolvedFilter, ScimErr
             ResolvedFilter::Compare(field, *op, comparand)
         }
         Filter::Any(operand, inner) => {
-            let Scope::Resource(resource_type) = scope else {
+            let Scope::Resource(resource_type, _) = scope else {
                 return Err(refusal(operand, "brackets cannot stand within brackets"));
             };
             let parent = find(resource_type, operand)?;
@@ -213,19 +258,40 @@ fn resolve(filter: &Filter, scope: &Scope<'_>) -> Result<ResolvedFilter, ScimErr
 }
 
 impl Scope<'_> {
+    /// What a comparison comes to if this type does not know its attribute and another type of the list does.
+    fn without_value(&self, filter: &Filter) -> Option<ResolvedFilter> {
+        let Self::Resource(resource_type, among) = self else { return None };
+        let (Filter::Present(operand) | Filter::Compare(operand, ..) | Filter::Any(operand, _)) = filter
+        else {
+            return None;
+        };
+        if resource_type.resolve(&operand.path).is_some() {
+            return None;
+        }
+        let is_list = among.iter().find_map(|other| match other.resolve(&operand.path)? {
+            Target::Attribute(found) => Some(found.attribute.multi_valued),
+            _ => None,
+        })?;
+        let holds = match filter {
+            Filter::Compare(_, op, Literal::Null) => *op == CompareOp::Eq,
+            Filter::Compare(_, op, _) => *op == CompareOp::Ne && !is_list,
+            _ => false,
+        };
+        Some(if holds { ResolvedFilter::And(Vec::new()) } else { ResolvedFilter::Or(Vec::new()) })
+    }
+
     /// The field that `operand` names; with `comparable`, a complex attribute stands for its `value`.
     fn field(&self, operand: &Operand, comparable: bool) -> Result<Field, ScimError> {
         match self {
-            Self::Resource(resource_type) => {
-                let mut found = find(resource_type, operand)?;
-                if comparable && found.leaf().is_complex() {
-                    let value = found.attribute.sub_attribute("value");
-                    found.sub = Some(value.ok_or_else(|| {
-                        let name = &found.attribute.name;
-                        refusal(operand, &format!("compare a sub-attribute of {name}, not {name} itself"))
-                    })?);
+            Self::Resource(resource_type, _) => {
+                let found = find(resource_type, operand)?;
+                if !comparable {
+                    return Ok(Field::new(found));
                 }
-                Ok(Field::new(found))
+                Field::comparable(found).ok_or_else(|| {
+                    let name = &found.attribute.name;
+                    refusal(operand, &format!("compare a sub-attribute of {name}, not {name} itself"))
+                })
             }
             Self::Value(parent) => {
                 let AttributePath { urn, attribute, sub } = &operand.path;

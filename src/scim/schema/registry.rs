@@ -134,7 +134,8 @@ impl Registry {
         self.resource_types.iter().find(|resource_type| resource_type.name.eq_ignore_ascii_case(name))
     }
 
-    /// What the server can do, as `scim-schemas/service-provider.json` states it (RFC 7643 §5).
+    /// What the server can always do, as `scim-schemas/service-provider.json` states it (RFC 7643 §5);
+    /// [`Features`](super::features::Features) tell the rest.
     pub fn service_provider(&self) -> &Map<String, Value> {
         &self.service_provider
     }
