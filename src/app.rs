@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,11 +18,11 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, TenantConfig};
 use crate::directory::Directory;
 use crate::directory::access::Tokens;
-use crate::http::{self, Limits, Readiness};
+use crate::http::{self, Condition, Limits, Readiness};
 use crate::ids::TenantId;
 use crate::openai;
 use crate::provision::Engine;
-use crate::provision::handle::Handle;
+use crate::provision::handle::{Handle, Upstream};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -56,7 +57,8 @@ impl App {
             let policy = tenant.policy.clone();
             let client = openai::Client::new(client_settings(tenant)?, clock.clone(), metrics.clone())?;
             let engine =
-                Engine::new(id, policy, store.clone(), client, clock.clone(), metrics.clone(), inbox);
+                Engine::new(id.clone(), policy, store.clone(), client, clock.clone(), metrics.clone(), inbox);
+            engines.spawn(report(readiness.clone(), format!("upstream:{id}"), engine.upstream()));
             engines.spawn(engine.run(stop_driving.clone()));
         }
 
@@ -116,6 +118,21 @@ impl App {
         }
         self.store.close().await;
         tracing::info!("stopped");
+    }
+}
+
+/// Keeps the board of `/readyz` true about one organization. Trouble there degrades the program and no more: what
+/// identity providers wish is still taken and kept.
+async fn report(readiness: Readiness, component: String, mut upstream: watch::Receiver<Upstream>) {
+    loop {
+        let condition = match *upstream.borrow_and_update() {
+            Upstream::Ok => Condition::Ok,
+            Upstream::KeyRefused | Upstream::Unreachable => Condition::Degraded,
+        };
+        readiness.set(&component, condition);
+        if upstream.changed().await.is_err() {
+            return;
+        }
     }
 }
 

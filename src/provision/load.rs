@@ -34,7 +34,13 @@ pub(super) async fn load_person(
 ) -> Result<Option<Loaded>, StoreError> {
     let tenant = &context.tenant;
     let Some(work) = reader.load_work(tenant, person).await? else { return Ok(None) };
-    let desired = desired(&work.person, &[], &context.policy);
+    // Without rules no group gives anything.
+    let groups = if context.policy.group_rules.is_empty() {
+        Vec::new()
+    } else {
+        reader.groups_of(tenant, person).await?
+    };
+    let desired = desired(&work.person, &groups, &context.policy);
     let mut observed = Observed {
         tenant: tenant.clone(),
         person,

@@ -34,14 +34,15 @@ impl MemberDelta {
     }
 }
 
-/// A statement with the rows of a JSON list at one place of it: that is the one thing which the two databases call by
-/// different names.
+/// A statement in which a column is compared with the texts of a JSON list: the one thing that the two databases say
+/// in different ways. On PostgreSQL it is an array, whose elements are looked up in the index one by one; rows might as
+/// well be joined with the whole table.
 macro_rules! with_list {
-    ($reader:expr, $before:literal, $list:literal, $after:literal) => {
+    ($reader:expr, $before:expr, $list:literal, $after:literal) => {
         sql(match $reader.backend() {
-            Backend::Sqlite => concat!($before, "(SELECT value FROM json_each(", $list, "))", $after),
+            Backend::Sqlite => concat!($before, " IN (SELECT value FROM json_each(", $list, "))", $after),
             Backend::Postgres => {
-                concat!($before, "(SELECT json_array_elements_text(", $list, "::json))", $after)
+                concat!($before, " = ANY (ARRAY(SELECT json_array_elements_text(", $list, "::json)))", $after)
             }
         })
     };
@@ -62,7 +63,7 @@ macro_rules! make_due {
             due_at = CASE WHEN due_at <= $3 THEN due_at ELSE $3 END,
             lane = CASE WHEN due_at IS NOT NULL AND lane < $4 THEN lane ELSE $4 END,
             mark = mark + 1
-         WHERE tenant = $1 AND active = 1 AND deleted_at IS NULL AND id IN "
+         WHERE tenant = $1 AND active = 1 AND deleted_at IS NULL AND id"
     };
 }
 
@@ -115,7 +116,7 @@ impl Reader {
             self,
             "SELECT m.member, g.id, g.display_name, g.external_id FROM memberships AS m
              JOIN groups AS g ON g.tenant = m.tenant AND g.id = m.group_id
-             WHERE m.tenant = $1 AND m.member IN ",
+             WHERE m.tenant = $1 AND m.member",
             "$2",
             " ORDER BY g.id"
         );
@@ -134,11 +135,13 @@ impl Reader {
         after: Option<PersonId>,
         limit: i64,
     ) -> Result<Vec<Member>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT m.member, p.user_name",
-            from_members!(),
-            "WHERE m.tenant = $1 AND m.group_id = $2 AND m.member > $3 ORDER BY m.member LIMIT $4"
-        );
+        // A look-up per member instead of a join: the order of the index is then the one asked for, and a page costs the
+        // same wherever it is.
+        const SQL: &str = "SELECT member, user_name FROM
+            (SELECT m.member, (SELECT p.user_name FROM people AS p
+                WHERE p.tenant = m.tenant AND p.id = m.member AND p.deleted_at IS NULL) AS user_name
+             FROM memberships AS m WHERE m.tenant = $1 AND m.group_id = $2 AND m.member > $3) AS members
+            WHERE user_name IS NOT NULL ORDER BY member LIMIT $4";
         // The empty text comes before every id.
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         let statement = sql(SQL).bind(tenant.as_str()).bind(group.to_string()).bind(after).bind(limit.max(0));
@@ -164,7 +167,7 @@ impl Reader {
             self,
             "SELECT m.group_id, m.member, p.user_name FROM memberships AS m
              JOIN people AS p ON p.tenant = m.tenant AND p.id = m.member AND p.deleted_at IS NULL
-             WHERE m.tenant = $1 AND m.group_id >= $2 AND m.group_id <= $3 AND m.member IN ",
+             WHERE m.tenant = $1 AND m.group_id >= $2 AND m.group_id <= $3 AND m.member",
             "$4",
             ""
         );
@@ -199,7 +202,7 @@ impl Reader {
     ) -> Result<BTreeSet<PersonId>, StoreError> {
         let statement = with_list!(
             self,
-            "SELECT id FROM people WHERE tenant = $1 AND deleted_at IS NULL AND id IN ",
+            "SELECT id FROM people WHERE tenant = $1 AND deleted_at IS NULL AND id",
             "$2",
             ""
         );
@@ -220,7 +223,7 @@ impl Tx {
             self,
             "INSERT INTO memberships (tenant, group_id, member)
              SELECT p.tenant, $2, p.id FROM people AS p
-             WHERE p.tenant = $1 AND p.deleted_at IS NULL AND p.id IN ",
+             WHERE p.tenant = $1 AND p.deleted_at IS NULL AND p.id",
             "$3",
             " ON CONFLICT (tenant, group_id, member) DO NOTHING RETURNING member AS id"
         );
@@ -237,7 +240,7 @@ impl Tx {
     ) -> Result<Vec<PersonId>, StoreError> {
         let statement = with_list!(
             self,
-            "DELETE FROM memberships WHERE tenant = $1 AND group_id = $2 AND member IN ",
+            "DELETE FROM memberships WHERE tenant = $1 AND group_id = $2 AND member",
             "$3",
             " RETURNING member AS id"
         );
@@ -252,12 +255,14 @@ impl Tx {
         group: GroupId,
         people: &BTreeSet<PersonId>,
     ) -> Result<MemberDelta, StoreError> {
-        let statement = with_list!(
-            self,
-            "DELETE FROM memberships WHERE tenant = $1 AND group_id = $2 AND member NOT IN ",
-            "$3",
-            " RETURNING member AS id"
-        );
+        const SQLITE: &str = "DELETE FROM memberships WHERE tenant = $1 AND group_id = $2
+             AND member NOT IN (SELECT value FROM json_each($3)) RETURNING member AS id";
+        const POSTGRES: &str = "DELETE FROM memberships WHERE tenant = $1 AND group_id = $2
+             AND member NOT IN (SELECT json_array_elements_text($3::json)) RETURNING member AS id";
+        let statement = sql(match self.backend() {
+            Backend::Sqlite => SQLITE,
+            Backend::Postgres => POSTGRES,
+        });
         let statement = statement.bind(tenant.as_str()).bind(group.to_string()).bind(to_json(people)?);
         let removed = ids(&self.execute_returning(statement).await?)?;
         Ok(MemberDelta { added: self.add_members(tenant, group, people).await?, removed })
@@ -296,18 +301,8 @@ impl Tx {
         lane: Lane,
     ) -> Result<(), StoreError> {
         let now = self.now();
-        let statement = match self.backend() {
-            Backend::Sqlite => concat!(make_due!(), "(SELECT value FROM json_each($2))"),
-            Backend::Postgres => concat!(make_due!(), "(SELECT json_array_elements_text($2::json))"),
-        };
-        self.execute(
-            sql(statement)
-                .bind(tenant.as_str())
-                .bind(to_json(&people)?)
-                .bind(now.as_microsecond())
-                .bind(rank(lane)),
-        )
-        .await?;
+        let statement = with_list!(self, make_due!(), "$2", "").bind(tenant.as_str()).bind(to_json(&people)?);
+        self.execute(statement.bind(now.as_microsecond()).bind(rank(lane))).await?;
         Ok(())
     }
 
@@ -319,7 +314,7 @@ impl Tx {
         lane: Lane,
     ) -> Result<(), StoreError> {
         const SQL: &str =
-            concat!(make_due!(), "(SELECT member FROM memberships WHERE tenant = $1 AND group_id = $2)");
+            concat!(make_due!(), " IN (SELECT member FROM memberships WHERE tenant = $1 AND group_id = $2)");
         let now = self.now();
         self.execute(
             sql(SQL)

@@ -14,6 +14,7 @@ use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::ids::{OperationId, PersonId, ProjectId, TenantId};
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::grant::{OrgRole, ProjectGrant};
+use openai_scim_bridge::model::group::GroupName;
 use openai_scim_bridge::model::mapping::{Mapping, Origin, Status};
 use openai_scim_bridge::model::observed::{Collection, Invite, InviteStatus, Member, ProjectMember, Sweep};
 use openai_scim_bridge::model::operation::{Action, Operation, OperationState};
@@ -21,7 +22,7 @@ use openai_scim_bridge::model::person::Person;
 use openai_scim_bridge::model::policy::{
     GroupRule, GroupSelector, OnAddressChange, OnExistingMember, Policy, Resend, RuleEffect,
 };
-use openai_scim_bridge::provision::desired::{EXTENSION, GroupRef, desired};
+use openai_scim_bridge::provision::desired::{EXTENSION, desired};
 use openai_scim_bridge::provision::plan::{Claim, Facts, Look, Observed, Read, Step, plan_person};
 use openai_scim_bridge::provision::status::status;
 use serde_json::json;
@@ -54,7 +55,7 @@ struct Script {
     clock: Clock,
     policy: Policy,
     person: Person,
-    groups: Vec<GroupRef>,
+    groups: Vec<GroupName>,
     observed: Observed,
     facts: Facts,
 }
@@ -130,8 +131,8 @@ impl Script {
             "policy" => line.named.iter().for_each(|(key, value)| self.set_policy(key, value)),
             "rule" => self.add_rule(&line),
             "person" => self.set_person(&line),
-            "group" => self.groups.push(GroupRef {
-                id: line.named["id"].into(),
+            "group" => self.groups.push(GroupName {
+                id: line.named["id"].parse().unwrap(),
                 external_id: None,
                 display_name: line.plain[1].into(),
             }),

@@ -13,14 +13,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::agenda::{Agenda, Need};
 use super::context::Context;
 use super::execute::{Order, Outcome, chain};
-use super::handle::{Message, Settlement};
+use super::handle::{Message, Settlement, Upstream};
 use super::observe::{Progress, ReadError, Reading};
 use super::pace::{Gate, Ticker, later};
 use super::plan::{Facts, Look, Read};
@@ -60,6 +60,7 @@ const DRAIN: SignedDuration = SignedDuration::from_secs(25);
 pub struct Engine {
     context: Context,
     inbox: mpsc::UnboundedReceiver<Message>,
+    upstream: watch::Sender<Upstream>,
 }
 
 impl Engine {
@@ -75,13 +76,18 @@ impl Engine {
         inbox: mpsc::UnboundedReceiver<Message>,
     ) -> Self {
         let context = Context { tenant, policy: Arc::new(policy), store, client, clock, metrics };
-        Self { context, inbox }
+        Self { context, inbox, upstream: watch::Sender::default() }
+    }
+
+    /// Tells how the organization looks from here, now and whenever that changes.
+    pub fn upstream(&self) -> watch::Receiver<Upstream> {
+        self.upstream.subscribe()
     }
 
     /// Works until `cancel` is cancelled, then lets the calls in flight end (for at most 25 seconds). What is left
     /// is in the store and goes on at the next start.
     pub async fn run(self, cancel: CancellationToken) {
-        Driver::new(self.context).run(self.inbox, &cancel).await;
+        Driver::new(self.context, self.upstream).run(self.inbox, &cancel).await;
     }
 }
 
@@ -123,6 +129,7 @@ struct Driver {
     sweeps: Sweeps,
     looks: BTreeMap<PersonId, Vec<Look>>,
     gate: Gate,
+    upstream: watch::Sender<Upstream>,
     ticker: Ticker,
     flights: BTreeMap<Flight, (Lane, Endpoint)>,
     busy: BTreeMap<PersonId, Lane>,
@@ -146,7 +153,7 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(context: Context) -> Self {
+    fn new(context: Context, upstream: watch::Sender<Upstream>) -> Self {
         Self {
             context,
             facts: None,
@@ -154,6 +161,7 @@ impl Driver {
             sweeps: Sweeps::default(),
             looks: BTreeMap::new(),
             gate: Gate::default(),
+            upstream,
             ticker: Ticker::new(),
             flights: BTreeMap::new(),
             busy: BTreeMap::new(),
@@ -192,6 +200,7 @@ impl Driver {
             self.start_jobs();
             self.answer_waiters();
             self.set_gauges().await;
+            self.tell_upstream();
             self.answer_idlers(&inbox);
             let poll_at = later(self.context.clock.now(), POLL);
             let wake_at = self.wake_at.map_or(poll_at, |at| at.min(poll_at));
@@ -208,6 +217,12 @@ impl Driver {
             }
         }
         self.drain().await;
+    }
+
+    /// Lets those who watch know when the organization looks different.
+    fn tell_upstream(&self) {
+        let seen = self.gate.upstream(self.context.clock.now());
+        self.upstream.send_if_modified(|told| std::mem::replace(told, seen) != seen);
     }
 
     /// Lets what is in flight end.

@@ -114,11 +114,6 @@ impl Field {
         self.steps.2.as_deref().unwrap_or(&self.steps.1)
     }
 
-    /// Whether this is the top-level core attribute of that name, or a part of it.
-    pub fn is_of(&self, attribute: &str) -> bool {
-        self.path.strip_prefix(attribute).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    }
-
     /// The value of the attribute in the object the field is looked up in; a list as a whole.
     pub(in crate::scim) fn whole<'a>(&self, object: &'a Map<String, Value>) -> Option<&'a Value> {
         let (extension, attribute, _) = &self.steps;
@@ -135,6 +130,11 @@ impl Field {
             Some(sub) => value.get(sub.as_str()).filter(|value| !value.is_null()),
             None => Some(value),
         }
+    }
+
+    /// Whether this is the top-level core attribute of that name, or a part of it.
+    pub fn is_of(&self, attribute: &str) -> bool {
+        self.path.strip_prefix(attribute).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 
     /// The form in which a text of this field is compared: lower case unless the field is case-exact.

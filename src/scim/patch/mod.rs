@@ -11,6 +11,8 @@
 //!   immutable sub-attribute: nobody becomes a member by a correction of a member's name.
 //! - Adding a value that is there already (same `value`, no different `type`) completes it instead of repeating it.
 //! - Removing what is not there succeeds.
+//! - Where members are kept apart from their group, what a request does to them is told without the list
+//!   ([`PatchRequest::split_members`]), by the rules of `members`.
 
 mod apply;
 mod change;

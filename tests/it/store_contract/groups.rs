@@ -97,7 +97,7 @@ async fn a_group_reads_back_as_written(db: &Database) {
     let load = async || store.reader().await.unwrap().load_group(&tenant(), staff.id).await.unwrap();
     assert_eq!(load().await, Some(staff.clone()));
 
-    staff.display_name = "Crew".to_owned();
+    "Crew".clone_into(&mut staff.display_name);
     staff.external_id = None;
     staff.version = 2;
     staff.modified_at = db.clock.now() + SignedDuration::from_secs(1);
@@ -118,7 +118,7 @@ async fn a_display_name_is_unique_in_any_case_within_its_tenant(db: &Database) {
 
     let mut third = group(db, "Third");
     insert_group(&store, &third).await.unwrap();
-    third.display_name = "Strässe".to_owned();
+    "Strässe".clone_into(&mut third.display_name);
     let renamed = write!(store, [third], |tx| tx.update_group(&third, 1).await);
     assert!(matches!(renamed, Err(StoreError::Taken)));
 
