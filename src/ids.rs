@@ -122,6 +122,10 @@ text_id!(
     /// The OpenAI id of a project (`proj_…`).
     ProjectId
 );
+text_id!(
+    /// The OpenAI id of a role (`role_…`).
+    RoleId
+);
 
 /// The name of a tenant: lower-case letters, digits and hyphens, 1 to 63 characters, starting with a letter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::model::grant::{OrgRole, ProjectRole};
 use crate::model::policy::{GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend};
+use crate::scim::profile::Profile;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -358,4 +359,31 @@ fn nothing_shows_a_secret() {
         "set".to_owned(),
         Origin::Environment("OPENAI_ADMIN_KEY".to_owned())
     )));
+}
+
+#[test]
+fn each_tenant_has_a_profile_of_its_own() {
+    let config = load(
+        "profile = 'okta'\n[tenants.acme]\nprofile = 'entra'\n[tenants.other]\n",
+        &[("OPENAI_ADMIN_KEY", "sk-admin-1")],
+    )
+    .unwrap();
+    let profiles = config.tenants.iter().map(|(id, tenant)| (id.as_str(), tenant.profile.value));
+    assert_eq!(
+        profiles.collect::<Vec<_>>(),
+        [("acme", Profile::Entra), ("default", Profile::Okta), ("other", Profile::Generic)]
+    );
+    let shown = config.describe();
+    assert!(
+        shown.iter().any(|(name, value, _)| (name.as_str(), value.as_str()) == ("acme: profile", "entra"))
+    );
+}
+
+#[test]
+fn an_unknown_profile_is_refused_with_the_known_ones_and_its_line() {
+    let message = error("\n[tenants.acme]\nprofile = 'Octa'\n", &[]);
+    assert!(message.contains("line 3") && message.contains("`Octa` is not a profile"), "{message}");
+    for profile in Profile::ALL {
+        assert!(message.contains(profile.as_str()), "{message}");
+    }
 }

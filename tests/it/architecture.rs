@@ -12,7 +12,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("telemetry", &["ids"]),
     ("scim", &[]),
     ("model", &["ids"]),
-    ("config", &["ids", "model", "telemetry"]),
+    ("config", &["ids", "model", "telemetry", "scim::profile"]),
     ("openai", &["clock", "telemetry"]),
     ("simulator", &["clock"]),
     ("store", &["ids", "clock", "model", "scim::filter", "scim::path", "scim::resource"]),

@@ -10,6 +10,7 @@ use openai_scim_bridge::http::{self, Limits, Readiness};
 use openai_scim_bridge::ids::TenantId;
 use openai_scim_bridge::model::policy::Policy;
 use openai_scim_bridge::provision::handle::Handle;
+use openai_scim_bridge::scim::profile::Profile;
 use openai_scim_bridge::store::{Store, StoreError};
 use openai_scim_bridge::telemetry::metrics::Metrics;
 use secrecy::{ExposeSecret, SecretString};
@@ -30,6 +31,8 @@ pub(crate) struct Builder {
     engine: Handle,
     limits: Limits,
     database: Option<Database>,
+    profiles: Vec<(TenantId, Profile)>,
+    shared: Option<(Store, Clock)>,
 }
 
 impl Builder {
@@ -42,6 +45,24 @@ impl Builder {
     /// With another tenant.
     pub(crate) fn tenant(mut self, name: &str) -> Self {
         self.tenants.push((name.parse().unwrap(), Policy::default()));
+        self
+    }
+
+    /// With another tenant that is set up for an identity provider.
+    pub(crate) fn tenant_of(mut self, name: &str, profile: Profile) -> Self {
+        self.profiles.push((name.parse().unwrap(), profile));
+        self.tenant(name)
+    }
+
+    /// With this profile of the default tenant.
+    pub(crate) fn profile(mut self, profile: Profile) -> Self {
+        self.profiles.push((TenantId::default_tenant(), profile));
+        self
+    }
+
+    /// On a store that somebody else works on as well.
+    pub(crate) fn sharing(mut self, store: Store, clock: Clock) -> Self {
+        self.shared = Some((store, clock));
         self
     }
 
@@ -69,14 +90,18 @@ impl Builder {
             Some(database) => database,
             None => fresh_database().await,
         };
-        let (store, clock) = (database.open().await, database.clock.clone());
+        let (store, clock) = match self.shared {
+            Some(shared) => shared,
+            None => (database.open().await, database.clock.clone()),
+        };
         let directory = Directory::new(
             store.clone(),
             self.engine,
             clock.clone(),
             self.tenants,
             "https://scim.example.com/",
-        );
+        )
+        .with_profiles(self.profiles);
         let fixed = [(TenantId::default_tenant(), SecretString::from(STATIC_TOKEN))];
         let state = http::State {
             directory,
@@ -125,7 +150,14 @@ impl TestBridge {
     /// One to be described.
     pub(crate) fn builder() -> Builder {
         let tenants = vec![(TenantId::default_tenant(), Policy::default())];
-        Builder { tenants, engine: Handle::default(), limits: Limits::default(), database: None }
+        Builder {
+            tenants,
+            engine: Handle::default(),
+            limits: Limits::default(),
+            database: None,
+            profiles: Vec::new(),
+            shared: None,
+        }
     }
 
     /// A SCIM client with Okta's headers.
@@ -165,6 +197,17 @@ impl TestBridge {
             headers: Vec::new(),
             content_type: "application/json",
         }
+    }
+
+    /// A SCIM client of another tenant, with a token of its own.
+    pub(crate) async fn client_of(&self, tenant: &str) -> Actor {
+        let (_, token) = self.mint(tenant, None).await;
+        let base = match tenant {
+            "default" => "/scim/v2".to_owned(),
+            tenant => format!("/tenants/{tenant}/scim/v2"),
+        };
+        let client = self.anonymous().at(&base).with_authorization(format!("Bearer {token}"));
+        client.with_content_type("application/scim+json")
     }
 
     /// Makes a token of a tenant and tells its text.
@@ -210,6 +253,12 @@ impl Actor {
     pub(crate) fn with_authorization(mut self, value: impl Into<String>) -> Self {
         self.headers.retain(|(name, _)| *name != "Authorization");
         self.with("Authorization", value)
+    }
+
+    /// What is presented as `Authorization`.
+    pub(crate) fn authorization(&self) -> &str {
+        let header = self.headers.iter().find(|(name, _)| *name == "Authorization");
+        header.map_or("", |(_, value)| value)
     }
 
     /// The same one, with bodies of another type.
