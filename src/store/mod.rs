@@ -11,6 +11,7 @@ mod agenda;
 mod audit;
 mod backup;
 mod error;
+mod events;
 mod mappings;
 mod migrate;
 mod observed;
