@@ -139,7 +139,7 @@ async fn a_deferred_request_has_one_outcome(db: &Database) {
         async |before| store.reader().await.unwrap().open_deferred(&tenant(), before, 9).await.unwrap();
     assert_eq!(open(db.clock.now()).await, []);
     db.clock.advance(SignedDuration::from_secs(1));
-    assert_eq!(open(db.clock.now()).await, [request.clone()]);
+    assert_eq!(open(db.clock.now()).await, std::slice::from_ref(&request));
 
     let operation = json!({ "method": "PATCH", "status": "200" });
     let event = event(db, tenant(), "/Users/a").with_outcome(operation.clone());
