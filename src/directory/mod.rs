@@ -8,11 +8,13 @@
 //! - `rules`: who may be created, changed and removed.
 //! - `settle`: the wait for the engine after a write, and undoing a create that OpenAI refuses.
 //! - `list`, `compile`: looking people up by filter and page.
+//! - `feed`: what other systems are told, and requests that are answered later.
 //! - `render`: a person as a SCIM resource.
 
 pub mod access;
 mod compile;
 mod error;
+mod feed;
 mod list;
 mod render;
 mod rules;
@@ -26,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::events::Feed;
 use crate::ids::{PersonId, RequestId, TenantId};
 use crate::model::policy::Policy;
 use crate::provision::handle::Handle;
@@ -35,6 +38,7 @@ use crate::store::Store;
 
 pub use error::DirectoryError;
 pub(crate) use error::chain;
+pub use feed::{Accepted, EVENTS, Progress, Reply, TRANSACTIONS};
 pub use render::User;
 pub use wish::OPENAI_USER;
 
@@ -47,6 +51,8 @@ pub struct Caller {
     pub token: String,
     /// The request that is being served.
     pub request: RequestId,
+    /// Whether the caller would rather be told the outcome later (RFC 7240 §4.1).
+    pub prefers_async: bool,
 }
 
 /// The directory of all tenants. Clones share everything.
@@ -58,6 +64,7 @@ pub struct Directory {
     policies: Arc<BTreeMap<TenantId, Arc<Policy>>>,
     public_url: Arc<str>,
     answer_wait: Duration,
+    feed: Option<Feed>,
 }
 
 /// How long an answer waits at most for the engine to settle the person it is about.
@@ -83,6 +90,7 @@ impl Directory {
             policies: Arc::new(policies),
             public_url: public_url.trim_end_matches('/').into(),
             answer_wait: ANSWER_WAIT,
+            feed: None,
         }
     }
 

@@ -22,6 +22,8 @@ mod provision;
 mod scim_auth;
 mod scim_discovery;
 mod scim_errors;
+mod scim_events;
+mod scim_events_push;
 mod scim_filter;
 mod scim_hostile;
 mod scim_listener;

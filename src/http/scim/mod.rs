@@ -1,13 +1,14 @@
 //! The SCIM side: its base paths, the door in front of it and its table of routes.
 
 mod discovery;
+mod events;
 mod users;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State as Given};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use http::Uri;
 use http::uri::PathAndQuery;
 use tower::ServiceExt;
@@ -15,6 +16,7 @@ use tower::ServiceExt;
 use super::layers::Trail;
 use super::reply::{self, Failure};
 use super::{State, auth};
+use crate::directory::{EVENTS, TRANSACTIONS};
 use crate::ids::TenantId;
 use crate::scim::error::ScimError;
 
@@ -22,6 +24,11 @@ use crate::scim::error::ScimError;
 pub(super) fn door(state: State) -> Router {
     let routes = routes().with_state(state.clone());
     Router::new().fallback(enter).with_state((state, routes))
+}
+
+/// The keys of event tokens, which everybody may have.
+pub(super) fn keys() -> Router<State> {
+    Router::new().route("/.well-known/jwks.json", get(events::keys))
 }
 
 async fn enter(Given((state, routes)): Given<(State, Router)>, request: Request) -> Response {
@@ -96,6 +103,8 @@ fn routes() -> Router<State> {
         .route("/ResourceTypes/{name}", get(discovery::resource_type))
         .route("/Schemas", get(discovery::schemas))
         .route("/Schemas/{urn}", get(discovery::schema))
+        .route(EVENTS, post(events::poll))
+        .route(&format!("{TRANSACTIONS}/{{txn}}"), get(events::outcome))
         .route("/Bulk", any(bulk))
         .route("/Me", any(me))
         .route("/.search", any(search))

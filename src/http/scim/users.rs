@@ -6,7 +6,7 @@ use http::header::{ETAG, LOCATION};
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
-use crate::directory::{User, user_type};
+use crate::directory::{Reply, User, user_type};
 use crate::http::State;
 use crate::http::extract::{Admitted, Body, Query, Terms};
 use crate::http::reply::{self, Failure};
@@ -38,7 +38,10 @@ pub(super) async fn create(
     terms: Terms,
     Body(body): Body,
 ) -> Result<Response, Failure> {
-    let user = state.directory.create_user(&caller, body, terms.wait).await?;
+    let user = match state.directory.create_user(&caller, body, terms.wait).await? {
+        Reply::Now(user) => user,
+        Reply::Later(accepted) => return Ok(reply::accepted(&accepted)),
+    };
     let location = HeaderValue::from_str(&user.location);
     let mut response = show(StatusCode::CREATED, user, &query);
     if let Ok(location) = location {
@@ -72,8 +75,11 @@ pub(super) async fn replace(
     terms: Terms,
     Body(body): Body,
 ) -> Result<Response, Failure> {
-    let user = state.directory.replace_user(&caller, &id, body, terms.if_match, terms.wait).await?;
-    Ok(show(StatusCode::OK, user, &query))
+    let reply = state.directory.replace_user(&caller, &id, body, terms.if_match, terms.wait).await?;
+    Ok(match reply {
+        Reply::Now(user) => show(StatusCode::OK, user, &query),
+        Reply::Later(accepted) => reply::accepted(&accepted),
+    })
 }
 
 /// `PATCH /Users/{id}` (RFC 7644 §3.5.2). The answer is the resource, which Okta and Entra ID both read.
@@ -85,8 +91,11 @@ pub(super) async fn patch(
     terms: Terms,
     Body(body): Body,
 ) -> Result<Response, Failure> {
-    let user = state.directory.patch_user(&caller, &id, body, terms.if_match, terms.wait).await?;
-    Ok(show(StatusCode::OK, user, &query))
+    let reply = state.directory.patch_user(&caller, &id, body, terms.if_match, terms.wait).await?;
+    Ok(match reply {
+        Reply::Now(user) => show(StatusCode::OK, user, &query),
+        Reply::Later(accepted) => reply::accepted(&accepted),
+    })
 }
 
 /// `DELETE /Users/{id}` (RFC 7644 §3.6).
@@ -95,9 +104,11 @@ pub(super) async fn delete(
     Admitted(caller): Admitted,
     Path(id): Path<String>,
     terms: Terms,
-) -> Result<StatusCode, Failure> {
-    state.directory.delete_user(&caller, &id, terms.if_match).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Failure> {
+    Ok(match state.directory.delete_user(&caller, &id, terms.if_match).await? {
+        Reply::Now(()) => StatusCode::NO_CONTENT.into_response(),
+        Reply::Later(accepted) => reply::accepted(&accepted),
+    })
 }
 
 fn projection(query: &Query) -> Projection {
