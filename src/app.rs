@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,16 +21,16 @@ use crate::directory::{Directory, EVENTS};
 use crate::events::key::SigningKey;
 use crate::events::push::{Courier, Receiver};
 use crate::events::{Feed, Stream};
-use crate::http::{self, Limits, Readiness};
+use crate::http::{self, Condition, Limits, Readiness};
 use crate::ids::TenantId;
 use crate::openai;
 use crate::provision::Engine;
-use crate::provision::handle::Handle;
+use crate::provision::handle::{Handle, Upstream};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
-/// How long the engines may finish what they are at: a call to OpenAI takes 15 seconds at most.
-const ENGINE_DRAIN: Duration = Duration::from_secs(20);
+/// How long the engines may finish what they are at: a little longer than they give themselves.
+const ENGINE_DRAIN: Duration = Duration::from_secs(30);
 
 /// The running program.
 #[derive(Debug)]
@@ -46,12 +47,7 @@ pub struct App {
 
 impl App {
     /// Starts everything: an engine for each tenant, and the listener.
-    pub async fn start(
-        config: &Config,
-        listener: TcpListener,
-        store: Store,
-        clock: Clock,
-    ) -> anyhow::Result<Self> {
+    pub fn start(config: &Config, listener: TcpListener, store: Store, clock: Clock) -> anyhow::Result<Self> {
         check(config)?;
         let address = listener.local_addr()?;
         let metrics = Metrics::new();
@@ -65,7 +61,8 @@ impl App {
             let policy = tenant.policy.clone();
             let client = openai::Client::new(client_settings(tenant)?, clock.clone(), metrics.clone())?;
             let engine =
-                Engine::new(id, policy, store.clone(), client, clock.clone(), metrics.clone(), inbox);
+                Engine::new(id.clone(), policy, store.clone(), client, clock.clone(), metrics.clone(), inbox);
+            engines.spawn(report(readiness.clone(), format!("upstream:{id}"), engine.upstream()));
             engines.spawn(engine.run(stop_driving.clone()));
         }
 
@@ -171,6 +168,21 @@ fn start_couriers(
         }
     }
     Ok(())
+}
+
+/// Keeps the board of `/readyz` true about one organization. Trouble there degrades the program and no more: what
+/// identity providers wish is still taken and kept.
+async fn report(readiness: Readiness, component: String, mut upstream: watch::Receiver<Upstream>) {
+    loop {
+        let condition = match *upstream.borrow_and_update() {
+            Upstream::Ok => Condition::Ok,
+            Upstream::KeyRefused | Upstream::Unreachable => Condition::Degraded,
+        };
+        readiness.set(&component, condition);
+        if upstream.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 fn client_settings(tenant: &TenantConfig) -> Result<openai::Settings, ConfigError> {

@@ -3,71 +3,99 @@
 use jiff::Timestamp;
 
 use super::wish::OPENAI_USER;
-use crate::ids::{InviteId, PersonId, UserId};
+use crate::ids::{GroupId, InviteId, PersonId, UserId};
 use crate::model::mapping::Status;
 use crate::scim::filter::{Comparand, CompareOp, Field, ResolvedFilter};
 use crate::store::{Condition, Order};
 
-/// A condition that holds for everybody the filter holds for, and whether it holds for nobody else.
-pub(super) fn compile(filter: &ResolvedFilter) -> (Condition, bool) {
+/// What filters on one type of resource are compiled to.
+pub(super) trait Compiled: PartialEq + Sized {
+    /// Holds for every resource.
+    const ALL: Self;
+
+    /// Holds where all parts hold.
+    fn and(parts: Vec<Self>) -> Self;
+
+    /// Holds where any part holds.
+    fn or(parts: Vec<Self>) -> Self;
+
+    /// Whether every resource has a value there.
+    fn is_always_present(field: &Field) -> bool;
+
+    /// The comparison, and whether it holds for no more resources than the filter; `None` for what the database cannot
+    /// narrow down.
+    fn compare(field: &Field, op: CompareOp, comparand: &Comparand) -> Option<(Self, bool)>;
+}
+
+/// A condition that holds for everything the filter holds for, and whether it holds for nothing else.
+pub(super) fn compile<C: Compiled>(filter: &ResolvedFilter) -> (C, bool) {
     match filter {
         ResolvedFilter::And(parts) => {
             let (conditions, exact) = compile_all(parts);
-            let narrowing: Vec<_> = conditions.into_iter().filter(|part| *part != Condition::All).collect();
-            (Condition::And(narrowing), exact)
+            let narrowing: Vec<_> = conditions.into_iter().filter(|part| *part != C::ALL).collect();
+            (C::and(narrowing), exact)
         }
         ResolvedFilter::Or(parts) => {
             let (conditions, exact) = compile_all(parts);
-            if conditions.contains(&Condition::All) {
-                (Condition::All, exact)
-            } else {
-                (Condition::Or(conditions), exact)
-            }
+            if conditions.contains(&C::ALL) { (C::ALL, exact) } else { (C::or(conditions), exact) }
         }
-        ResolvedFilter::Present(field) => {
-            (Condition::All, matches!(field.path.as_str(), "id" | "userName" | "active"))
-        }
+        ResolvedFilter::Present(field) => (C::ALL, C::is_always_present(field)),
         ResolvedFilter::Compare(field, op, comparand) => {
-            compile_comparison(field, *op, comparand).unwrap_or((Condition::All, false))
+            C::compare(field, *op, comparand).unwrap_or((C::ALL, false))
         }
-        ResolvedFilter::Any(_, inner) => (compile_value_filter(inner), false),
-        // What a condition says of "maybe more" people, its negation would say of "maybe fewer".
-        ResolvedFilter::Not(_) => (Condition::All, false),
+        ResolvedFilter::Any(_, inner) => compile_value_filter(inner),
+        // What a condition says of "maybe more" resources, its negation would say of "maybe fewer".
+        ResolvedFilter::Not(_) => (C::ALL, false),
     }
 }
 
-fn compile_all(parts: &[ResolvedFilter]) -> (Vec<Condition>, bool) {
-    let compiled: Vec<_> = parts.iter().map(compile).collect();
+fn compile_all<C: Compiled>(parts: &[ResolvedFilter]) -> (Vec<C>, bool) {
+    let compiled: Vec<(C, bool)> = parts.iter().map(compile).collect();
     let exact = compiled.iter().all(|(_, exact)| *exact);
     (compiled.into_iter().map(|(condition, _)| condition).collect(), exact)
 }
 
-/// Inside the brackets of one value: of a conjunction, one comparison that narrows is enough.
-fn compile_value_filter(inner: &ResolvedFilter) -> Condition {
+/// Inside the brackets of one value: a comparison alone means the same as without brackets; of a conjunction, one
+/// comparison that narrows is enough.
+fn compile_value_filter<C: Compiled>(inner: &ResolvedFilter) -> (C, bool) {
     match inner {
-        ResolvedFilter::Compare(field, op, comparand) => {
-            compile_comparison(field, *op, comparand).map_or(Condition::All, |(condition, _)| condition)
+        ResolvedFilter::Compare(field, op, comparand) if *op != CompareOp::Ne => {
+            C::compare(field, *op, comparand).unwrap_or((C::ALL, false))
         }
-        ResolvedFilter::And(parts) => parts
-            .iter()
-            .map(compile_value_filter)
-            .find(|part| *part != Condition::All)
-            .unwrap_or(Condition::All),
-        _ => Condition::All,
+        ResolvedFilter::And(parts) => {
+            let narrowing = parts.iter().map(|part| compile_value_filter(part).0);
+            (narrowing.into_iter().find(|part| *part != C::ALL).unwrap_or(C::ALL), false)
+        }
+        _ => (C::ALL, false),
     }
 }
 
-/// `None` for what the database cannot narrow down.
-fn compile_comparison(field: &Field, op: CompareOp, comparand: &Comparand) -> Option<(Condition, bool)> {
-    match comparand {
-        Comparand::Text(text) => compile_text(field, op, text),
-        Comparand::Boolean(value) if field.path == "active" => match op {
-            CompareOp::Eq => Some((Condition::Active(*value), true)),
-            CompareOp::Ne => Some((Condition::Active(!value), true)),
-            _ => None,
-        },
-        Comparand::Instant(instant) => compile_instant(field, op, *instant),
-        Comparand::Boolean(_) | Comparand::Number(_) => None,
+impl Compiled for Condition {
+    const ALL: Self = Self::All;
+
+    fn and(parts: Vec<Self>) -> Self {
+        Self::And(parts)
+    }
+
+    fn or(parts: Vec<Self>) -> Self {
+        Self::Or(parts)
+    }
+
+    fn is_always_present(field: &Field) -> bool {
+        matches!(field.path.as_str(), "id" | "userName" | "active")
+    }
+
+    fn compare(field: &Field, op: CompareOp, comparand: &Comparand) -> Option<(Self, bool)> {
+        match comparand {
+            Comparand::Text(text) => compile_text(field, op, text),
+            Comparand::Boolean(value) if field.path == "active" => match op {
+                CompareOp::Eq => Some((Self::Active(*value), true)),
+                CompareOp::Ne => Some((Self::Active(!value), true)),
+                _ => None,
+            },
+            Comparand::Instant(instant) => compile_instant(field, op, *instant),
+            Comparand::Boolean(_) | Comparand::Number(_) => None,
+        }
     }
 }
 
@@ -82,6 +110,9 @@ fn compile_text(field: &Field, op: CompareOp, text: &str) -> Option<(Condition, 
         ("id", CompareOp::Eq) => exact(text.parse::<PersonId>().map_or(Condition::Nobody, Condition::IdEq)),
         ("externalId", CompareOp::Eq) => exact(Condition::ExternalIdEq(text.to_owned())),
         ("displayName", CompareOp::Eq) => exact(Condition::DisplayNameEq(key())),
+        ("groups.value", CompareOp::Eq) => {
+            exact(text.parse::<GroupId>().map_or(Condition::Nobody, Condition::GroupEq))
+        }
         ("emails.value", CompareOp::Eq) => Some((Condition::EmailEq(key()), false)),
         ("userId", CompareOp::Eq) if own.is_some() => exact(Condition::UserIdEq(UserId::from(text))),
         ("inviteId", CompareOp::Eq) if own.is_some() => exact(Condition::InviteIdEq(InviteId::from(text))),
@@ -138,6 +169,10 @@ mod tests {
         check(r#"id eq "no id of ours""#, Condition::Nobody, true);
         check("active ne true", Condition::Active(false), true);
         check("userName pr", Condition::All, true);
+        let group: GroupId = "00000000-0000-7000-8000-000000000000".parse().unwrap();
+        check(&format!("groups.value eq \"{group}\""), Condition::GroupEq(group), true);
+        check(&format!("groups[value eq \"{group}\"]"), Condition::GroupEq(group), true);
+        check(r#"groups eq "Staff""#, Condition::Nobody, true);
         check(r#"userName eq "a" or userName eq "b""#, Condition::Or(vec![name("a"), name("b")]), true);
         let new_year: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         check(

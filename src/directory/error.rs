@@ -46,3 +46,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 /// Said when the only unique key of people is in use.
 pub(super) const USER_NAME_TAKEN: &str =
     "userName belongs to another user; look it up with a filter and update that one";
+
+/// Said when the only unique key of groups is in use.
+pub(super) const GROUP_NAME_TAKEN: &str =
+    "displayName belongs to another group; look it up with a filter and update that one";

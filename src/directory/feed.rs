@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::render::User;
+use super::render::Shown;
 use super::write::Written;
 use super::{Caller, Directory, DirectoryError, chain};
 use crate::events::poll::PollRequest;
@@ -252,9 +252,9 @@ impl Directory {
         written: Written,
         wait: Option<Duration>,
         settle: impl FnOnce(Self, Caller, Written, Option<Duration>) -> S,
-    ) -> Result<Reply<User>, DirectoryError>
+    ) -> Result<Reply<Shown>, DirectoryError>
     where
-        S: Future<Output = Result<User, DirectoryError>> + Send + 'static,
+        S: Future<Output = Result<Shown, DirectoryError>> + Send + 'static,
     {
         self.announce(&caller.tenant);
         let feed = self.feed(&caller.tenant).filter(|_| caller.prefers_async);
@@ -324,7 +324,7 @@ impl Directory {
         caller: &Caller,
         method: Method,
         subject: String,
-        result: Result<User, DirectoryError>,
+        result: Result<Shown, DirectoryError>,
     ) {
         let told = match result {
             Ok(user) => {

@@ -10,11 +10,13 @@
 //! - `list`, `compile`: looking people up by filter and page.
 //! - `feed`: what other systems are told, and requests that are answered later.
 //! - `render`: a person as a SCIM resource.
+//! - `groups`: the same for groups, whose members are rows.
 
 pub mod access;
 mod compile;
 mod error;
 mod feed;
+mod groups;
 mod list;
 mod render;
 mod rules;
@@ -39,7 +41,9 @@ use crate::store::Store;
 pub use error::DirectoryError;
 pub(crate) use error::chain;
 pub use feed::{Accepted, EVENTS, Progress, Reply, TRANSACTIONS};
-pub use render::User;
+pub use groups::ShownGroup;
+pub use list::Found;
+pub use render::Shown;
 pub use wish::OPENAI_USER;
 
 /// Who asks, and for which tenant: everything an operation knows of its caller.
@@ -129,6 +133,12 @@ impl Directory {
 pub fn user_type() -> &'static ResourceType {
     #[expect(clippy::expect_used, reason = "the schemas are part of the program, and a test loads them")]
     Registry::builtin().resource_type("User").expect("the user resource type is built in")
+}
+
+/// The resource type that stands for groups.
+pub fn group_type() -> &'static ResourceType {
+    #[expect(clippy::expect_used, reason = "the schemas are part of the program, and a test loads them")]
+    Registry::builtin().resource_type("Group").expect("the group resource type is built in")
 }
 
 /// The id in a URL; what is no id of ours names nobody.

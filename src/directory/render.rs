@@ -1,18 +1,20 @@
 //! A person as a SCIM user: the stored attributes, plus everything that only the server may say.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::wish::OPENAI_USER;
 use super::{Caller, Directory, user_type};
 use crate::model::grant::ProjectGrant;
+use crate::model::group::GroupName;
 use crate::model::mapping::{Mapping, Status};
 use crate::model::person::Person;
 use crate::scim::etag::Version;
 use crate::scim::resource::Resource;
 
-/// A user as the client gets to see them.
+/// A resource as the client gets to see it.
 #[derive(Debug, Clone)]
-pub struct User {
+pub struct Shown {
     /// The whole resource; leaving attributes out is the caller's business.
     pub resource: Resource,
     /// Where it is found.
@@ -22,10 +24,47 @@ pub struct User {
 }
 
 impl Directory {
-    pub(super) fn render(&self, caller: &Caller, person: &Person, mapping: Option<&Mapping>) -> User {
-        let location = format!("{}/Users/{}", self.base_url(&caller.tenant), person.id);
-        User { resource: resource(person, mapping, &location), location, version: person.version }
+    pub(super) fn render(
+        &self,
+        caller: &Caller,
+        person: &Person,
+        mapping: Option<&Mapping>,
+        groups: &[GroupName],
+    ) -> Shown {
+        let base = self.base_url(&caller.tenant);
+        let location = format!("{base}/Users/{}", person.id);
+        let mut resource = resource(person, mapping, &location);
+        if !groups.is_empty() {
+            resource.set("groups", groups.iter().map(|group| reference(&base, group)).collect::<Value>());
+        }
+        Shown { resource, location, version: person.version }
     }
+}
+
+/// A group as one of its members shows it.
+fn reference(base: &str, group: &GroupName) -> Value {
+    json!({
+        "value": group.id.to_string(),
+        "$ref": format!("{base}/Groups/{}", group.id),
+        "display": group.display_name,
+        "type": "direct",
+    })
+}
+
+/// What the server knows about a resource as such (RFC 7643 §3.1).
+pub(super) fn meta(
+    resource_type: &str,
+    (created_at, modified_at): (Timestamp, Timestamp),
+    location: &str,
+    version: i64,
+) -> Value {
+    json!({
+        "resourceType": resource_type,
+        "created": created_at.to_string(),
+        "lastModified": modified_at.to_string(),
+        "location": location,
+        "version": Version(version).to_string(),
+    })
 }
 
 fn resource(person: &Person, mapping: Option<&Mapping>, location: &str) -> Resource {
@@ -44,16 +83,8 @@ fn resource(person: &Person, mapping: Option<&Mapping>, location: &str) -> Resou
     };
     describe(&mut extension, person, mapping);
     map.insert(OPENAI_USER.to_owned(), extension.into());
-    map.insert(
-        "meta".to_owned(),
-        json!({
-            "resourceType": "User",
-            "created": person.created_at.to_string(),
-            "lastModified": person.modified_at.to_string(),
-            "location": location,
-            "version": Version(person.version).to_string(),
-        }),
-    );
+    let times = (person.created_at, person.modified_at);
+    map.insert("meta".to_owned(), meta("User", times, location, person.version));
     let mut resource = Resource::from(map);
     let schemas = user_type().schemas_of(&resource);
     resource.as_map_mut().insert("schemas".to_owned(), schemas);

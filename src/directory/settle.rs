@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::feed::{Method, subject, with_access};
-use super::render::User;
+use super::render::Shown;
 use super::write::{Written, audit, changes};
 use super::{Caller, Directory, DirectoryError, no_such_user};
 use crate::ids::PersonId;
 use crate::model::event::{Event, EventKind};
-use crate::model::mapping::Mapping;
 use crate::model::operation::Lane;
 use crate::model::person::Person;
 use crate::provision::handle::Settlement;
@@ -24,7 +23,7 @@ impl Directory {
         caller: &Caller,
         written: Written,
         wait: Option<Duration>,
-    ) -> Result<User, DirectoryError> {
+    ) -> Result<Shown, DirectoryError> {
         if let Some(Settlement::Refused(words)) = self.wait_for_engine(caller, &written, wait).await {
             let refusal = ScimError::invalid_value(format!("OpenAI does not accept this user: {words}"));
             if self.undo_create(caller, &written, &words, &refusal).await? {
@@ -41,10 +40,10 @@ impl Directory {
         caller: &Caller,
         written: Written,
         wait: Option<Duration>,
-    ) -> Result<User, DirectoryError> {
+    ) -> Result<Shown, DirectoryError> {
         match self.wait_for_engine(caller, &written, wait).await {
             Some(_) => self.show(caller, written.person.id).await,
-            None => Ok(self.render(caller, &written.person, written.mapping.as_ref())),
+            None => Ok(self.render(caller, &written.person, written.mapping.as_ref(), &written.groups)),
         }
     }
 
@@ -68,15 +67,12 @@ impl Directory {
     }
 
     /// The user as they are now.
-    pub(super) async fn show(&self, caller: &Caller, id: PersonId) -> Result<User, DirectoryError> {
-        let (person, mapping): (Person, Option<Mapping>) = self
-            .store
-            .reader()
-            .await?
-            .load_person_and_mapping(&caller.tenant, id)
-            .await?
-            .ok_or_else(no_such_user)?;
-        Ok(self.render(caller, &person, mapping.as_ref()))
+    pub(super) async fn show(&self, caller: &Caller, id: PersonId) -> Result<Shown, DirectoryError> {
+        let mut reader = self.store.reader().await?;
+        let found = reader.load_person_and_mapping(&caller.tenant, id).await?;
+        let (person, mapping) = found.ok_or_else(no_such_user)?;
+        let groups = reader.groups_of(&caller.tenant, id).await?;
+        Ok(self.render(caller, &person, mapping.as_ref(), &groups))
     }
 
     /// Makes it as if the create had not been: a new person is erased, a restored one is what they were before.

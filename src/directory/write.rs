@@ -8,13 +8,14 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::feed::{Method, Publisher, Reply, paths, subject, with_access};
-use super::render::User;
+use super::render::Shown;
 use super::rules::{self, Change};
 use super::wish::{OPENAI_USER, Wish};
 use super::{Caller, Directory, DirectoryError, no_such_user, parse_id, user_type};
 use crate::ids::PersonId;
 use crate::model::audit::{Actor, AuditEntry};
 use crate::model::event::{Event, EventKind};
+use crate::model::group::GroupName;
 use crate::model::mapping::Mapping;
 use crate::model::operation::Lane;
 use crate::model::person::{Person, key_of};
@@ -32,6 +33,8 @@ pub(super) struct Written {
     pub(super) person: Person,
     /// Their mapping row.
     pub(super) mapping: Option<Mapping>,
+    /// The groups they are in.
+    pub(super) groups: Vec<GroupName>,
     /// The person as they were stored before.
     pub(super) before: Option<Person>,
     /// Whether anything was written.
@@ -57,7 +60,7 @@ impl Directory {
         caller: &Caller,
         body: Value,
         wait: Option<Duration>,
-    ) -> Result<Reply<User>, DirectoryError> {
+    ) -> Result<Reply<Shown>, DirectoryError> {
         let wish = Wish::read(validate(user_type(), body, Mode::Create)?.into_map())?;
         let order = self.order(caller, (PersonId::new(&self.clock), wish))?;
         let written = self
@@ -81,7 +84,7 @@ impl Directory {
         body: Value,
         if_match: Option<Condition>,
         wait: Option<Duration>,
-    ) -> Result<Reply<User>, DirectoryError> {
+    ) -> Result<Reply<Shown>, DirectoryError> {
         let id = parse_id(id)?;
         let wish = Wish::read(validate(user_type(), body, Mode::Replace)?.into_map())?;
         let order = self.order(caller, (id, wish, if_match))?;
@@ -107,7 +110,7 @@ impl Directory {
         body: Value,
         if_match: Option<Condition>,
         wait: Option<Duration>,
-    ) -> Result<Reply<User>, DirectoryError> {
+    ) -> Result<Reply<Shown>, DirectoryError> {
         let id = parse_id(id)?;
         let patch = PatchRequest::parse(body)?;
         let order = self.order(caller, (id, patch, if_match))?;
@@ -155,14 +158,14 @@ impl Directory {
         method: Method,
         written: Written,
         wait: Option<Duration>,
-    ) -> Result<Reply<User>, DirectoryError> {
+    ) -> Result<Reply<Shown>, DirectoryError> {
         let settle = |directory: Self, caller: Caller, written, wait| async move {
             directory.settle_change(&caller, written, wait).await
         };
         self.answer(caller, method, written, wait, settle).await
     }
 
-    fn order<T>(&self, caller: &Caller, what: T) -> Result<Arc<Order<T>>, DirectoryError> {
+    pub(super) fn order<T>(&self, caller: &Caller, what: T) -> Result<Arc<Order<T>>, DirectoryError> {
         let policy = self.policy(caller)?;
         let now = self.clock.now();
         let publisher = self.publisher(caller, now);
@@ -228,7 +231,9 @@ async fn create(tx: &mut Tx, order: &Order<(PersonId, Wish)>) -> Result<Written,
     };
     order.publisher.publish(tx, path, told).await?;
     let concerns_upstream = person.active;
-    Ok(Written { person, mapping, before, changed: true, concerns_upstream })
+    // Whoever is restored is still in their groups.
+    let groups = tx.groups_of(tenant, person.id).await?;
+    Ok(Written { person, mapping, groups, before, changed: true, concerns_upstream })
 }
 
 /// Brings a stored person to what is wished.
@@ -240,6 +245,7 @@ async fn change<T>(
     mapping: Option<Mapping>,
     wish: Wish,
 ) -> Result<Written, DirectoryError> {
+    let groups = tx.groups_of(&before.tenant, before.id).await?;
     // Saying nothing about `active` changes nothing about access.
     let active = wish.active.unwrap_or(before.active);
     let mut attributes = wish.attributes;
@@ -250,6 +256,7 @@ async fn change<T>(
         return Ok(Written {
             person: before,
             mapping,
+            groups,
             before: None,
             changed: false,
             concerns_upstream: false,
@@ -294,7 +301,7 @@ async fn change<T>(
         || (person.active
             && (before.address != person.address
                 || before.attributes.get(OPENAI_USER) != person.attributes.get(OPENAI_USER)));
-    Ok(Written { person, mapping, before: Some(before), changed: true, concerns_upstream })
+    Ok(Written { person, mapping, groups, before: Some(before), changed: true, concerns_upstream })
 }
 
 async fn delete(tx: &mut Tx, order: &Order<(PersonId, Option<Condition>)>) -> Result<(), DirectoryError> {
@@ -312,6 +319,10 @@ async fn delete(tx: &mut Tx, order: &Order<(PersonId, Option<Condition>)>) -> Re
         &Change { before: Some(&before), after: &tombstone, mapping: mapping.as_ref() },
     )?;
     tx.update_person(&tombstone, before.version, Lane::Revoke).await?;
+    for group in tx.groups_of(&before.tenant, *id).await? {
+        super::groups::take_turn(tx, &before.tenant, group.id).await?;
+    }
+    tx.leave_groups(&before.tenant, *id, order.now).await?;
     tx.append_audit(&audit(&order.caller, order.now, *id, "user.delete", json!({}))).await?;
     order.publisher.defer(tx, Method::Delete, subject(id), 0).await?;
     order.publisher.publish(tx, subject(id), |event| event.with(EventKind::Delete)).await?;
@@ -354,7 +365,7 @@ fn lane(change: &Change<'_>) -> Lane {
 pub(super) fn audit(
     caller: &Caller,
     at: Timestamp,
-    person: PersonId,
+    person: impl Into<Option<PersonId>>,
     event: &str,
     detail: Value,
 ) -> AuditEntry {
@@ -363,7 +374,7 @@ pub(super) fn audit(
         at,
         actor: Actor::Token(caller.token.clone()),
         request: Some(caller.request),
-        person: Some(person),
+        person: person.into(),
         event: event.to_owned(),
         detail,
     }

@@ -9,7 +9,7 @@ use crate::directory::{Accepted, DirectoryError, chain};
 use crate::scim::error::ScimError;
 
 /// The media type of every SCIM answer (RFC 7644 §3.1).
-const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json; charset=utf-8");
+pub(super) const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json; charset=utf-8");
 /// Seconds after which a request that could not be served now is worth repeating. Okta takes whole seconds only.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 /// Which preference of the client's was granted (RFC 7240 §3).

@@ -4,6 +4,7 @@ pub mod address;
 pub mod audit;
 pub mod event;
 pub mod grant;
+pub mod group;
 pub mod mapping;
 pub mod observed;
 pub mod operation;

@@ -76,9 +76,8 @@ pub(super) struct Agenda {
 impl Agenda {
     /// Puts somebody on the agenda, unless they are on it.
     pub(super) fn add(&mut self, person: PersonId, since: Timestamp) {
-        if !self.entries.contains_key(&person) {
-            self.entries.insert(person, Entry { since, turn: None });
-            self.stale.insert(person);
+        if !self.contains(person) {
+            self.refresh(person, since);
         }
     }
 
@@ -149,6 +148,26 @@ impl Agenda {
         waiting
     }
 
+    /// How many wait to be looked up one by one where a reading of the whole collection would tell as well.
+    pub(super) fn lookups(&self) -> BTreeMap<Collection, usize> {
+        let mut lookups = BTreeMap::new();
+        for entry in self.entries.values() {
+            if let Some(collection) = entry.turn.as_ref().and_then(|turn| readable_whole(&turn.need)) {
+                *lookups.entry(collection).or_insert(0_usize) += 1;
+            }
+        }
+        lookups
+    }
+
+    /// Has all of those wait for a reading of the whole collection.
+    pub(super) fn read_whole(&mut self, collection: &Collection) {
+        for turn in self.entries.values_mut().filter_map(|entry| entry.turn.as_mut()) {
+            if readable_whole(&turn.need).as_ref() == Some(collection) {
+                turn.need = Need::Sweeps(BTreeSet::from([collection.clone()]));
+            }
+        }
+    }
+
     /// Has everybody whose need is of this kind look again.
     pub(super) fn refresh_where(&mut self, concerns: impl Fn(&Need) -> bool) {
         for (person, entry) in &mut self.entries {
@@ -157,5 +176,50 @@ impl Agenda {
                 self.stale.insert(*person);
             }
         }
+    }
+}
+
+/// The collection whose reading tells as much as this look-up. A second look at something that a reading did not show
+/// must be a look of its own.
+fn readable_whole(need: &Need) -> Option<Collection> {
+    match need {
+        Need::Look(Read::MemberAt(_)) => Some(Collection::Members),
+        Need::Look(Read::ProjectMember(project, _)) => Some(Collection::ProjectMembers(project.clone())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::model::operation::Action;
+    use crate::provision::plan::Change;
+
+    fn planned(person: PersonId, lane: Lane, step: Step) -> Planned {
+        Planned { person, lane, step, reason: String::new() }
+    }
+
+    #[test]
+    fn the_first_call_or_look_is_the_next_need() {
+        let person = PersonId::new(&Clock::manual(Timestamp::UNIX_EPOCH));
+        let delete = Action::DeleteUser { user: "user-1".into() };
+        let plan = [
+            planned(person, Lane::Read, Step::Record(Change::UnbindInvite)),
+            planned(person, Lane::Revoke, Step::Call(delete.clone())),
+            planned(person, Lane::Read, Step::Read(Read::Member("user-1".into()))),
+        ];
+        let Some((Lane::Revoke, Need::Call(order))) = next_need(&plan, 3) else { panic!("a call") };
+        assert_eq!((order.action, order.version), (delete, 3));
+        assert!(next_need(&plan[..1], 3).is_none());
+    }
+
+    #[test]
+    fn readings_that_are_needed_together_are_asked_for_together() {
+        let person = PersonId::new(&Clock::manual(Timestamp::UNIX_EPOCH));
+        let sweep = |collection| planned(person, Lane::Read, Step::Read(Read::Sweep(collection)));
+        let plan = [sweep(Collection::Members), sweep(Collection::Invites)];
+        let Some((_, Need::Sweeps(collections))) = next_need(&plan, 1) else { panic!("readings") };
+        assert_eq!(collections.len(), 2);
     }
 }

@@ -12,22 +12,12 @@ use serde_json::Value;
 use crate::ids::ProjectId;
 use crate::model::address::Address;
 use crate::model::grant::{OrgRole, ProjectGrant, ProjectRole};
+use crate::model::group::GroupName;
 use crate::model::person::{Person, key_of};
 use crate::model::policy::{GroupRule, GroupSelector, Policy};
 
 /// The URN of our extension of the SCIM user, under which a person's own grants stand.
 pub const EXTENSION: &str = "urn:ietf:params:scim:schemas:extension:openai:2.0:User";
-
-/// A group that a person is in, as far as rules can select it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupRef {
-    /// The SCIM id.
-    pub id: String,
-    /// The identity provider's `externalId`.
-    pub external_id: Option<String>,
-    /// `displayName`.
-    pub display_name: String,
-}
 
 /// Where a grant comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,7 +115,7 @@ fn merge<R: Ord + Copy>(held: &mut Option<Granted<R>>, role: R, source: Source) 
 }
 
 /// Works out what `person`, a member of `groups`, should have.
-pub fn desired(person: &Person, groups: &[GroupRef], policy: &Policy) -> Desired {
+pub fn desired(person: &Person, groups: &[GroupName], policy: &Policy) -> Desired {
     let mut desired = Desired {
         wants_access: person.wants_access(),
         address: person.address.clone(),
@@ -168,7 +158,7 @@ fn grant_by_attributes(desired: &mut Desired, person: &Person) {
     }
 }
 
-fn grant_by_rule(desired: &mut Desired, rule: &GroupRule, group: &GroupRef, policy: &Policy) {
+fn grant_by_rule(desired: &mut Desired, rule: &GroupRule, group: &GroupName, policy: &Policy) {
     let source = Source::Group(group.display_name.clone());
     if let Some(role) = rule.effect.org_role {
         // A display name can be chosen by whoever may make groups; it must not lead to everything.
@@ -190,10 +180,10 @@ fn grant_by_rule(desired: &mut Desired, rule: &GroupRule, group: &GroupRef, poli
     }
 }
 
-fn selects(selector: &GroupSelector, group: &GroupRef) -> bool {
+fn selects(selector: &GroupSelector, group: &GroupName) -> bool {
     match selector {
         GroupSelector::Name(pattern) => matches_glob(&key_of(pattern), &key_of(&group.display_name)),
-        GroupSelector::Id(id) => *id == group.id,
+        GroupSelector::Id(id) => *id == group.id.to_string(),
         GroupSelector::ExternalId(id) => group.external_id.as_ref() == Some(id),
     }
 }
@@ -247,9 +237,14 @@ mod tests {
         }
     }
 
-    fn group(name: &str) -> GroupRef {
-        GroupRef {
-            id: format!("id-{name}"),
+    /// An id that tells names of different lengths apart.
+    fn group_id(name: &str) -> String {
+        format!("00000000-0000-7000-8000-{:012}", name.len())
+    }
+
+    fn group(name: &str) -> GroupName {
+        GroupName {
+            id: group_id(name).parse().unwrap(),
             external_id: Some(format!("x-{name}")),
             display_name: name.into(),
         }
@@ -270,7 +265,7 @@ mod tests {
             default_projects: vec![ProjectGrant { id: "proj_a".into(), role: ProjectRole::Member }],
             group_rules: vec![
                 rule(GroupSelector::Name("Eng*".into()), None, Some(("proj_a", ProjectRole::Owner))),
-                rule(GroupSelector::Id("id-Ops".into()), None, Some(("proj_b", ProjectRole::Member))),
+                rule(GroupSelector::Id(group_id("Ops")), None, Some(("proj_b", ProjectRole::Member))),
             ],
             ..Policy::default()
         };
@@ -287,9 +282,9 @@ mod tests {
     fn owner_needs_permission_and_a_group_named_by_id() {
         let owner = Some(OrgRole::Owner);
         for (allowed, selector, granted) in [
-            (false, GroupSelector::Id("id-Admins".into()), false),
+            (false, GroupSelector::Id(group_id("Admins")), false),
             (true, GroupSelector::Name("Admins".into()), false),
-            (true, GroupSelector::Id("id-Admins".into()), true),
+            (true, GroupSelector::Id(group_id("Admins")), true),
             (true, GroupSelector::ExternalId("x-Admins".into()), true),
         ] {
             let policy = Policy {

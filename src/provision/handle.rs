@@ -22,6 +22,18 @@ pub enum Settlement {
     Refused(String),
 }
 
+/// How a tenant's OpenAI organization looks from its engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Upstream {
+    /// Calls are answered.
+    #[default]
+    Ok,
+    /// OpenAI refuses the admin key: nothing is changed until a read goes through again.
+    KeyRefused,
+    /// OpenAI gave no trustworthy answer several times in a row: only removals are still tried.
+    Unreachable,
+}
+
 /// What the engine of a tenant is told.
 #[derive(Debug)]
 pub enum Message {

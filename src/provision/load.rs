@@ -5,13 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::Context;
 use super::desired::{Desired, desired, managed_projects};
 use super::plan::{Claim, Facts, Look, Observed};
-use crate::ids::{PersonId, ProjectId};
+use crate::ids::PersonId;
 use crate::model::address::Address;
-use crate::model::observed::{Collection, Sweep};
-use crate::store::{Reader, StoreError, Work};
+use crate::model::mapping::Status;
+use crate::model::observed::Collection;
+use crate::store::{MappingFilter, Reader, StoreError, Work};
 
 /// How many of a person's latest operations a plan looks back on.
 const RECENT_OPERATIONS: i64 = 32;
+
+/// How many others with the same address are looked at; former users of one address, as a rule.
+const MOST_NAMESAKES: i64 = 100;
 
 /// One person, ready to be planned for.
 #[derive(Debug)]
@@ -30,7 +34,13 @@ pub(super) async fn load_person(
 ) -> Result<Option<Loaded>, StoreError> {
     let tenant = &context.tenant;
     let Some(work) = reader.load_work(tenant, person).await? else { return Ok(None) };
-    let desired = desired(&work.person, &[], &context.policy);
+    // Without rules no group gives anything.
+    let groups = if context.policy.group_rules.is_empty() {
+        Vec::new()
+    } else {
+        reader.groups_of(tenant, person).await?
+    };
+    let desired = desired(&work.person, &groups, &context.policy);
     let mut observed = Observed {
         tenant: tenant.clone(),
         person,
@@ -43,6 +53,7 @@ pub(super) async fn load_person(
         projects: Vec::new(),
         claims: BTreeMap::new(),
         address_wanted_elsewhere: false,
+        address_in_transit: false,
         looks: looks.to_vec(),
     };
     observed.recent.retain(|operation| !operation.state.is_open());
@@ -116,6 +127,18 @@ async fn load_claims(
             observed.address_wanted_elsewhere |=
                 people.iter().any(|other| other.id != person && other.wants_access());
         }
+    } else if let Some(address) = &desired.address {
+        let is_tied = observed.mapping.as_ref().is_some_and(|mapping| {
+            mapping.address.as_ref() == Some(address)
+                && (mapping.user_id.is_some() || mapping.invite_id.is_some())
+        });
+        if !is_tied {
+            let filter = MappingFilter { email: Some(address.key()), ..MappingFilter::default() };
+            let rows = reader.list_mappings(tenant, &filter, None, MOST_NAMESAKES).await?;
+            observed.address_in_transit = rows.iter().any(|row| {
+                row.person.id != person && !row.person.wants_access() && row.mapping.status != Status::Parked
+            });
+        }
     }
     Ok(())
 }
@@ -137,13 +160,4 @@ pub(super) async fn load_facts(context: &Context, reader: &mut Reader) -> Result
         }
     }
     Ok(facts)
-}
-
-/// Loads the last reading of a project's members.
-pub(super) async fn load_project_sweep(
-    context: &Context,
-    reader: &mut Reader,
-    project: ProjectId,
-) -> Result<Option<Sweep>, StoreError> {
-    reader.last_sweep(&context.tenant, &Collection::ProjectMembers(project)).await
 }

@@ -300,6 +300,11 @@ impl Judge {
         self.removed = self.removed.saturating_add(1);
     }
 
+    /// Notes what was taken away before the program was started anew.
+    pub(super) fn note_removals(&mut self, count: i64) {
+        self.removed = self.removed.saturating_add(count);
+    }
+
     /// Notes that a reading begins.
     pub(super) fn note_start(&mut self) {
         self.removed_before_start = self.removed;
@@ -444,7 +449,9 @@ mod tests {
         judge.note_removal();
         assert!(judge.believes(&ids(4), Some(&last(10)), false));
         // The removal during the reading may still have been shown by it.
+        judge.note_start();
         assert!(judge.believes(&ids(3), Some(&last(4)), false));
+        judge.note_start();
         assert!(!judge.believes(&ids(2), Some(&last(3)), false));
     }
 }

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::handle::Upstream;
 use crate::clock::Clock;
 use crate::model::operation::Lane;
 
@@ -52,6 +53,17 @@ impl Gate {
     pub(super) fn opens_at(&self, lane: Lane, now: Timestamp) -> Option<Timestamp> {
         let pause = self.paused_until.filter(|until| *until > now && lane != Lane::Revoke);
         self.key_probe_at.or(pause)
+    }
+
+    /// How the upstream side looks from here.
+    pub(super) fn upstream(&self, now: Timestamp) -> Upstream {
+        if self.key_probe_at.is_some() {
+            Upstream::KeyRefused
+        } else if self.paused_until.is_some_and(|until| until > now) {
+            Upstream::Unreachable
+        } else {
+            Upstream::Ok
+        }
     }
 
     /// When a read must show whether the key works again; `None` while nothing is wrong with it.

@@ -74,7 +74,7 @@ impl Sweeps {
                 (None, None) => Timestamp::MIN,
             };
             let not_before = self.not_before.get(collection).map_or(Timestamp::MIN, |(at, _)| *at);
-            let (lane, since) = waits.unwrap_or((Lane::Read, Timestamp::MAX));
+            let (lane, since) = waits.unwrap_or((Lane::Read, from));
             pages.push(NextPage { collection: collection.clone(), lane, since, from: from.max(not_before) });
         }
         pages
@@ -83,6 +83,11 @@ impl Sweeps {
     /// Whether the reading of this collection that is under way has more than one page.
     pub(super) fn is_long(&self, collection: &Collection) -> bool {
         self.long.contains(collection)
+    }
+
+    /// Whether the last attempt to read this collection failed.
+    pub(super) fn is_failing(&self, collection: &Collection) -> bool {
+        self.not_before.contains_key(collection)
     }
 
     /// Takes the open reading, or begins one.

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::scim::error::ScimError;
 use crate::scim::filter::{Comparand, CompareOp, ResolvedFilter};
-use crate::scim::path::PatchPath;
-use crate::scim::schema::Attribute;
+use crate::scim::path::{AttributePath, PatchPath};
+use crate::scim::schema::{Attribute, ResourceType, Target};
 
 /// **Booleans as texts.** Entra ID sends `"active": "False"` unless told otherwise by `aadOptscim062020`, and writes
 /// `roles[primary eq "True"]` in paths and filters. (Microsoft Learn, "Known issues and resolutions with SCIM 2.0
@@ -122,6 +122,41 @@ pub fn any_case<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Va
         .or_else(|| object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
+/// [`any_case`], taking the value out of the object.
+pub fn take_any_case(object: &mut Map<String, Value>, name: &str) -> Option<Value> {
+    if let Some(value) = object.get_mut(name) {
+        return Some(value.take());
+    }
+    object.iter_mut().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.take())
+}
+
+/// **Messages that do not say what they are**, or name another version: a body is taken for the message of the endpoint
+/// it is sent to, unless it names another message of the protocol.
+///
+/// # Errors
+///
+/// 400 `invalidSyntax` for a message that belongs to another endpoint.
+pub fn check_message(body: &Map<String, Value>, urn: &str) -> Result<(), ScimError> {
+    let is_message =
+        |given: &str| given.to_ascii_lowercase().starts_with("urn:ietf:params:scim:api:messages:2.0:");
+    let named = match any_case(body, "schemas") {
+        Some(Value::Array(named)) => named.as_slice(),
+        Some(lone) => std::slice::from_ref(lone),
+        None => &[],
+    };
+    let mut messages = named.iter().filter_map(Value::as_str).filter(|given| is_message(given)).peekable();
+    match messages.peek() {
+        Some(foreign)
+            if !named.iter().filter_map(Value::as_str).any(|given| given.eq_ignore_ascii_case(urn)) =>
+        {
+            Err(ScimError::invalid_syntax(format!(
+                "schemas names {foreign:?}, but this endpoint takes {urn}"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// **`op` in any case.** Entra ID sends `Add`, `Replace` and `Remove`. The name in lower case.
 pub fn op_name(text: &str) -> String {
     text.to_ascii_lowercase()
@@ -159,6 +194,20 @@ pub fn listed_values(attribute: &Attribute, value: Option<&Value>) -> Option<Vec
         _ => None,
     });
     Some(objects.collect())
+}
+
+/// **A PUT without `members` leaves the members alone.** By RFC 7644 §3.5.1 a server may read a missing attribute as
+/// "no value". A client that renames a group by PUT and does not list the members would empty it; all clients known
+/// that mean the members (Okta's wizard, Keycloak's add-ons) list them, and `[]` says that nobody is left. `null` is
+/// what serialisers write for what was not set, so it is no order either. Whether `body` gives the attribute.
+pub fn gives(resource_type: &ResourceType, body: &Value, attribute: &str) -> bool {
+    body.as_object().into_iter().flatten().any(|(key, value)| {
+        let path = AttributePath::parse(key).ok();
+        match path.and_then(|path| resource_type.resolve(&path)) {
+            Some(Target::Attribute(found)) => found.attribute.name == attribute && !value.is_null(),
+            _ => false,
+        }
+    })
 }
 
 /// **A value filter that matches nothing describes a new value.** Entra ID adds and replaces
@@ -239,6 +288,22 @@ mod tests {
         );
         check(json!({"roles": [{"value": "{not json"}]}), json!({"roles": [{"value": "{not json"}]}));
         check(json!({"roles": ["Admin"]}), json!({"roles": [{"value": "Admin"}]}));
+    }
+
+    #[test]
+    fn a_body_gives_members_only_if_it_lists_them() {
+        let group = Registry::builtin().resource_type("Group").unwrap();
+        let urn = "urn:ietf:params:scim:schemas:core:2.0:Group";
+        for (body, expected) in [
+            (json!({"displayName": "g"}), false),
+            (json!({"members": null}), false),
+            (json!({"members": []}), true),
+            (json!({"MEMBERS": [{"value": "a"}]}), true),
+            (json!({format!("{urn}:members"): []}), true),
+            (json!([]), false),
+        ] {
+            assert_eq!(gives(group, &body, "members"), expected, "{body}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Paging by index (RFC 7644 §3.4.2.4) and the list message.
+//! Paging by index (RFC 7644 §3.4.2.4) and by cursor (RFC 9865), and the list message of each.
 
 use serde_json::{Value, json};
 
-use crate::scim::error::ScimError;
+use crate::scim::error::{ScimError, ScimType};
 
 /// The URN of a list message.
 pub const LIST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
@@ -58,6 +58,21 @@ impl Page {
     }
 }
 
+/// Reads the `count` of a query that pages by cursor, which has to be positive; one beyond [`MAX_COUNT`] is cut to it.
+///
+/// # Errors
+///
+/// 400 `invalidCount` (RFC 9865 §2.1).
+pub fn parse_cursor_count(count: Option<&str>) -> Result<u64, ScimError> {
+    match whole_number("count", count) {
+        Ok(Some(0)) | Err(_) => Err(ScimError::bad_request(
+            ScimType::InvalidCount,
+            format!("count must be a whole number from 1 to {MAX_COUNT}"),
+        )),
+        Ok(count) => Ok(count.unwrap_or(DEFAULT_COUNT).min(MAX_COUNT)),
+    }
+}
+
 /// A number of any length, negative ones as 0.
 fn whole_number(name: &str, text: Option<&str>) -> Result<Option<u64>, ScimError> {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
@@ -105,6 +120,44 @@ impl ListResponse {
     }
 }
 
+/// A page of a query that pages by cursor, as it is sent (RFC 9865 §2).
+///
+/// # Examples
+///
+/// ```
+/// use openai_scim_bridge::scim::list::CursorResponse;
+///
+/// let last = CursorResponse { total_results: Some(7), resources: Vec::new(), next_cursor: None, previous_cursor: None };
+/// let body = last.into_json();
+/// assert_eq!((&body["totalResults"], body.get("nextCursor"), body.get("startIndex")), (&7.into(), None, None));
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct CursorResponse {
+    /// How many resources satisfy the request on all pages; `None` if that is not known.
+    pub total_results: Option<u64>,
+    /// The resources of this page.
+    pub resources: Vec<Value>,
+    /// Where the next page begins; `None` on the last page, and only there.
+    pub next_cursor: Option<String>,
+    /// Where the page before lies.
+    pub previous_cursor: Option<String>,
+}
+
+impl CursorResponse {
+    /// The message.
+    pub fn into_json(self) -> Value {
+        let mut body = json!({ "schemas": [LIST_URN] });
+        if let Value::Object(map) = &mut body {
+            map.extend(self.total_results.map(|total| ("totalResults".to_owned(), total.into())));
+            map.insert("itemsPerPage".to_owned(), self.resources.len().into());
+            map.extend(self.next_cursor.map(|cursor| ("nextCursor".to_owned(), cursor.into())));
+            map.extend(self.previous_cursor.map(|cursor| ("previousCursor".to_owned(), cursor.into())));
+            map.insert("Resources".to_owned(), self.resources.into());
+        }
+        body
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +178,16 @@ mod tests {
         check("-999999999999999999999999999", "201", (1, 200));
         check(" 7 ", "+3", (7, 3));
         assert_eq!(Page::parse(None, None).unwrap(), Page::default());
+    }
+
+    #[test]
+    fn the_count_of_a_cursor_is_positive_and_cut_to_the_most() {
+        assert_eq!(parse_cursor_count(None).unwrap(), DEFAULT_COUNT);
+        assert_eq!(parse_cursor_count(Some("7")).unwrap(), 7);
+        assert_eq!(parse_cursor_count(Some("100000")).unwrap(), MAX_COUNT);
+        for text in ["0", "-1", "x"] {
+            assert_eq!(parse_cursor_count(Some(text)).unwrap_err().scim_type, Some(ScimType::InvalidCount));
+        }
     }
 
     #[test]

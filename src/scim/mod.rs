@@ -4,13 +4,16 @@
 //! in four steps:
 //!
 //! 1. [`schema::validate()`] or [`patch::PatchRequest::parse`] checks a body and puts it into canonical form;
-//!    [`filter::Filter::parse`], [`list::Page::parse`] and [`project::Projection::parse`] do so for the query;
+//!    [`search::Query`] does so for a query, and [`bulk::BulkRequest::parse`] for many requests in one;
 //! 2. [`patch::PatchRequest::apply`] changes a [`resource::Resource`] and says what changed;
-//! 3. [`filter::ResolvedFilter`] finds resources, in memory or compiled by the store;
+//! 3. [`filter::ResolvedFilter`] finds resources and [`sort::ResolvedSort`] orders them, in memory or compiled by the
+//!    store; [`cursor::Cursor`] remembers the place between two pages;
 //! 4. [`project::Projection::apply`], [`list::ListResponse`] and [`error::ScimError`] make the answer.
 //!
 //! What identity providers do otherwise than the RFCs is in [`dialect`], and nowhere else.
 
+pub mod bulk;
+pub mod cursor;
 pub mod dialect;
 pub mod error;
 pub mod etag;
@@ -21,3 +24,5 @@ pub mod path;
 pub mod project;
 pub mod resource;
 pub mod schema;
+pub mod search;
+pub mod sort;

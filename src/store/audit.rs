@@ -6,7 +6,7 @@ use std::future::{Future, ready};
 use super::query::Sql;
 use super::row::{Row, to_json};
 use super::session::{Statement, sql};
-use super::{Backend, Reader, StoreError, Tx};
+use super::{Reader, StoreError, Tx};
 use crate::ids::{PersonId, RequestId, TenantId};
 use crate::model::audit::AuditEntry;
 
@@ -74,15 +74,13 @@ impl Tx {
     /// Writes what was appended to the trail, and to the feeds.
     pub(super) async fn write_trail(&mut self) -> Result<(), StoreError> {
         let trail = std::mem::take(&mut self.trail);
-        if self.backend() == Backend::Postgres {
-            // Writers of one tenant's trail and feed take turns from here to their commit, so that no number is given
-            // twice and no reader sees a number before a lower one.
-            let in_trail = trail.iter().map(|entry| &entry.tenant);
-            let in_feed = self.feed.iter().map(|(_, event)| &event.tenant);
-            let tenants: BTreeSet<_> = in_trail.chain(in_feed).cloned().collect();
-            for tenant in tenants {
-                self.take_turn(&tenant, "audit").await?;
-            }
+        // Writers of one tenant's trail and feed take turns from here to their commit, so that no number is given twice
+        // and no reader sees a number before a lower one.
+        let in_trail = trail.iter().map(|entry| &entry.tenant);
+        let in_feed = self.feed.iter().map(|(_, event)| &event.tenant);
+        let tenants: BTreeSet<_> = in_trail.chain(in_feed).cloned().collect();
+        for tenant in tenants {
+            self.take_turn(&tenant, "audit").await?;
         }
         for entries in trail.chunks(MAX_ENTRIES) {
             let statement = insert(entries)?;

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteError;
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A unique key is taken: for people, the `userName`.
+    /// A unique key is taken: for people, the `userName`; for groups, the `displayName`.
     #[error("the unique key is taken")]
     Taken,
     /// The row changed since it was read; read again and decide anew.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 
 use super::session::Statement;
-use crate::ids::{InviteId, PersonId, TenantId, UserId};
+use crate::ids::{GroupId, InviteId, PersonId, TenantId, UserId};
 use crate::model::mapping::Status;
 
 /// A condition on live people that the database can decide; made from a SCIM filter.
@@ -51,6 +51,29 @@ pub enum Condition {
     UserIdEq(UserId),
     /// The invite that stands for the person is this. Exact.
     InviteIdEq(InviteId),
+    /// The person is a member of this group. Exact.
+    GroupEq(GroupId),
+}
+
+/// A condition on groups that the database can decide; the same rules hold as for [`Condition`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupCondition {
+    /// Every group.
+    All,
+    /// No group.
+    Nothing,
+    /// All of these; every group if there are none.
+    And(Vec<GroupCondition>),
+    /// Any of these; no group if there are none.
+    Or(Vec<GroupCondition>),
+    /// The SCIM id is this. Exact.
+    IdEq(GroupId),
+    /// The key of `displayName` is this. Exact.
+    DisplayNameEq(String),
+    /// `externalId` is this, with regard to case. Exact.
+    ExternalIdEq(String),
+    /// This person is a member. Exact.
+    MemberEq(PersonId),
 }
 
 /// A question for ids, split where the tenant and the value belong.
@@ -62,6 +85,7 @@ impl Condition {
         const PEOPLE: &str = "SELECT id FROM people WHERE tenant = ";
         const LIVE: &str = "SELECT id FROM people WHERE deleted_at IS NULL AND tenant = ";
         const EMAILS: &str = "SELECT person FROM person_emails WHERE tenant = ";
+        const MEMBERS: &str = "SELECT member FROM memberships WHERE tenant = ";
         const MAPPINGS: &str = "SELECT person FROM mappings WHERE tenant = ";
         match self {
             Self::IdEq(id) => vec![((PEOPLE, " AND id = "), id.to_string())],
@@ -74,6 +98,7 @@ impl Condition {
             Self::DisplayNameEq(key) => vec![((PEOPLE, " AND display_name_key = "), key.clone())],
             Self::UserIdEq(id) => vec![((MAPPINGS, " AND user_id = "), id.as_str().to_owned())],
             Self::InviteIdEq(id) => vec![((MAPPINGS, " AND invite_id = "), id.as_str().to_owned())],
+            Self::GroupEq(id) => vec![((MEMBERS, " AND group_id = "), id.to_string())],
             _ => Vec::new(),
         }
     }
@@ -169,20 +194,25 @@ impl Sql {
         match condition {
             Condition::All => self.push("1 = 1"),
             Condition::Nobody => self.push("1 = 0"),
-            Condition::And(parts) => self.joined(tenant, parts, " AND ", "1 = 1"),
+            Condition::And(parts) => {
+                self.joined(parts, " AND ", "1 = 1", |sql, part| sql.condition(tenant, part))
+            }
             Condition::Or(parts)
                 if !parts.is_empty() && parts.iter().all(|part| !part.look_ups().is_empty()) =>
             {
                 self.any_look_up(tenant, parts)
             }
-            Condition::Or(parts) => self.joined(tenant, parts, " OR ", "1 = 0"),
+            Condition::Or(parts) => {
+                self.joined(parts, " OR ", "1 = 0", |sql, part| sql.condition(tenant, part))
+            }
             Condition::IdEq(_)
             | Condition::UserNameEq(_)
             | Condition::ExternalIdEq(_)
             | Condition::EmailEq(_)
             | Condition::DisplayNameEq(_)
             | Condition::UserIdEq(_)
-            | Condition::InviteIdEq(_) => self.any_look_up(tenant, std::slice::from_ref(condition)),
+            | Condition::InviteIdEq(_)
+            | Condition::GroupEq(_) => self.any_look_up(tenant, std::slice::from_ref(condition)),
             Condition::UserNameStartsWith(prefix) => {
                 self.push("(p.user_name_key >= ").text(prefix);
                 if let Some(end) = end_of_prefix(prefix) {
@@ -212,6 +242,32 @@ impl Sql {
         }
     }
 
+    /// Appends the condition on the row `groups AS g`.
+    pub(super) fn group_condition(&mut self, tenant: &TenantId, condition: &GroupCondition) -> &mut Self {
+        match condition {
+            GroupCondition::All => self.push("1 = 1"),
+            GroupCondition::Nothing => self.push("1 = 0"),
+            GroupCondition::And(parts) => {
+                self.joined(parts, " AND ", "1 = 1", |sql, part| sql.group_condition(tenant, part))
+            }
+            GroupCondition::Or(parts) => {
+                self.joined(parts, " OR ", "1 = 0", |sql, part| sql.group_condition(tenant, part))
+            }
+            GroupCondition::IdEq(id) => self.push("g.id = ").text(id.to_string()),
+            GroupCondition::DisplayNameEq(key) => self.push("g.display_name_key = ").text(key),
+            GroupCondition::ExternalIdEq(id) => self.push("g.external_id = ").text(id),
+            GroupCondition::MemberEq(id) => self
+                .push("g.id IN (SELECT m.group_id FROM memberships AS m JOIN people AS p")
+                .push(
+                    " ON p.tenant = m.tenant AND p.id = m.member AND p.deleted_at IS NULL WHERE m.tenant = ",
+                )
+                .text(tenant.as_str())
+                .push(" AND m.member = ")
+                .text(id.to_string())
+                .push(")"),
+        }
+    }
+
     /// Whoever is found by any of these look-ups, each in its own index.
     fn any_look_up(&mut self, tenant: &TenantId, conditions: &[Condition]) -> &mut Self {
         self.push("p.id IN (");
@@ -222,12 +278,12 @@ impl Sql {
         self.push(")")
     }
 
-    fn joined(
+    fn joined<C>(
         &mut self,
-        tenant: &TenantId,
-        parts: &[Condition],
+        parts: &[C],
         word: &'static str,
         none: &'static str,
+        each: impl for<'s> Fn(&'s mut Self, &C) -> &'s mut Self,
     ) -> &mut Self {
         if parts.is_empty() {
             return self.push(none);
@@ -237,7 +293,7 @@ impl Sql {
             if index > 0 {
                 self.push(word);
             }
-            self.condition(tenant, part);
+            each(self, part);
         }
         self.push(")")
     }

@@ -155,6 +155,16 @@ impl Tx {
         Ok(rows)
     }
 
+    /// Runs a statement that changes rows and returns something of each.
+    pub(super) async fn execute_returning(
+        &mut self,
+        statement: Statement<'_>,
+    ) -> Result<Vec<AnyRow>, StoreError> {
+        let rows = self.fetch_all(statement).await?;
+        self.wrote |= !rows.is_empty();
+        Ok(rows)
+    }
+
     /// Runs a statement that must find its row.
     pub(super) async fn execute_or_stale(&mut self, statement: Statement<'_>) -> Result<(), StoreError> {
         if self.execute(statement).await? == 0 { Err(self.stale()) } else { Ok(()) }

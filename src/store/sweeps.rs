@@ -45,6 +45,19 @@ impl Reader {
         })
         .transpose()
     }
+
+    /// How many objects of a collection were learnt to be gone outside a reading, at `since` or later: our own
+    /// removals, and what a look at one object showed.
+    pub async fn count_gone(
+        &mut self,
+        tenant: &TenantId,
+        collection: &Collection,
+        since: Timestamp,
+    ) -> Result<i64, StoreError> {
+        let reading = Reading { tenant, collection, started_at: since.as_microsecond() };
+        let row = self.fetch_one(reading.statement(reading.texts().count_gone)).await?;
+        Row(&row).int("count")
+    }
 }
 
 impl Tx {
@@ -93,10 +106,11 @@ struct Reading<'r> {
     started_at: i64,
 }
 
-/// The statements that end a reading. `$1` is the tenant, `$2` when it began, `$3` the project (for a project's
+/// The statements about a reading and its end. `$1` is the tenant, `$2` when it began, `$3` the project (for a project's
 /// members; empty otherwise), `$4` the present time.
 struct Texts {
     count_seen: &'static str,
+    count_gone: &'static str,
     make_due: &'static str,
     delete_unseen: &'static str,
     clear_news: &'static str,
@@ -120,7 +134,7 @@ impl Reading<'_> {
     }
 }
 
-/// The four statements over one table. `$scope` limits it to the collection and mentions every parameter, because
+/// The statements over one table. `$scope` limits it to the collection and mentions every parameter, because
 /// PostgreSQL wants to know the type of each.
 macro_rules! texts {
     ($table:literal, $scope:literal, $concerned:literal) => {
@@ -128,6 +142,9 @@ macro_rules! texts {
             count_seen: concat!(
                 "SELECT COUNT(*) AS count FROM ", $table, " WHERE ", $scope,
                 " AND (seen_at >= $2 OR gone_at >= $2)"
+            ),
+            count_gone: concat!(
+                "SELECT COUNT(*) AS count FROM ", $table, " WHERE ", $scope, " AND gone_at >= $2"
             ),
             make_due: concat!(
                 "WITH news AS (SELECT * FROM ", $table, " WHERE ", $scope,

@@ -155,8 +155,9 @@ fn is_within(module: &str, of: &str) -> bool {
 fn paths_from(code: &str, start: &str) -> Vec<String> {
     let mut paths = Vec::new();
     for (at, _) in code.match_indices(start) {
-        let is_word = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
-        let rest = &code[at + start.len()..];
+        let (before, found) = code.split_at(at);
+        let is_word = !before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+        let rest = found.strip_prefix(start).unwrap_or_default();
         if is_word && let Some(rest) = rest.strip_prefix("::") {
             expand(rest, "", &mut paths);
         } else if is_word && rest.starts_with(';') {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use openai_scim_bridge::clock::Clock;
@@ -24,11 +24,11 @@ use super::harness::program::{Running, call, serving};
 /// Each seed is another story; add one when it finds something.
 const SEEDS: [u64; 3] = [1, 2, 3];
 /// People per seed. Each is created, and most are deactivated, reactivated or both.
-const PEOPLE: usize = 200;
+const PEOPLE: u32 = 200;
 /// Identity provider workers that write at the same time.
-const WORKERS: usize = 8;
+const WORKERS: u32 = 8;
 /// How often the program is killed per seed.
-const KILLS: usize = 10;
+const KILLS: u32 = 10;
 /// The most time that one step may take; all together take seconds.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(150);
 /// How often a worker or the judge looks again.
@@ -49,7 +49,7 @@ struct Story {
     /// Where the program is at present; `None` while it is dead.
     address: watch::Sender<Option<SocketAddr>>,
     /// Requests that were acknowledged.
-    acknowledged: Arc<AtomicUsize>,
+    acknowledged: Arc<AtomicU32>,
 }
 
 impl Story {
@@ -146,13 +146,12 @@ impl Story {
         while let Some((address, wish)) =
             wanted.iter().find(|(address, wish)| !self.is_so(address, wish.active))
         {
-            if Instant::now() > deadline {
-                panic!(
-                    "seed {}: {address} is not as acknowledged, {wish:?}\n{}",
-                    self.seed,
-                    self.story_of(address).await
-                );
-            }
+            assert!(
+                Instant::now() < deadline,
+                "seed {}: {address} is not as acknowledged, {wish:?}\n{}",
+                self.seed,
+                self.story_of(address).await
+            );
             sleep(LOOK_AGAIN).await;
         }
     }
@@ -211,15 +210,15 @@ struct Wish {
 /// An identity provider's worker: it repeats what was not answered, as they do.
 struct Client {
     address: watch::Receiver<Option<SocketAddr>>,
-    acknowledged: Arc<AtomicUsize>,
+    acknowledged: Arc<AtomicU32>,
 }
 
 impl Client {
     /// Writes its share of people; returns what was acknowledged of each.
-    async fn work(mut self, seed: u64, worker: usize, simulator: Simulator) -> BTreeMap<String, Wish> {
-        let mut chance = StdRng::seed_from_u64(seed * 1000 + worker as u64);
+    async fn work(mut self, seed: u64, worker: u32, simulator: Simulator) -> BTreeMap<String, Wish> {
+        let mut chance = StdRng::seed_from_u64(seed * 1000 + u64::from(worker));
         let mut wanted = BTreeMap::new();
-        for number in (worker..PEOPLE).step_by(WORKERS) {
+        for number in (0..PEOPLE).filter(|number| number % WORKERS == worker) {
             let address = format!("person{number}@example.com");
             let id = self.create(&address).await;
             let mut wish = Wish { active: true, activations: 1 };

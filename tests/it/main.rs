@@ -11,7 +11,10 @@
 mod architecture;
 mod cli;
 mod crash;
+mod differential_filter;
+mod fuzz_seeds;
 mod harness;
+mod model_patch;
 mod openai;
 mod openai_client;
 mod plans;
@@ -25,6 +28,7 @@ mod scim_errors;
 mod scim_events;
 mod scim_events_push;
 mod scim_filter;
+mod scim_groups;
 mod scim_hostile;
 mod scim_listener;
 mod scim_log;

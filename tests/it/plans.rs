@@ -14,14 +14,15 @@ use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::ids::{OperationId, PersonId, ProjectId, TenantId};
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::grant::{OrgRole, ProjectGrant};
-use openai_scim_bridge::model::mapping::{Mapping, Origin};
+use openai_scim_bridge::model::group::GroupName;
+use openai_scim_bridge::model::mapping::{Mapping, Origin, Status};
 use openai_scim_bridge::model::observed::{Collection, Invite, InviteStatus, Member, ProjectMember, Sweep};
 use openai_scim_bridge::model::operation::{Action, Operation, OperationState};
 use openai_scim_bridge::model::person::Person;
 use openai_scim_bridge::model::policy::{
     GroupRule, GroupSelector, OnAddressChange, OnExistingMember, Policy, Resend, RuleEffect,
 };
-use openai_scim_bridge::provision::desired::{EXTENSION, GroupRef, desired};
+use openai_scim_bridge::provision::desired::{EXTENSION, desired};
 use openai_scim_bridge::provision::plan::{Claim, Facts, Look, Observed, Read, Step, plan_person};
 use openai_scim_bridge::provision::status::status;
 use serde_json::json;
@@ -54,7 +55,7 @@ struct Script {
     clock: Clock,
     policy: Policy,
     person: Person,
-    groups: Vec<GroupRef>,
+    groups: Vec<GroupName>,
     observed: Observed,
     facts: Facts,
 }
@@ -106,6 +107,7 @@ impl Script {
             projects: Vec::new(),
             claims: BTreeMap::new(),
             address_wanted_elsewhere: false,
+            address_in_transit: false,
             looks: Vec::new(),
         };
         let mut script = Self {
@@ -129,8 +131,8 @@ impl Script {
             "policy" => line.named.iter().for_each(|(key, value)| self.set_policy(key, value)),
             "rule" => self.add_rule(&line),
             "person" => self.set_person(&line),
-            "group" => self.groups.push(GroupRef {
-                id: line.named["id"].into(),
+            "group" => self.groups.push(GroupName {
+                id: line.named["id"].parse().unwrap(),
                 external_id: None,
                 display_name: line.plain[1].into(),
             }),
@@ -160,6 +162,7 @@ impl Script {
                 self.facts.owners.push(owner);
             }
             "wanted_elsewhere" => self.observed.address_wanted_elsewhere = true,
+            "in_transit" => self.observed.address_in_transit = true,
             other => panic!("`{other}` is no fact"),
         }
     }
@@ -243,6 +246,7 @@ impl Script {
             .get("effective")
             .map(|list| list.split(',').map(grant_of).collect())
             .unwrap_or_default();
+        mapping.status = line.named.get("status").map_or(Status::Pending, |word| word.parse().unwrap());
         mapping.origin = line.named.get("origin").map_or(Origin::Invited, |word| word.parse().unwrap());
         self.observed.mapping = Some(mapping);
     }

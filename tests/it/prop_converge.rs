@@ -28,6 +28,8 @@ enum Move {
     Rename(usize),
     Grant(usize, bool),
     Accept(usize),
+    /// Somebody takes member or invite away by hand.
+    Evict(usize),
     Pass(i64),
     Sweep,
     Fault(&'static str, &'static str, Fault, u32),
@@ -66,7 +68,8 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         1 => who.clone().prop_map(Move::Delete),
         1 => who.clone().prop_map(Move::Rename),
         2 => (who.clone(), any::<bool>()).prop_map(|(who, on)| Move::Grant(who, on)),
-        5 => who.prop_map(Move::Accept),
+        5 => who.clone().prop_map(Move::Accept),
+        1 => who.prop_map(Move::Evict),
         6 => (0..240_i64).prop_map(Move::Pass),
         2 => Just(Move::Sweep),
         5 => (calls, fault, 1..3_u32).prop_map(|((method, template), fault, times)| {
@@ -85,8 +88,8 @@ struct Slot {
     address: String,
     active: bool,
     granted: bool,
-    /// How often a reason to send an invite arose.
-    wishes: usize,
+    /// Taken away by hand: the bridge reports that and does not invite again.
+    evicted: bool,
 }
 
 #[test]
@@ -132,7 +135,7 @@ async fn play(
             *used.entry(name.clone()).or_default() += 1;
             let person = bridge.insert(&name).await;
             slots[*who] =
-                Slot { person: Some(person), address: name, active: true, granted: false, wishes: 1 };
+                Slot { person: Some(person), address: name, active: true, granted: false, evicted: false };
             bridge.nudge(person);
         }
         Move::Activate(who, active) => {
@@ -176,6 +179,16 @@ async fn play(
                 bridge.sim.accept_invite(invite).unwrap();
             }
         }
+        Move::Evict(who) => {
+            slots[*who].evicted = true;
+            let name = &slots[*who].address;
+            for invite in bridge.pending(name) {
+                bridge.sim.remove_invite(&invite).unwrap();
+            }
+            if let Some((user, _)) = bridge.member(name) {
+                bridge.sim.remove_member(&user).unwrap();
+            }
+        }
         Move::Pass(seconds) => bridge.pass(SignedDuration::from_secs(*seconds)).await,
         Move::Sweep => bridge.sweep(),
         Move::Fault(method, template, fault, times) => {
@@ -211,6 +224,10 @@ async fn judge(
         }
         wished.insert(name.clone());
         let (pending, member) = (bridge.pending(name).len(), bridge.member(name));
+        if slot.evicted && status == Status::Held {
+            assert_eq!((pending, member), (0, None), "{name} {mapping:?}\n{moves:?}");
+            continue;
+        }
         assert_eq!(pending + usize::from(member.is_some()), 1, "{name} {mapping:?}\n{moves:?}");
         let expected = if member.is_some() { Status::Member } else { Status::Invited };
         // While somebody moves to another address the old membership stays, so they are a member all the while.

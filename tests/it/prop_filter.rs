@@ -1,7 +1,5 @@
 //! Filters and paths of any text: no panic, no blow-up, and printing is the inverse of parsing.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where its set-up fails")]
-
 use openai_scim_bridge::scim::filter::{CompareOp, Filter, Literal};
 use openai_scim_bridge::scim::path::{AttributePath, PatchPath};
 use openai_scim_bridge::scim::resource::Resource;
@@ -54,7 +52,7 @@ fn op() -> impl Strategy<Value = CompareOp> {
         .prop_map(|keyword| CompareOp::parse(keyword).unwrap())
 }
 
-fn filter() -> impl Strategy<Value = Filter> {
+pub(crate) fn filter() -> impl Strategy<Value = Filter> {
     let term = || {
         prop_oneof![
             path().prop_map(|path| Filter::Present(path.into())),
@@ -79,7 +77,7 @@ fn filter() -> impl Strategy<Value = Filter> {
 }
 
 /// Texts that are filters, or nearly so.
-fn almost_filter() -> impl Strategy<Value = String> {
+pub(crate) fn almost_filter() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(vec![
         "userName",
         "emails",

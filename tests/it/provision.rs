@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::grant::{ProjectGrant, ProjectRole};
 use openai_scim_bridge::model::mapping::{Origin, Status};
+use openai_scim_bridge::model::observed::Collection;
 use openai_scim_bridge::model::operation::OperationState;
 use openai_scim_bridge::model::person::Person;
 use openai_scim_bridge::model::policy::{OnAddressChange, OnExistingMember, Policy, Resend};
@@ -637,6 +638,28 @@ async fn an_invite_that_never_happened_is_sent_once_more() {
 }
 
 #[tokio::test]
+async fn our_own_removals_explain_a_shorter_reading_after_a_restart_too() {
+    let mut bridge = Bridge::start().await;
+    let mut people = Vec::new();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        people.push(bridge.create(name).await);
+        bridge.accept(name);
+    }
+    bridge.sweep();
+    bridge.quiet().await;
+    bridge.minutes(1).await;
+    for person in people.iter().take(3) {
+        bridge.deactivate(*person).await;
+    }
+    bridge.kill().await;
+    bridge.run();
+    bridge.sweep();
+    bridge.quiet().await;
+    let last = bridge.store.reader().await.unwrap().last_sweep(&bridge.tenant, &Collection::Members).await;
+    assert_eq!(last.unwrap().unwrap().count, i64::try_from(bridge.sim.members().len()).unwrap());
+}
+
+#[tokio::test]
 async fn a_person_deactivated_while_their_invite_is_unknown_ends_without_one() {
     for fault in [Fault::reset_after(), Fault::late(40_000), Fault::reset_before()] {
         let bridge = Bridge::start().await;
@@ -813,6 +836,31 @@ async fn nothing_is_read_for_nothing() {
     bridge.minutes(60).await;
     // Two collections of one page each, every five minutes.
     assert!(bridge.sim.ledger().len() <= 26, "{} calls in an hour", bridge.sim.ledger().len());
+    assert_eq!(bridge.writes(), 0);
+}
+
+#[tokio::test]
+async fn many_who_join_at_once_are_looked_up_by_one_reading() {
+    let mut bridge = Bridge::start().await;
+    let research = bridge.sim.seed_project("Research");
+    bridge.stop().await;
+    bridge.set_policy(policy_with_default(&research));
+    bridge.run();
+    for n in 0..20 {
+        let person = bridge.insert(&format!("p{n}")).await;
+        bridge.nudge(person);
+    }
+    bridge.minutes(4).await;
+    for n in 0..20 {
+        bridge.accept(&format!("p{n}"));
+    }
+    bridge.sim.clear_ledger();
+    bridge.minutes(6).await;
+    for n in 0..20 {
+        assert!(bridge.member(&format!("p{n}")).is_some());
+    }
+    assert_eq!(bridge.sim.project_users(&research).len(), 20);
+    assert!(bridge.sim.ledger().len() <= 12, "{} calls", bridge.sim.ledger().len());
     assert_eq!(bridge.writes(), 0);
 }
 

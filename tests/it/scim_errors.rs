@@ -107,9 +107,7 @@ async fn what_is_not_served_says_so_in_scims_words() {
         ("PATCH", "/Me"),
         ("POST", "/.search"),
         ("POST", "/Users/.search"),
-        ("GET", "/Groups?excludedAttributes=members"),
-        ("POST", "/Groups"),
-        ("GET", "/Groups/1"),
+        ("POST", "/Groups/.search"),
     ] {
         let detail = okta.send(method, path, Some(b"{}")).await.expect_error(501, None);
         assert!(detail.contains("not offer"), "{detail}");

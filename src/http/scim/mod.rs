@@ -1,7 +1,10 @@
 //! The SCIM side: its base paths, the door in front of it and its table of routes.
 
+mod answer;
 mod discovery;
 mod events;
+mod groups;
+mod members;
 mod users;
 
 use axum::Router;
@@ -94,10 +97,14 @@ fn routes() -> Router<State> {
     let bulk = async || not_offered("bulk requests (/Bulk)");
     let me = async || not_offered("the alias /Me");
     let search = async || not_offered("queries by POST (.search); use GET with a filter");
-    let groups = async || not_offered("groups (/Groups)");
     Router::new()
         .route("/Users", get(users::list).post(users::create))
         .route("/Users/{id}", get(users::get).put(users::replace).patch(users::patch).delete(users::delete))
+        .route("/Groups", get(groups::list).post(groups::create))
+        .route(
+            "/Groups/{id}",
+            get(groups::get).put(groups::replace).patch(groups::patch).delete(groups::delete),
+        )
         .route("/ServiceProviderConfig", get(discovery::service_provider_config))
         .route("/ResourceTypes", get(discovery::resource_types))
         .route("/ResourceTypes/{name}", get(discovery::resource_type))
@@ -109,8 +116,7 @@ fn routes() -> Router<State> {
         .route("/Me", any(me))
         .route("/.search", any(search))
         .route("/Users/.search", any(search))
-        .route("/Groups", any(groups))
-        .route("/Groups/{id}", any(groups))
+        .route("/Groups/.search", any(search))
         .method_not_allowed_fallback(reply::other_method)
         .route_layer(from_fn(note_route))
         .fallback(async || Failure::from(no_such_endpoint()))

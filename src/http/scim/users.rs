@@ -2,18 +2,16 @@
 
 use axum::extract::{Path, State as Given};
 use axum::response::{IntoResponse, Response};
-use http::header::{ETAG, LOCATION};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use serde_json::Value;
 
-use crate::directory::{Reply, User, user_type};
+use super::answer;
+use crate::directory::{Reply, Shown, user_type};
 use crate::http::State;
 use crate::http::extract::{Admitted, Body, Query, Terms};
 use crate::http::reply::{self, Failure};
-use crate::scim::etag::Version;
 use crate::scim::filter::Filter;
-use crate::scim::list::Page;
-use crate::scim::project::Projection;
+use crate::scim::list::{ListResponse, Page};
 
 /// `GET /Users`: those whom the filter describes (RFC 7644 §3.4.2), page by page, in the order of their making.
 pub(super) async fn list(
@@ -24,9 +22,15 @@ pub(super) async fn list(
     let filter = query.get("filter").map(Filter::parse).transpose()?;
     let filter = filter.map(|filter| filter.resolve(user_type())).transpose()?;
     let page = Page::parse(query.get("startIndex"), query.get("count"))?;
-    let projection = projection(&query);
-    let show = |user: User| Value::from(projection.apply(user_type(), user.resource));
-    let list = state.directory.list_users(&caller, filter, page, &show).await?;
+    let projection = answer::projection(user_type(), &query);
+    let with_groups = projection.wants(user_type(), "groups");
+    let found = state.directory.list_users(&caller, filter, page, with_groups).await?;
+    let show = |user: Shown| Value::from(projection.apply(user_type(), user.resource));
+    let list = ListResponse {
+        total_results: found.total,
+        start_index: page.start_index,
+        resources: found.page.into_iter().map(show).collect(),
+    };
     Ok(reply::json(StatusCode::OK, &list.into_json()))
 }
 
@@ -38,16 +42,10 @@ pub(super) async fn create(
     terms: Terms,
     Body(body): Body,
 ) -> Result<Response, Failure> {
-    let user = match state.directory.create_user(&caller, body, terms.wait).await? {
-        Reply::Now(user) => user,
-        Reply::Later(accepted) => return Ok(reply::accepted(&accepted)),
-    };
-    let location = HeaderValue::from_str(&user.location);
-    let mut response = show(StatusCode::CREATED, user, &query);
-    if let Ok(location) = location {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
+    Ok(match state.directory.create_user(&caller, body, terms.wait).await? {
+        Reply::Now(user) => show(StatusCode::CREATED, user, &query),
+        Reply::Later(accepted) => reply::accepted(&accepted),
+    })
 }
 
 /// `GET /Users/{id}` (RFC 7644 §3.4.1).
@@ -59,9 +57,8 @@ pub(super) async fn get(
     terms: Terms,
 ) -> Result<Response, Failure> {
     let user = state.directory.get_user(&caller, &id).await?;
-    if terms.if_none_match.is_some_and(|known| known.names(Version(user.version))) {
-        let tag = Version(user.version).to_string();
-        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
+    if let Some(response) = answer::not_modified(&terms, user.version) {
+        return Ok(response);
     }
     Ok(show(StatusCode::OK, user, &query))
 }
@@ -111,16 +108,6 @@ pub(super) async fn delete(
     })
 }
 
-fn projection(query: &Query) -> Projection {
-    Projection::parse(user_type(), query.get("attributes"), query.get("excludedAttributes"))
-}
-
-fn show(status: StatusCode, user: User, query: &Query) -> Response {
-    let tag = Version(user.version).to_string();
-    let resource = projection(query).apply(user_type(), user.resource);
-    let mut response = reply::json(status, &resource.into());
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(ETAG, tag);
-    }
-    response
+fn show(status: StatusCode, user: Shown, query: &Query) -> Response {
+    answer::resource(status, user_type(), user, &answer::projection(user_type(), query))
 }

@@ -36,6 +36,8 @@ pub struct Observed {
     pub claims: BTreeMap<String, Claim>,
     /// Somebody else who should have access wishes the same address.
     pub address_wanted_elsewhere: bool,
+    /// Somebody else who should have no access is not rid of this address yet.
+    pub address_in_transit: bool,
     /// What was looked up for this person lately.
     pub looks: Vec<Look>,
 }
@@ -75,6 +77,14 @@ impl Facts {
     /// When the last complete reading of this collection began.
     pub fn swept_at(&self, collection: &Collection) -> Option<Timestamp> {
         self.sweeps.get(collection).map(|sweep| sweep.started_at)
+    }
+
+    /// The owner who would be lost by this call, if it is one.
+    pub fn owner_lost_by(&self, action: &Action) -> Option<UserId> {
+        let (Action::DeleteUser { user } | Action::SetRole { user, lowers: true, .. }) = action else {
+            return None;
+        };
+        self.owners.iter().any(|owner| owner.id == *user).then(|| user.clone())
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Change, Flow, Planner, Read};
 use crate::ids::ProjectId;
 use crate::model::grant::{OrgRole, ProjectGrant};
 use crate::model::mapping::Origin;
-use crate::model::observed::Member;
+use crate::model::observed::{Collection, Member};
 use crate::model::operation::{Action, Lane};
 use crate::provision::desired::managed_projects;
 
@@ -56,11 +56,13 @@ impl Planner<'_> {
         let mut flow = Flow::Continue;
         for (project, granted) in &self.desired.projects {
             let look = Read::ProjectMember(project.clone(), member.id.clone());
-            if self.seen_at(&look) < Some(member.added_at) {
-                flow = self.read(
-                    look,
-                    format!("{project} is granted by {}; see what the member has", granted.why()),
-                );
+            let was_read = self.facts.swept_at(&Collection::ProjectMembers(project.clone()));
+            let is_known = self.project_member(project, &member.id).is_some()
+                || self.looked_at(&look).is_some()
+                || was_read >= Some(member.added_at);
+            if !is_known {
+                let why = format!("{project} is granted by {}; see what the member has", granted.why());
+                flow = self.read(look, why);
                 continue;
             }
             let (project, user, role) = (project.clone(), member.id.clone(), granted.role);

@@ -7,7 +7,7 @@ use super::{Change, Flow, Planner, Read, Step, later};
 use crate::ids::{InviteId, ProjectId, UserId};
 use crate::model::address::Address;
 use crate::model::grant::OrgRole;
-use crate::model::mapping::Origin;
+use crate::model::mapping::{Origin, Status};
 use crate::model::observed::{Collection, Invite, InviteStatus, Member, ProjectMember};
 use crate::model::operation::{Action, Lane, Operation};
 use crate::model::policy::{OnExistingMember, Resend};
@@ -55,6 +55,10 @@ impl<'a> Planner<'a> {
 
     /// Binds a member or a pending invite that was there before, as the policy says.
     pub(super) fn adopt(&mut self, address: &Address) -> Flow {
+        if self.observed.address_in_transit {
+            // What is there, or is about to appear, may be theirs, and goes with them.
+            return self.wait_for_leaver();
+        }
         let key = address.key();
         if let Some(member) = self.members_at(&key).next() {
             return self.adopt_member(member);
@@ -124,12 +128,14 @@ impl<'a> Planner<'a> {
     fn wait_for_claim(&mut self, id: &str) -> Flow {
         match self.observed.claims.get(id) {
             None => Flow::Continue,
-            Some(claim) if claim.leaving => {
-                let until = later(self.now, CLAIM_RETRY);
-                self.wait(Some(until), "the address still stands for a user who is being removed")
-            }
+            Some(claim) if claim.leaving => self.wait_for_leaver(),
             Some(_) => self.hold("the address already stands for another user of the directory"),
         }
+    }
+
+    fn wait_for_leaver(&mut self) -> Flow {
+        let until = later(self.now, CLAIM_RETRY);
+        self.wait(Some(until), "the address still stands for a user who is being removed")
     }
 
     /// Follows the bound invite. `Continue` when it is over: the member is bound, or nothing is.
@@ -144,13 +150,7 @@ impl<'a> Planner<'a> {
         }
         let Some(invite) = self.invite(&id) else { return self.miss_invite(&id) };
         match invite.status {
-            InviteStatus::Accepted => {
-                let look = Read::MemberAt(key);
-                if self.seen_at(&look) < self.seen_at(&Read::Invite(id)) {
-                    return self.read(look, "the invite was accepted; find the member");
-                }
-                self.wait(None, "the invite was accepted; no member with this address is listed yet")
-            }
+            InviteStatus::Accepted => self.find_accepted(key),
             InviteStatus::Expired if self.policy.resend == Resend::Never && !self.address_changed() => {
                 self.push(Lane::Read, Step::Expire, "the invite ran out; the policy is not to send another")
             }
@@ -163,6 +163,30 @@ impl<'a> Planner<'a> {
             }
             InviteStatus::Pending => self.wait_for_acceptance(invite),
         }
+    }
+
+    /// The invite says accepted, but no member with its address is known: the list may lag behind, or it was accepted
+    /// under another address, or the member was removed since.
+    fn find_accepted(&mut self, key: String) -> Flow {
+        const WHY: &str = "the invite was accepted; find the member";
+        if self.mapping.status != Status::Held {
+            let look = Read::MemberAt(key);
+            let Some(looked_at) = self.looked_at(&look) else { return self.read(look, WHY) };
+            let listed_at = later(looked_at, self.policy.settle_time / 2);
+            if self.now < listed_at {
+                return self.wait(
+                    Some(listed_at),
+                    "the invite was accepted; no member with its address is listed yet",
+                );
+            }
+            if self.need_sweep(Collection::Members, Some(listed_at), WHY) == Flow::Stop {
+                return Flow::Stop;
+            }
+        }
+        self.hold(
+            "the invite was accepted, but no member has its address: accepted under another address, or removed since; \
+             to invite again, deactivate the user and activate them",
+        )
     }
 
     fn wait_for_acceptance(&mut self, invite: &Invite) -> Flow {

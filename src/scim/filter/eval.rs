@@ -37,17 +37,8 @@ impl ResolvedFilter {
 
 /// Whether one value of the field satisfies `test`; a field without a list and without a value is tested as `None`.
 fn any(field: &Field, object: &Map<String, Value>, test: impl Fn(Option<&Value>) -> bool) -> bool {
-    let (extension, attribute, sub) = &field.steps;
-    let object = match extension {
-        Some(urn) => object.get(urn).and_then(Value::as_object),
-        None => Some(object),
-    };
-    let value = object.and_then(|object| object.get(attribute)).filter(|value| !value.is_null());
-    let leaf = |value: &Value| match sub {
-        Some(sub) => test(value.get(sub.as_str()).filter(|value| !value.is_null())),
-        None => test(Some(value)),
-    };
-    match value {
+    let leaf = |value: &Value| test(field.leaf_of(value));
+    match field.whole(object) {
         Some(Value::Array(values)) => values.iter().any(leaf),
         Some(value) => leaf(value),
         None => !field.multi_valued && test(None),

@@ -1,8 +1,10 @@
 //! Names to schema attributes, literals to typed values; what cannot be compared is refused here.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
 use super::ast::{CompareOp, Filter, Literal, Operand};
 use crate::scim::dialect;
@@ -14,9 +16,9 @@ use crate::scim::schema::{Attribute, AttributeRef, AttributeType, ResourceType, 
 /// ([`ResolvedFilter::matches`]) or compiled.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ResolvedFilter {
-    /// At least one of them.
+    /// At least one of them; of none: never.
     Or(Vec<ResolvedFilter>),
-    /// All of them.
+    /// All of them; of none: always.
     And(Vec<ResolvedFilter>),
     /// Not this.
     Not(Box<ResolvedFilter>),
@@ -26,6 +28,39 @@ pub enum ResolvedFilter {
     Compare(Field, CompareOp, Comparand),
     /// One value of the attribute satisfies the whole inner filter, whose fields are sub-attributes of that value.
     Any(Field, Box<ResolvedFilter>),
+}
+
+impl ResolvedFilter {
+    /// The attributes that the filter looks at, as often as it does.
+    pub fn fields(&self) -> Box<dyn Iterator<Item = &Field> + '_> {
+        match self {
+            Self::Or(parts) | Self::And(parts) => Box::new(parts.iter().flat_map(Self::fields)),
+            Self::Not(inner) => inner.fields(),
+            Self::Present(field) | Self::Compare(field, ..) => Box::new(std::iter::once(field)),
+            Self::Any(field, inner) => Box::new(std::iter::once(field).chain(inner.fields())),
+        }
+    }
+
+    /// Whether the filter looks at a top-level attribute, or at a part of it.
+    pub fn looks_at(&self, attribute: &str) -> bool {
+        self.fields().any(|field| field.is_of(attribute))
+    }
+
+    /// Inside brackets: the texts of which `value` has to be one for the filter to hold; `None` if it may hold for
+    /// others.
+    pub fn named_values(&self) -> Option<BTreeSet<&str>> {
+        match self {
+            Self::Compare(field, CompareOp::Eq, Comparand::Text(text)) if field.name() == "value" => {
+                Some(BTreeSet::from([text.as_str()]))
+            }
+            Self::And(parts) => parts.iter().find_map(Self::named_values),
+            Self::Or(parts) => parts
+                .iter()
+                .map(Self::named_values)
+                .try_fold(BTreeSet::new(), |all, part| Some(all.into_iter().chain(part?).collect())),
+            _ => None,
+        }
+    }
 }
 
 /// An attribute that a filter looks at.
@@ -41,10 +76,18 @@ pub struct Field {
     /// Whether the attribute is a list.
     pub multi_valued: bool,
     /// The way to the value from the object the field is looked up in: extension URN, attribute, sub-attribute.
-    pub(super) steps: (Option<String>, String, Option<String>),
+    steps: (Option<String>, String, Option<String>),
 }
 
 impl Field {
+    /// The field to compare for `found`: a complex attribute stands for its `value`, if it has one.
+    pub(in crate::scim) fn comparable(mut found: AttributeRef<'_>) -> Option<Self> {
+        if found.leaf().is_complex() {
+            found.sub = Some(found.attribute.sub_attribute("value")?);
+        }
+        Some(Self::new(found))
+    }
+
     fn new(found: AttributeRef<'_>) -> Self {
         let leaf = found.leaf();
         Self {
@@ -69,6 +112,29 @@ impl Field {
     /// The name of the leaf, such as `value`.
     pub fn name(&self) -> &str {
         self.steps.2.as_deref().unwrap_or(&self.steps.1)
+    }
+
+    /// The value of the attribute in the object the field is looked up in; a list as a whole.
+    pub(in crate::scim) fn whole<'a>(&self, object: &'a Map<String, Value>) -> Option<&'a Value> {
+        let (extension, attribute, _) = &self.steps;
+        let object = match extension {
+            Some(urn) => object.get(urn)?.as_object()?,
+            None => object,
+        };
+        object.get(attribute).filter(|value| !value.is_null())
+    }
+
+    /// The leaf of one value of the attribute.
+    pub(in crate::scim) fn leaf_of<'a>(&self, value: &'a Value) -> Option<&'a Value> {
+        match &self.steps.2 {
+            Some(sub) => value.get(sub.as_str()).filter(|value| !value.is_null()),
+            None => Some(value),
+        }
+    }
+
+    /// Whether this is the top-level core attribute of that name, or a part of it.
+    pub fn is_of(&self, attribute: &str) -> bool {
+        self.path.strip_prefix(attribute).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 
     /// The form in which a text of this field is compared: lower case unless the field is case-exact.
@@ -121,7 +187,21 @@ impl Filter {
     /// # Ok::<(), openai_scim_bridge::scim::error::ScimError>(())
     /// ```
     pub fn resolve(&self, resource_type: &ResourceType) -> Result<ResolvedFilter, ScimError> {
-        resolve(self, &Scope::Resource(resource_type))
+        self.resolve_among(resource_type, &[])
+    }
+
+    /// Checks the filter against one type of a list that has resources of all types in `among`: an attribute that only
+    /// another of them knows has no value in this one (RFC 7644 §3.4.2.1).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Filter::resolve`].
+    pub fn resolve_among(
+        &self,
+        resource_type: &ResourceType,
+        among: &[&ResourceType],
+    ) -> Result<ResolvedFilter, ScimError> {
+        resolve(self, &Scope::Resource(resource_type, among))
     }
 
     /// Checks a value filter: its names are sub-attributes of `parent`.
@@ -135,11 +215,15 @@ impl Filter {
 
 /// Where names are looked up.
 enum Scope<'a> {
-    Resource(&'a ResourceType),
+    /// A resource type, in a list of the types that follow.
+    Resource(&'a ResourceType, &'a [&'a ResourceType]),
     Value(AttributeRef<'a>),
 }
 
 fn resolve(filter: &Filter, scope: &Scope<'_>) -> Result<ResolvedFilter, ScimError> {
+    if let Some(outcome) = scope.without_value(filter) {
+        return Ok(outcome);
+    }
     let all = |parts: &[Filter]| parts.iter().map(|part| resolve(part, scope)).collect::<Result<Vec<_>, _>>();
     Ok(match filter {
         Filter::Or(parts) => ResolvedFilter::Or(all(parts)?),
@@ -160,7 +244,7 @@ fn resolve(filter: &Filter, scope: &Scope<'_>) -> Result<ResolvedFilter, ScimErr
             ResolvedFilter::Compare(field, *op, comparand)
         }
         Filter::Any(operand, inner) => {
-            let Scope::Resource(resource_type) = scope else {
+            let Scope::Resource(resource_type, _) = scope else {
                 return Err(refusal(operand, "brackets cannot stand within brackets"));
             };
             let parent = find(resource_type, operand)?;
@@ -174,19 +258,40 @@ fn resolve(filter: &Filter, scope: &Scope<'_>) -> Result<ResolvedFilter, ScimErr
 }
 
 impl Scope<'_> {
+    /// What a comparison comes to if this type does not know its attribute and another type of the list does.
+    fn without_value(&self, filter: &Filter) -> Option<ResolvedFilter> {
+        let Self::Resource(resource_type, among) = self else { return None };
+        let (Filter::Present(operand) | Filter::Compare(operand, ..) | Filter::Any(operand, _)) = filter
+        else {
+            return None;
+        };
+        if resource_type.resolve(&operand.path).is_some() {
+            return None;
+        }
+        let is_list = among.iter().find_map(|other| match other.resolve(&operand.path)? {
+            Target::Attribute(found) => Some(found.attribute.multi_valued),
+            _ => None,
+        })?;
+        let holds = match filter {
+            Filter::Compare(_, op, Literal::Null) => *op == CompareOp::Eq,
+            Filter::Compare(_, op, _) => *op == CompareOp::Ne && !is_list,
+            _ => false,
+        };
+        Some(if holds { ResolvedFilter::And(Vec::new()) } else { ResolvedFilter::Or(Vec::new()) })
+    }
+
     /// The field that `operand` names; with `comparable`, a complex attribute stands for its `value`.
     fn field(&self, operand: &Operand, comparable: bool) -> Result<Field, ScimError> {
         match self {
-            Self::Resource(resource_type) => {
-                let mut found = find(resource_type, operand)?;
-                if comparable && found.leaf().is_complex() {
-                    let value = found.attribute.sub_attribute("value");
-                    found.sub = Some(value.ok_or_else(|| {
-                        let name = &found.attribute.name;
-                        refusal(operand, &format!("compare a sub-attribute of {name}, not {name} itself"))
-                    })?);
+            Self::Resource(resource_type, _) => {
+                let found = find(resource_type, operand)?;
+                if !comparable {
+                    return Ok(Field::new(found));
                 }
-                Ok(Field::new(found))
+                Field::comparable(found).ok_or_else(|| {
+                    let name = &found.attribute.name;
+                    refusal(operand, &format!("compare a sub-attribute of {name}, not {name} itself"))
+                })
             }
             Self::Value(parent) => {
                 let AttributePath { urn, attribute, sub } = &operand.path;

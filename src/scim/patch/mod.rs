@@ -11,10 +11,13 @@
 //!   immutable sub-attribute: nobody becomes a member by a correction of a member's name.
 //! - Adding a value that is there already (same `value`, no different `type`) completes it instead of repeating it.
 //! - Removing what is not there succeeds.
+//! - Where members are kept apart from their group, what a request does to them is told without the list
+//!   ([`PatchRequest::split_members`]), by the rules of `members`.
 
 mod apply;
 mod change;
 mod list;
+mod members;
 
 use serde_json::{Map, Value};
 
@@ -24,6 +27,7 @@ use crate::scim::path::PatchPath;
 use crate::scim::schema::{check_shape, limits};
 
 pub use change::{Change, ChangeKind, ChangeSet};
+pub use members::{GROUP_AS_MEMBER, MemberChange, member_ids};
 
 /// The URN of a PATCH message.
 pub const PATCH_URN: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";

@@ -582,3 +582,126 @@ fn limits_are_kept() {
         patched("User", full, json!([{"op": "add", "path": "emails", "value": {"value": "x"}}])).unwrap_err();
     assert_eq!(error.detail, "Operations[0]: emails would have 101 values; at most 100");
 }
+
+fn split(operations: Value) -> Result<(PatchRequest, MemberChange), ScimError> {
+    let group = Registry::builtin().resource_type("Group").unwrap();
+    PatchRequest::parse(json!({"Operations": operations}))?.split_members(group)
+}
+
+/// What the operations do to the members: who joins, who leaves, and `*` for everybody else.
+#[track_caller]
+fn check_members(operations: Value, join: &[&str], leave: &[&str]) {
+    let (_, change) = split(operations).unwrap();
+    assert_eq!(change.join.iter().map(String::as_str).collect::<Vec<_>>(), join);
+    let rest = change.replace.then_some("*");
+    assert_eq!(change.leave.iter().map(String::as_str).chain(rest).collect::<Vec<_>>(), leave);
+}
+
+#[test]
+fn members_join_in_every_dialect() {
+    for value in [
+        json!([{"value": "a", "display": "a@x.example"}]),
+        json!([{"$ref": null, "value": "a"}]),
+        json!({"value": "a"}),
+        json!([{"VALUE": "a", "type": "User"}]),
+        json!(["a"]),
+        json!("a"),
+    ] {
+        check_members(json!([{"op": "Add", "path": "members", "value": value}]), &["a"], &[]);
+        check_members(json!([{"op": "add", "value": {"members": value}}]), &["a"], &[]);
+        check_members(json!([{"op": "replace", "path": "MEMBERS", "value": value}]), &["a"], &["*"]);
+        let urn = "urn:ietf:params:scim:schemas:core:2.0:Group";
+        check_members(json!([{"op": "add", "value": {urn: {"Members": value}}}]), &["a"], &[]);
+        check_members(json!([{"op": "add", "path": format!("{urn}:members"), "value": value}]), &["a"], &[]);
+        check_members(json!([{"op": "replace", "path": urn, "value": {"members": value}}]), &["a"], &["*"]);
+    }
+    for value in
+        [json!({"value": "a"}), json!([{"value": "a"}]), json!({"display": "A"}), json!("a"), json!({})]
+    {
+        check_members(json!([{"op": "add", "path": "members[value eq \"a\"]", "value": value}]), &["a"], &[]);
+    }
+}
+
+#[test]
+fn members_leave_in_every_dialect() {
+    let or = "members[value eq \"a\" or value eq \"b\"]";
+    for (operation, leave) in [
+        (json!({"op": "remove", "path": "members[value eq \"a\"]"}), vec!["a"]),
+        (json!({"op": "remove", "path": "members[value eq \"a\"]", "value": [{"value": "z"}]}), vec!["a"]),
+        (json!({"op": "remove", "path": or}), vec!["a", "b"]),
+        (json!({"op": "remove", "path": "members[type eq \"user\" and value eq \"a\"]"}), vec!["a"]),
+        (json!({"op": "remove", "path": "members[type eq \"Group\" and value eq \"a\"]"}), vec![]),
+        (json!({"op": "remove", "path": "members[value eq \"a\" and value eq \"b\"]"}), vec![]),
+        (json!({"op": "Remove", "path": "members", "value": [{"$ref": null, "value": "a"}]}), vec!["a"]),
+        (json!({"op": "Remove", "path": "members", "value": {"value": "a"}}), vec!["a"]),
+        (json!({"op": "Remove", "path": "members", "value": ["a", "b"]}), vec!["a", "b"]),
+        (json!({"op": "Remove", "path": "members", "value": "a"}), vec!["a"]),
+        (json!({"op": "Remove", "path": "members", "value": []}), vec![]),
+        (json!({"op": "Remove", "path": "members", "value": [{"display": "A"}]}), vec![]),
+        (json!({"op": "remove", "path": "members"}), vec!["*"]),
+        (json!({"op": "remove", "path": "members", "value": null}), vec!["*"]),
+        (json!({"op": "replace", "path": "members", "value": []}), vec!["*"]),
+        (json!({"op": "replace", "value": {"members": []}}), vec!["*"]),
+        (json!({"op": "add", "path": "members", "value": []}), vec![]),
+    ] {
+        check_members(json!([operation]), &[], &leave);
+    }
+}
+
+#[test]
+fn later_operations_on_members_win() {
+    let add = |id: &str| json!({"op": "add", "path": "members", "value": [{"value": id}]});
+    let remove = |id: &str| json!({"op": "remove", "path": "members", "value": [{"value": id}]});
+    let all = || json!({"op": "remove", "path": "members"});
+    check_members(json!([add("a"), remove("a"), add("b")]), &["b"], &["a"]);
+    check_members(json!([remove("a"), add("a")]), &["a"], &[]);
+    check_members(json!([add("a"), all(), add("b"), remove("c")]), &["b"], &["*"]);
+    check_members(json!([add("a"), add("b"), all()]), &[], &["*"]);
+}
+
+#[test]
+fn what_is_left_after_the_members_keeps_its_place() {
+    let (rest, change) = split(json!([
+        {"op": "add", "path": "members", "value": [{"value": "a"}]},
+        {"op": "replace", "value": {"id": "g", "displayName": "Staff", "members": [{"value": "b"}]}},
+        {"op": "replace", "path": "displayName", "value": 1},
+    ]))
+    .unwrap();
+    assert_eq!(change, MemberChange::to(["b".to_owned()].into()));
+    assert_eq!(rest.operations[0].value, Some(json!({})));
+    assert_eq!(rest.operations[1].value, Some(json!({"id": "g", "displayName": "Staff"})));
+    let group = Registry::builtin().resource_type("Group").unwrap();
+    let mut staff = Resource::try_from(json!({"id": "g", "displayName": "Old"})).unwrap();
+    assert_eq!(
+        rest.apply(group, &mut staff).unwrap_err().to_string(),
+        "400 invalidValue: Operations[2]: displayName must be a string"
+    );
+}
+
+#[test]
+fn members_are_not_split_by_what_only_the_list_could_tell() {
+    for (operation, refusal) in [
+        (json!({"op": "remove", "path": "members[display eq \"A\"]"}), "400 invalidPath"),
+        (json!({"op": "remove", "path": "members[value ne \"a\"]"}), "400 invalidPath"),
+        (json!({"op": "remove", "path": "members[not (value eq \"a\")]"}), "400 invalidPath"),
+        (json!({"op": "remove", "path": "members[value eq \"a\" or type eq \"User\"]"}), "400 invalidPath"),
+        (json!({"op": "remove", "path": "members[value eq \"a\" and display eq \"A\"]"}), "400 invalidPath"),
+        (json!({"op": "remove", "path": "members[colour eq \"a\"]"}), "400 invalidFilter"),
+        (json!({"op": "remove", "path": "members.value"}), "400 mutability"),
+        (json!({"op": "replace", "path": "members[value eq \"a\"].display", "value": "A"}), "400 mutability"),
+        (
+            json!({"op": "replace", "path": "members[value eq \"a\"]", "value": {"value": "b"}}),
+            "400 mutability",
+        ),
+        (json!({"op": "add", "path": "members[value eq \"a\"]", "value": {"value": "b"}}), "400 mutability"),
+        (
+            json!({"op": "add", "path": "members", "value": [{"value": "g", "type": "group"}]}),
+            "400 invalidValue",
+        ),
+        (json!({"op": "add", "path": "members", "value": [{"display": "A"}]}), "400 invalidValue"),
+        (json!({"op": "add", "path": "members", "value": [1]}), "400 invalidValue"),
+    ] {
+        let error = split(json!([operation])).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{refusal}: Operations[0]: ")), "{operation}: {error}");
+    }
+}

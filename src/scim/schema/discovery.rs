@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::features::OFFERED;
 use super::{Registry, ResourceType, Schema};
 use crate::scim::list::ListResponse;
 
@@ -42,10 +43,11 @@ pub fn resource_type(registry: &Registry, name: &str, base_url: &str) -> Option<
     Some(resource_type_body(found, base_url))
 }
 
-/// The body of `/ServiceProviderConfig`.
+/// The body of `/ServiceProviderConfig`: what is always there and the features that are [`OFFERED`].
 pub fn service_provider_config(registry: &Registry, base_url: &str) -> Value {
     let mut body = Map::from_iter([("schemas".to_owned(), json!([CONFIG_URN]))]);
     body.extend(registry.service_provider().clone());
+    body.extend(OFFERED.to_config());
     let location = format!("{base_url}/ServiceProviderConfig");
     body.insert("meta".to_owned(), json!({"resourceType": "ServiceProviderConfig", "location": location}));
     Value::Object(body)
@@ -109,10 +111,11 @@ mod tests {
     fn only_what_is_offered_is_shown() {
         let registry = Registry::builtin();
         let types = resource_types(registry, BASE);
-        assert_eq!((&types["totalResults"], &types["Resources"][0]["id"]), (&json!(1), &json!("User")));
-        assert_eq!(schemas(registry, BASE)["totalResults"], json!(3));
-        assert!(resource_type(registry, "Group", BASE).is_none());
-        assert!(schema(registry, "urn:ietf:params:scim:schemas:core:2.0:Group", BASE).is_none());
+        let ids = types["Resources"].as_array().unwrap().iter().map(|each| each["id"].clone());
+        assert_eq!(ids.collect::<Vec<_>>(), ["User", "Group"]);
+        assert_eq!(schemas(registry, BASE)["totalResults"], json!(4));
+        assert!(resource_type(registry, "Device", BASE).is_none());
+        assert!(schema(registry, "urn:ietf:params:scim:schemas:core:2.0:Device", BASE).is_none());
     }
 
     #[test]
@@ -140,6 +143,7 @@ mod tests {
     fn service_provider_config_states_limits_that_are_kept() {
         let config = service_provider_config(Registry::builtin(), BASE);
         assert_eq!(config["filter"]["maxResults"], json!(crate::scim::list::MAX_COUNT));
+        assert_eq!(config["sort"]["supported"], json!(OFFERED.sort));
         assert_eq!(config["authenticationSchemes"][0]["type"], "oauthbearertoken");
         assert_eq!(config["meta"]["location"], "https://scim.example.com/scim/v2/ServiceProviderConfig");
     }

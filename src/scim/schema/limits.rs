@@ -28,6 +28,14 @@ pub const MAX_FILTER_BYTES: usize = 4_096;
 pub const MAX_FILTER_TERMS: usize = 50;
 /// Nesting of parentheses and brackets in a filter.
 pub const MAX_FILTER_DEPTH: usize = 10;
+/// Names in `attributes` or `excludedAttributes`.
+pub const MAX_NAMES: usize = 500;
+/// Bytes of a cursor: room for a text of [`MAX_TEXT`] characters as a sort key, all of them escaped.
+pub const MAX_CURSOR_BYTES: usize = 16_384;
+/// Operations of a bulk request.
+pub const MAX_BULK_OPERATIONS: usize = 1_000;
+/// Bytes of a bulk request.
+pub const MAX_BULK_BYTES: usize = 1_048_576;
 
 /// Whether `attribute` is a member list, which may be far longer than others.
 pub fn is_members(attribute: &Attribute) -> bool {

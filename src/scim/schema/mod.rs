@@ -1,6 +1,7 @@
 //! Schemas, attributes and resource types with the characteristics of RFC 7643 §7.
 
 pub mod discovery;
+pub mod features;
 pub mod limits;
 mod registry;
 mod validate;
@@ -16,7 +17,7 @@ use crate::scim::path::AttributePath;
 use crate::scim::resource::Resource;
 
 pub use registry::Registry;
-pub use validate::{Mode, check_immutable, validate};
+pub use validate::{Mode, replace, validate};
 pub(in crate::scim) use validate::{check_shape, coerce, coerce_element, complete_element, require};
 
 /// A named set of attributes (RFC 7643 §7).

@@ -21,7 +21,7 @@ const RESOURCE_TYPES: &[&str] = &[
 ];
 
 /// The resource types that have an endpoint; the core can handle the others, and discovery keeps quiet about them.
-const OFFERED: &[&str] = &["User"];
+const OFFERED: &[&str] = &["User", "Group"];
 
 /// All schemas and resource types known.
 ///
@@ -134,7 +134,8 @@ impl Registry {
         self.resource_types.iter().find(|resource_type| resource_type.name.eq_ignore_ascii_case(name))
     }
 
-    /// What the server can do, as `scim-schemas/service-provider.json` states it (RFC 7643 §5).
+    /// What the server can always do, as `scim-schemas/service-provider.json` states it (RFC 7643 §5);
+    /// [`Features`](super::features::Features) tell the rest.
     pub fn service_provider(&self) -> &Map<String, Value> {
         &self.service_provider
     }
@@ -194,6 +195,6 @@ mod tests {
     #[test]
     fn only_types_with_an_endpoint_are_offered() {
         let offered = Registry::builtin().resource_types().iter().filter(|each| each.offered);
-        assert_eq!(offered.map(|each| each.name.as_str()).collect::<Vec<_>>(), ["User"]);
+        assert_eq!(offered.map(|each| each.name.as_str()).collect::<Vec<_>>(), ["User", "Group"]);
     }
 }

@@ -35,6 +35,7 @@ pub(crate) struct Builder {
     engine: Handle,
     limits: Limits,
     feeds: Vec<TenantId>,
+    database: Option<Database>,
 }
 
 impl Builder {
@@ -68,9 +69,19 @@ impl Builder {
         self
     }
 
+    /// On this database.
+    pub(crate) fn on(mut self, database: Database) -> Self {
+        self.database = Some(database);
+        self
+    }
+
     /// Starts it.
-    pub(crate) async fn start(self) -> TestBridge {
-        self.start_on(fresh_database().await, tempfile::tempdir().unwrap()).await
+    pub(crate) async fn start(mut self) -> TestBridge {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => fresh_database().await,
+        };
+        self.start_on(database, tempfile::tempdir().unwrap()).await
     }
 
     /// Starts it on what another one left behind: its database, and the folder of its signing key.
@@ -157,7 +168,13 @@ impl TestBridge {
     /// One to be described.
     pub(crate) fn builder() -> Builder {
         let tenants = vec![(TenantId::default_tenant(), Policy::default())];
-        Builder { tenants, engine: Handle::default(), limits: Limits::default(), feeds: Vec::new() }
+        Builder {
+            tenants,
+            engine: Handle::default(),
+            limits: Limits::default(),
+            feeds: Vec::new(),
+            database: None,
+        }
     }
 
     /// A SCIM client with Okta's headers.
@@ -275,8 +292,14 @@ impl Actor {
 
     /// GET with a filter, percent-encoded as most clients do.
     pub(crate) async fn find(&self, filter: &str) -> Answer {
+        self.find_in("/Users", filter).await
+    }
+
+    /// GET of a collection with a filter; parameters that go with it may follow the path.
+    pub(crate) async fn find_in(&self, path: &str, filter: &str) -> Answer {
         let encoded: String = url::form_urlencoded::byte_serialize(filter.as_bytes()).collect();
-        self.get(&format!("/Users?filter={}", encoded.replace('+', "%20"))).await
+        let separator = if path.contains('?') { '&' } else { '?' };
+        self.get(&format!("{path}{separator}filter={}", encoded.replace('+', "%20"))).await
     }
 
     /// POST.

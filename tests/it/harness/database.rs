@@ -16,6 +16,7 @@ use tempfile::TempDir;
 const SERVER: &str = "SCIM_BRIDGE_TEST_POSTGRES";
 
 /// An empty database and a clock that stands still.
+#[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) url: String,
     pub(crate) clock: Clock,

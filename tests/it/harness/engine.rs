@@ -231,9 +231,7 @@ impl Bridge {
     /// Waits until nothing can start at the present instant; tells when the next thing can.
     pub(crate) async fn quiet(&self) -> Option<Timestamp> {
         let idle = self.handle.idle(&self.tenant);
-        tokio::time::timeout(std::time::Duration::from_secs(60), idle)
-            .await
-            .expect("the engine comes to rest")
+        tokio::time::timeout(std::time::Duration::from_mins(1), idle).await.expect("the engine comes to rest")
     }
 
     /// Lets this much time pass, and everything happen that falls due in it.

@@ -161,7 +161,10 @@ impl Drop for Running {
         let _killed = self.child.kill().is_ok();
         let _reaped = self.child.wait().is_ok();
         if std::thread::panicking() {
-            eprintln!("the program's log:\n{}", self.stderr());
+            #[expect(clippy::print_stderr, reason = "the test runner shows what a failed test prints")]
+            {
+                eprintln!("the program's log:\n{}", self.stderr());
+            }
         }
     }
 }

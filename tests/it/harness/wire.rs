@@ -65,9 +65,30 @@ pub(crate) fn parse(bytes: &[u8]) -> Answer {
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status line");
     let status = status.parse().expect("a status");
-    let headers = lines
+    let headers: Vec<_> = lines
         .map(|line| line.split_once(": ").expect("a header"))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    Answer { status, headers, body: String::from_utf8_lossy(&bytes[end + 4..]).into_owned() }
+    let body = &bytes[end + 4..];
+    let is_chunked = headers
+        .iter()
+        .any(|(name, value)| name.eq_ignore_ascii_case("transfer-encoding") && value == "chunked");
+    let body = if is_chunked { unchunked(body) } else { body.to_vec() };
+    Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
+}
+
+/// The content of a body that was sent in parts, the last of which is empty (RFC 9112 §7.1).
+fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    loop {
+        let end = bytes.windows(2).position(|window| window == b"\r\n").expect("the size of a part");
+        let size = std::str::from_utf8(&bytes[..end]).expect("a size in ASCII");
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        if size == 0 {
+            return content;
+        }
+        let start = end + 2;
+        content.extend_from_slice(&bytes[start..start + size]);
+        bytes = &bytes[start + size + 2..];
+    }
 }

@@ -19,6 +19,7 @@ on_both! {
     a_change_seen_in_an_unfinished_reading_is_not_lost
     what_a_reading_did_not_see_is_forgotten
     a_page_fetched_earlier_does_not_bring_back_what_is_gone
+    what_was_taken_away_between_readings_is_counted
     a_clock_set_back_does_not_empty_the_mirror
     news_after_the_look_wins
     news_of_a_deactivated_person_is_urgent
@@ -214,6 +215,24 @@ async fn a_page_fetched_earlier_does_not_bring_back_what_is_gone(db: &Database) 
     observe(&store, &jane, db.clock.now()).await;
     let mut reader = store.reader().await.unwrap();
     assert_eq!(reader.member(&tenant(), &jane[0].id).await.unwrap().as_ref(), Some(&jane[0]));
+}
+
+async fn what_was_taken_away_between_readings_is_counted(db: &Database) {
+    let store = db.open().await;
+    let members = [member("user-1", "jane@example.com"), member("user-2", "joe@example.com")];
+    let read_at = db.clock.now();
+    read_members(db, &store, &members).await;
+    let gone_at = db.clock.now();
+    write!(store, [members], |tx| tx.forget_member(&tenant(), &members[0].id).await).unwrap();
+    let mut reader = store.reader().await.unwrap();
+    for (collection, since, count) in [
+        (Collection::Members, read_at, 1),
+        (Collection::Members, gone_at + SignedDuration::from_secs(1), 0),
+        (Collection::Invites, read_at, 0),
+        (Collection::ProjectMembers(ProjectId::from("proj_a")), read_at, 0),
+    ] {
+        assert_eq!(reader.count_gone(&tenant(), &collection, since).await.unwrap(), count, "{collection:?}");
+    }
 }
 
 async fn a_clock_set_back_does_not_empty_the_mirror(db: &Database) {

@@ -3,6 +3,8 @@
 //! Names come in any case and leave in canonical case; unknown names, read-only attributes and the password are dropped;
 //! null and empty lists mean "no value" (RFC 7643 §2.5). What is left has the type its schema states.
 
+mod replace;
+
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -15,12 +17,14 @@ use crate::scim::filter::instant;
 use crate::scim::path::AttributePath;
 use crate::scim::resource::Resource;
 
+pub use replace::replace;
+
 /// What the body is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// A new resource (POST).
     Create,
-    /// A whole resource in place of another (PUT). Immutable attributes are compared by [`check_immutable`].
+    /// A whole resource in place of another (PUT); [`replace()`] tells what stays of the other.
     Replace,
 }
 
@@ -175,31 +179,6 @@ pub(in crate::scim) fn require(resource_type: &ResourceType, resource: &Resource
                 return Err(ScimError::invalid_value(format!(
                     "{urn}:{name} is required and must not be empty"
                 )));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Refuses a PUT that changes an immutable attribute which has a value (RFC 7644 §3.5.1).
-///
-/// # Errors
-///
-/// 400 `mutability` naming the attribute.
-pub fn check_immutable(
-    resource_type: &ResourceType,
-    before: &Resource,
-    after: &Resource,
-) -> Result<(), ScimError> {
-    let core = resource_type.attributes().map(|attribute| (None, attribute));
-    let extended = resource_type.extensions.iter().flat_map(|extension| {
-        extension.schema.attributes.iter().map(|attribute| (Some(&*extension.schema), attribute))
-    });
-    for (extension, attribute) in core.chain(extended) {
-        if attribute.mutability == Mutability::Immutable {
-            let path = super::AttributeRef { extension, attribute, sub: None }.to_string();
-            if before.get(&path).is_some_and(|value| after.get(&path) != Some(value)) {
-                return Err(ScimError::mutability(format!("{path} cannot be changed once it is set")));
             }
         }
     }

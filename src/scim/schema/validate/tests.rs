@@ -10,8 +10,12 @@ use super::*;
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 const OPENAI: &str = "urn:ietf:params:scim:schemas:extension:openai:2.0:User";
 
+fn user() -> &'static ResourceType {
+    Registry::builtin().resource_type("User").unwrap()
+}
+
 fn validated(body: Value) -> Result<Value, ScimError> {
-    validate(Registry::builtin().resource_type("User").unwrap(), body, Mode::Create).map(Value::from)
+    validate(user(), body, Mode::Create).map(Value::from)
 }
 
 #[track_caller]
@@ -208,14 +212,84 @@ fn limits_are_kept() {
     assert_eq!(members(limits::MAX_MEMBERS + 1).unwrap_err().status, 413);
 }
 
-#[test]
-fn immutable_attributes_stay() {
+/// A group whose name can be given once.
+fn strict_group() -> ResourceType {
     let mut group = Registry::builtin().resource_type("Group").unwrap().clone();
     let schema = std::sync::Arc::make_mut(&mut group.schema);
     schema.attributes[0].mutability = Mutability::Immutable;
-    let named = |name: &str| Resource::try_from(json!({"displayName": name})).unwrap();
-    assert!(check_immutable(&group, &named("a"), &named("a")).is_ok());
-    assert!(check_immutable(&group, &Resource::new(), &named("a")).is_ok());
-    let error = check_immutable(&group, &named("a"), &named("b")).unwrap_err();
-    assert_eq!(error.to_string(), "400 mutability: displayName cannot be changed once it is set");
+    schema.attributes[0].required = false;
+    group
+}
+
+#[track_caller]
+fn check_replace(resource_type: &ResourceType, before: Value, body: Value, expected: Result<Value, &str>) {
+    let before = Resource::try_from(before).unwrap();
+    let given = validate(resource_type, body, Mode::Replace).unwrap();
+    let after = replace(resource_type, &before, given).map(Value::from).map_err(|error| error.to_string());
+    assert_eq!(after.as_ref().map_err(String::as_str), expected.as_ref().map_err(|error| *error));
+}
+
+#[test]
+fn a_put_cannot_change_what_is_immutable_and_set() {
+    let group = strict_group();
+    check_replace(
+        &group,
+        json!({"displayName": "a"}),
+        json!({"displayName": "a"}),
+        Ok(json!({"displayName": "a"})),
+    );
+    check_replace(&group, json!({}), json!({"displayName": "a"}), Ok(json!({"displayName": "a"})));
+    check_replace(&group, json!({"displayName": "a"}), json!({}), Ok(json!({"displayName": "a"})));
+    check_replace(
+        &group,
+        json!({"displayName": "a"}),
+        json!({"displayName": "b"}),
+        Err("400 mutability: displayName cannot be changed once it is set"),
+    );
+}
+
+#[test]
+fn a_put_keeps_what_the_server_owns_and_clears_the_rest() {
+    let core = "urn:ietf:params:scim:schemas:core:2.0:User";
+    check_replace(
+        user(),
+        json!({
+            "schemas": [core, ENTERPRISE, OPENAI], "id": "1", "externalId": "x", "userName": "jane", "title": "T",
+            "groups": [{"value": "g"}], ENTERPRISE: {"department": "D"}, OPENAI: {"role": "reader", "status": "member"},
+            "meta": {"version": "W/\"1\""}
+        }),
+        json!({
+            "schemas": [core], "id": "2", "userName": "jane", "groups": [], "meta": {"version": "W/\"0\""},
+            OPENAI: {"status": "held"}
+        }),
+        Ok(json!({
+            "schemas": [core, OPENAI], "id": "1", "userName": "jane", "groups": [{"value": "g"}],
+            OPENAI: {"status": "member"}, "meta": {"version": "W/\"1\""}
+        })),
+    );
+}
+
+#[test]
+fn a_put_keeps_the_description_of_values_that_stay() {
+    let manager = |value: Value| json!({"userName": "u", ENTERPRISE: {"manager": value}});
+    let named = json!({"value": "m1", "displayName": "M. One"});
+    check_replace(
+        user(),
+        manager(named.clone()),
+        manager(json!({"value": "m1"})),
+        Ok(manager(named.clone())),
+    );
+    check_replace(
+        user(),
+        manager(named),
+        manager(json!({"value": "m2", "displayName": "M. One"})),
+        Ok(manager(json!({"value": "m2"}))),
+    );
+    let members = |members: Value| json!({"displayName": "g", "members": members});
+    check_replace(
+        Registry::builtin().resource_type("Group").unwrap(),
+        members(json!([{"value": "a", "type": "User", "display": "A"}, {"value": "b", "type": "User"}])),
+        members(json!([{"value": "c"}, {"value": "a", "display": "outdated"}])),
+        Ok(members(json!([{"value": "c"}, {"value": "a", "display": "A", "type": "User"}]))),
+    );
 }

@@ -85,14 +85,13 @@ CREATE TABLE groups (
     display_name     TEXT COLLATE "C" NOT NULL,
     display_name_key TEXT COLLATE "C" NOT NULL,
     external_id      TEXT COLLATE "C",
-    deleted_at       BIGINT,
     version          BIGINT NOT NULL,
     created_at       BIGINT NOT NULL,
     modified_at      BIGINT NOT NULL,
     attributes       TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (tenant, id)
 );
-CREATE INDEX groups_display_name ON groups (tenant, display_name_key) WHERE deleted_at IS NULL;
+CREATE UNIQUE INDEX groups_display_name ON groups (tenant, display_name_key);
 CREATE INDEX groups_external_id ON groups (tenant, external_id) WHERE external_id IS NOT NULL;
 
 CREATE TABLE memberships (

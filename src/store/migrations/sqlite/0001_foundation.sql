@@ -85,14 +85,13 @@ CREATE TABLE groups (
     display_name     TEXT NOT NULL,
     display_name_key TEXT NOT NULL,
     external_id      TEXT,
-    deleted_at       INTEGER,
     version          INTEGER NOT NULL,
     created_at       INTEGER NOT NULL,
     modified_at      INTEGER NOT NULL,
     attributes       TEXT NOT NULL,
     PRIMARY KEY (tenant, id)
 ) STRICT;
-CREATE INDEX groups_display_name ON groups (tenant, display_name_key) WHERE deleted_at IS NULL;
+CREATE UNIQUE INDEX groups_display_name ON groups (tenant, display_name_key);
 CREATE INDEX groups_external_id ON groups (tenant, external_id) WHERE external_id IS NOT NULL;
 
 CREATE TABLE memberships (

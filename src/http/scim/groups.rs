@@ -1,0 +1,109 @@
+//! `/Groups` and `/Groups/{id}`.
+
+use axum::extract::{Path, State as Given};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use super::answer;
+use super::members::Writer;
+use crate::directory::{Caller, ShownGroup, group_type};
+use crate::http::State;
+use crate::http::extract::{Admitted, Body, Query, Terms};
+use crate::http::reply::Failure;
+use crate::scim::filter::Filter;
+use crate::scim::list::{ListResponse, Page};
+
+/// `GET /Groups`: those that the filter describes (RFC 7644 §3.4.2), page by page, in the order of their making.
+pub(super) async fn list(
+    Given(state): Given<State>,
+    Admitted(caller): Admitted,
+    query: Query,
+) -> Result<Response, Failure> {
+    let filter = query.get("filter").map(Filter::parse).transpose()?;
+    let filter = filter.map(|filter| filter.resolve(group_type())).transpose()?;
+    let page = Page::parse(query.get("startIndex"), query.get("count"))?;
+    let found = state.directory.list_groups(&caller, filter, page).await?;
+    let list =
+        ListResponse { total_results: found.total, start_index: page.start_index, resources: Vec::new() };
+    let writer = Writer::new(&state, &caller, answer::projection(group_type(), &query));
+    writer.list(list, found.page).await
+}
+
+/// `POST /Groups` (RFC 7644 §3.3).
+pub(super) async fn create(
+    Given(state): Given<State>,
+    Admitted(caller): Admitted,
+    query: Query,
+    Body(body): Body,
+) -> Result<Response, Failure> {
+    let group = state.directory.create_group(&caller, body).await?;
+    show(StatusCode::CREATED, &state, &caller, group, &query).await
+}
+
+/// `GET /Groups/{id}` (RFC 7644 §3.4.1).
+pub(super) async fn get(
+    Given(state): Given<State>,
+    Admitted(caller): Admitted,
+    Path(id): Path<String>,
+    query: Query,
+    terms: Terms,
+) -> Result<Response, Failure> {
+    let group = state.directory.get_group(&caller, &id).await?;
+    if let Some(response) = answer::not_modified(&terms, group.shown.version) {
+        return Ok(response);
+    }
+    show(StatusCode::OK, &state, &caller, group, &query).await
+}
+
+/// `PUT /Groups/{id}` (RFC 7644 §3.5.1).
+pub(super) async fn replace(
+    Given(state): Given<State>,
+    Admitted(caller): Admitted,
+    Path(id): Path<String>,
+    query: Query,
+    terms: Terms,
+    Body(body): Body,
+) -> Result<Response, Failure> {
+    let group = state.directory.replace_group(&caller, &id, body, terms.if_match).await?;
+    show(StatusCode::OK, &state, &caller, group, &query).await
+}
+
+/// `PATCH /Groups/{id}` (RFC 7644 §3.5.2). The answer has no body, which is what Entra ID wants of groups, unless
+/// attributes are asked for.
+pub(super) async fn patch(
+    Given(state): Given<State>,
+    Admitted(caller): Admitted,
+    Path(id): Path<String>,
+    query: Query,
+    terms: Terms,
+    Body(body): Body,
+) -> Result<Response, Failure> {
+    let group = state.directory.patch_group(&caller, &id, body, terms.if_match).await?;
+    if query.get("attributes").is_some() {
+        return show(StatusCode::OK, &state, &caller, group, &query).await;
+    }
+    Ok(answer::with_head(StatusCode::NO_CONTENT.into_response(), group.shown.version, ""))
+}
+
+/// `DELETE /Groups/{id}` (RFC 7644 §3.6).
+pub(super) async fn delete(
+    Given(state): Given<State>,
+    Admitted(caller): Admitted,
+    Path(id): Path<String>,
+    terms: Terms,
+) -> Result<StatusCode, Failure> {
+    state.directory.delete_group(&caller, &id, terms.if_match).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn show(
+    status: StatusCode,
+    state: &State,
+    caller: &Caller,
+    group: ShownGroup,
+    query: &Query,
+) -> Result<Response, Failure> {
+    let (version, location) = (group.shown.version, group.shown.location.clone());
+    let writer = Writer::new(state, caller, answer::projection(group_type(), query));
+    Ok(answer::with_head(writer.group(status, group).await?, version, &location))
+}

@@ -1,0 +1,335 @@
+//! The driver: one actor per tenant that keeps plans being made and carried out.
+//!
+//! It takes no orders. A nudge says "look sooner" and no more; whom to look at and what to do comes from the store
+//! and from the plan. At most one call is in flight per person, a few per tenant, and one of these few places is kept
+//! for taking access away.
+
+mod gauges;
+mod start;
+mod take;
+mod work_out;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::agenda::{Agenda, Need};
+use super::context::Context;
+use super::desired::managed_projects;
+use super::execute::{Order, Outcome, chain};
+use super::handle::{Message, Settlement, Upstream};
+use super::observe::{Progress, ReadError, Reading};
+use super::pace::{Gate, Ticker, later};
+use super::plan::{Facts, Look, Read};
+use super::sweeps::Sweeps;
+use crate::clock::Clock;
+use crate::ids::{PersonId, TenantId};
+use crate::model::observed::Collection;
+use crate::model::operation::Lane;
+use crate::model::policy::Policy;
+use crate::openai::{Client, Endpoint, Failure};
+use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Metrics;
+
+/// People loaded onto the agenda at a time.
+const WINDOW: usize = 500;
+/// The most people on the agenda: enough that no lane starves behind another whose budget is used up.
+const MAX_AGENDA: usize = 10_000;
+/// People planned for between two looks at the inbox.
+const PLANS_PER_ROUND: usize = 64;
+/// Calls in flight; one of them only for taking access away.
+const MAX_IN_FLIGHT: usize = 4;
+/// People put off for less than this are kept in mind.
+const SOON: SignedDuration = SignedDuration::from_mins(10);
+/// How often the store is asked for due people even if nothing said so.
+const POLL: SignedDuration = SignedDuration::from_secs(5);
+/// The pause after the store failed.
+const STORE_PAUSE: SignedDuration = SignedDuration::from_secs(1);
+/// How often a page is tried before its reading waits for the next period.
+const READ_TRIES: u32 = 5;
+/// How often the gauges are set.
+const GAUGES_EVERY: SignedDuration = SignedDuration::from_secs(15);
+/// How long calls in flight may take to end when the engine stops.
+const DRAIN: SignedDuration = SignedDuration::from_secs(25);
+
+/// The engine of one tenant.
+#[derive(Debug)]
+pub struct Engine {
+    context: Context,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    upstream: watch::Sender<Upstream>,
+}
+
+impl Engine {
+    /// An engine that drives the organization behind `client` by `policy`. `inbox` is its end of a
+    /// [`Handle`](crate::provision::handle::Handle).
+    pub fn new(
+        tenant: TenantId,
+        policy: Policy,
+        store: Store,
+        client: Client,
+        clock: Clock,
+        metrics: Metrics,
+        inbox: mpsc::UnboundedReceiver<Message>,
+    ) -> Self {
+        let context = Context { tenant, policy: Arc::new(policy), store, client, clock, metrics };
+        Self { context, inbox, upstream: watch::Sender::default() }
+    }
+
+    /// Tells how the organization looks from here, now and whenever that changes.
+    pub fn upstream(&self) -> watch::Receiver<Upstream> {
+        self.upstream.subscribe()
+    }
+
+    /// Works until `cancel` is cancelled, then lets the calls in flight end (for at most 25 seconds). What is left
+    /// is in the store and goes on at the next start.
+    pub async fn run(self, cancel: CancellationToken) {
+        Driver::new(self.context, self.upstream).run(self.inbox, &cancel).await;
+    }
+}
+
+/// A finished piece of work.
+#[derive(Debug)]
+enum Report {
+    Called {
+        order: Order,
+        sent_at: Timestamp,
+        outcome: Outcome,
+    },
+    Looked {
+        person: PersonId,
+        read: Read,
+        at: Timestamp,
+        found: Result<bool, ReadError>,
+    },
+    Paged {
+        reading: Reading,
+        progress: Result<Progress, ReadError>,
+    },
+    Probed(Result<(), Failure>),
+    /// A task that broke off.
+    Lost,
+}
+
+/// Something in flight.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Flight {
+    Person(PersonId),
+    Page(Collection),
+    Probe,
+}
+
+struct Driver {
+    context: Context,
+    facts: Option<Facts>,
+    agenda: Agenda,
+    sweeps: Sweeps,
+    looks: BTreeMap<PersonId, Vec<Look>>,
+    gate: Gate,
+    upstream: watch::Sender<Upstream>,
+    ticker: Ticker,
+    flights: BTreeMap<Flight, (Lane, Endpoint)>,
+    busy: BTreeMap<PersonId, Lane>,
+    jobs: JoinSet<(Flight, Report)>,
+    waiters: BTreeMap<PersonId, Vec<oneshot::Sender<Settlement>>>,
+    idlers: Vec<oneshot::Sender<Option<Timestamp>>>,
+    /// People whom this engine has put off, and until when.
+    put_off: BTreeMap<PersonId, Timestamp>,
+    refill_at: Timestamp,
+    /// Whether the store holds more due people than are on the agenda.
+    more_due: bool,
+    /// Whether nobody on the agenda can start, so that those behind them are to be looked at.
+    extend_agenda: bool,
+    next_due_at: Option<Timestamp>,
+    store_paused_until: Option<Timestamp>,
+    /// Whether the mirror's owners must be loaded anew.
+    owners_changed: bool,
+    gauges_at: Timestamp,
+    /// The next instant at which something can start, worked out each round.
+    wake_at: Option<Timestamp>,
+}
+
+impl Driver {
+    fn new(context: Context, upstream: watch::Sender<Upstream>) -> Self {
+        Self {
+            context,
+            facts: None,
+            agenda: Agenda::default(),
+            sweeps: Sweeps::default(),
+            looks: BTreeMap::new(),
+            gate: Gate::default(),
+            upstream,
+            ticker: Ticker::new(),
+            flights: BTreeMap::new(),
+            busy: BTreeMap::new(),
+            jobs: JoinSet::new(),
+            waiters: BTreeMap::new(),
+            idlers: Vec::new(),
+            put_off: BTreeMap::new(),
+            refill_at: Timestamp::MIN,
+            more_due: false,
+            extend_agenda: false,
+            next_due_at: None,
+            store_paused_until: None,
+            owners_changed: false,
+            gauges_at: Timestamp::MIN,
+            wake_at: None,
+        }
+    }
+
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Message>, cancel: &CancellationToken) {
+        let mut is_reachable = true;
+        while !cancel.is_cancelled() {
+            while let Ok(message) = inbox.try_recv() {
+                self.hear(message);
+            }
+            self.wake_at = None;
+            let unplanned = match self.work_out().await {
+                Ok(unplanned) => unplanned,
+                Err(error) => {
+                    self.pause_for_store(&error);
+                    false
+                }
+            };
+            if unplanned {
+                self.wake(self.context.clock.now());
+            }
+            self.start_jobs();
+            self.answer_waiters();
+            self.set_gauges().await;
+            self.tell_upstream();
+            self.answer_idlers(&inbox);
+            let poll_at = later(self.context.clock.now(), POLL);
+            let wake_at = self.wake_at.map_or(poll_at, |at| at.min(poll_at));
+            let clock = self.context.clock.clone();
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => break,
+                message = inbox.recv(), if is_reachable => match message {
+                    Some(message) => self.hear(message),
+                    None => is_reachable = false,
+                },
+                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => self.take(done).await,
+                () = clock.sleep_until(wake_at) => {}
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Lets those who watch know when the organization looks different.
+    fn tell_upstream(&self) {
+        let seen = self.gate.upstream(self.context.clock.now());
+        self.upstream.send_if_modified(|told| std::mem::replace(told, seen) != seen);
+    }
+
+    /// Lets what is in flight end.
+    async fn drain(mut self) {
+        let clock = self.context.clock.clone();
+        let deadline = later(clock.now(), DRAIN);
+        while !self.jobs.is_empty() {
+            tokio::select! {
+                Some(done) = self.jobs.join_next() => self.take(done).await,
+                () = clock.sleep_until(deadline) => break,
+            }
+        }
+    }
+
+    fn hear(&mut self, message: Message) {
+        let now = self.context.clock.now();
+        match message {
+            Message::Nudge(person) => self.agenda.refresh(person, now),
+            Message::Settle(person, reply) => {
+                self.agenda.refresh(person, now);
+                self.waiters.entry(person).or_default().push(reply);
+            }
+            Message::Idle(reply) => self.idlers.push(reply),
+            Message::Sweep => self.sweeps.ask(self.periodic()),
+        }
+    }
+
+    /// The collections that are read from time to time.
+    fn periodic(&self) -> BTreeSet<Collection> {
+        let projects = managed_projects(&self.context.policy).into_iter().map(Collection::ProjectMembers);
+        [Collection::Members, Collection::Invites].into_iter().chain(projects).collect()
+    }
+
+    fn refresh(&mut self, person: PersonId) {
+        self.agenda.refresh(person, self.context.clock.now());
+    }
+
+    fn put_off_until(&mut self, person: PersonId, until: Timestamp) {
+        self.agenda.remove(person);
+        // Whoever is put off for longer is found in the store when the time comes.
+        if until < later(self.context.clock.now(), SOON) {
+            self.put_off.insert(person, until);
+        } else {
+            self.put_off.remove(&person);
+        }
+    }
+
+    fn pause_for_store(&mut self, error: &StoreError) {
+        tracing::error!(tenant = %self.context.tenant, "the store failed, the engine pauses: {}", chain(error));
+        self.pause_for(STORE_PAUSE);
+    }
+
+    fn pause_for(&mut self, pause: SignedDuration) {
+        let until = later(self.context.clock.now(), pause);
+        self.store_paused_until = Some(until);
+        self.wake(until);
+    }
+
+    fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earliest| earliest.min(at)));
+    }
+
+    fn answer(&mut self, person: PersonId, settlement: &Settlement) {
+        for waiter in self.waiters.remove(&person).unwrap_or_default() {
+            // Whoever asked may have stopped waiting.
+            let _gone = waiter.send(settlement.clone()).is_err();
+        }
+    }
+
+    /// Tells those to go on who would have to wait for a budget or for their turn.
+    fn answer_waiters(&mut self) {
+        let now = self.context.clock.now();
+        let queued: Vec<PersonId> = self
+            .waiters
+            .keys()
+            .copied()
+            .filter(|person| !self.busy.contains_key(person))
+            .filter(|person| match self.agenda.turn(*person).map(|turn| &turn.need) {
+                Some(Need::Sweeps(collections)) => !collections.iter().all(|collection| {
+                    self.flights.contains_key(&Flight::Page(collection.clone()))
+                        && !self.sweeps.is_long(collection)
+                        || self.is_swept(collection, now)
+                }),
+                Some(_) => true,
+                // About to be worked out, unless the store is down.
+                None => self.store_paused_until.is_some() || !self.agenda.contains(*person),
+            })
+            .collect();
+        for person in queued {
+            self.answer(person, &Settlement::Queued);
+        }
+    }
+
+    /// Whether this collection was read just now, so that a wait for it is over.
+    fn is_swept(&self, collection: &Collection, now: Timestamp) -> bool {
+        let sweep = self.facts.as_ref().and_then(|facts| facts.sweeps.get(collection));
+        sweep.is_some_and(|sweep| now.duration_since(sweep.finished_at) < STORE_PAUSE)
+    }
+
+    fn answer_idlers(&mut self, inbox: &mpsc::UnboundedReceiver<Message>) {
+        let now = self.context.clock.now();
+        let can_go_on = self.wake_at.is_some_and(|at| at <= now);
+        if self.flights.is_empty() && inbox.is_empty() && !can_go_on {
+            for idler in self.idlers.drain(..) {
+                let _gone = idler.send(self.wake_at).is_err();
+            }
+        }
+    }
+}

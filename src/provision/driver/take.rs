@@ -1,0 +1,283 @@
+//! Taking in what calls and readings brought.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::{Driver, Flight, READ_TRIES, Report, STORE_PAUSE};
+use crate::ids::PersonId;
+use crate::model::observed::Collection;
+use crate::model::operation::{Action, Lane};
+use crate::openai::{Failure, FailureKind};
+use crate::provision::agenda::Need;
+use crate::provision::execute::{Order, Outcome};
+use crate::provision::handle::Settlement;
+use crate::provision::observe::{self, Progress, ReadError, Reading};
+use crate::provision::pace::{backoff, later};
+use crate::provision::plan::{CALL_SETTLE, Look, Read};
+use crate::provision::sweeps::REPEAT_AFTER;
+use crate::store::StoreError;
+
+impl Driver {
+    pub(super) async fn take(&mut self, done: Result<(Flight, Report), tokio::task::JoinError>) {
+        let Ok((flight, report)) = done else { return };
+        let lane = self.flights.remove(&flight).map_or(Lane::Read, |(lane, _)| lane);
+        if let Flight::Person(person) = &flight {
+            self.busy.remove(person);
+        }
+        match report {
+            Report::Called { order, sent_at, outcome } => self.take_call(order, sent_at, outcome).await,
+            Report::Looked { person, read, at, found } => self.take_look(person, read, at, found, lane).await,
+            Report::Paged { reading, progress } => self.take_page(reading, progress).await,
+            Report::Probed(result) => self.take_probe(result),
+            Report::Lost => {
+                tracing::error!(tenant = %self.context.tenant, "a task of the engine broke off; its work is read back");
+                self.pause_for(STORE_PAUSE);
+                if let Flight::Person(person) = flight {
+                    self.agenda.refresh(person, self.context.clock.now());
+                }
+            }
+        }
+    }
+
+    async fn take_call(&mut self, order: Order, sent_at: Timestamp, outcome: Outcome) {
+        let (person, now) = (order.person, self.context.clock.now());
+        // What was seen before the call says nothing about the time after it.
+        self.looks.remove(&person);
+        if outcome != Outcome::Unknown {
+            self.forget_leaving(&order.action);
+        }
+        let attempts = self.agenda.turn(person).map_or(0, |turn| turn.attempts);
+        match outcome {
+            Outcome::Done => {
+                self.gate.answered(true);
+                match &order.action {
+                    Action::DeleteUser { .. } => self.sweeps.judge(&Collection::Members).note_removal(),
+                    Action::DeleteInvite { .. } => self.sweeps.judge(&Collection::Invites).note_removal(),
+                    Action::RemoveFromProject { project, .. } => {
+                        self.sweeps.judge(&Collection::ProjectMembers(project.clone())).note_removal();
+                    }
+                    _ => {}
+                }
+                self.refresh(person);
+            }
+            Outcome::Refused => {
+                self.gate.answered(true);
+                // The first refusal is looked into at once; one that comes again and again is not.
+                let pause = (attempts > 0).then(|| backoff(&self.context.clock, order.lane, attempts));
+                self.fail(person, order.lane, pause.map_or(now, |pause| later(now, pause))).await;
+            }
+            Outcome::RateLimited | Outcome::Superseded => self.refresh(person),
+            Outcome::NotSent => {
+                self.gate.failed(now);
+                let pause = backoff(&self.context.clock, order.lane, attempts.saturating_add(1));
+                self.fail(person, order.lane, later(now, pause)).await;
+            }
+            Outcome::Unknown => {
+                self.gate.failed(now);
+                let is_invite = matches!(order.action, Action::CreateInvite { .. });
+                let settled_at =
+                    later(sent_at, if is_invite { self.context.policy.settle_time } else { CALL_SETTLE });
+                // The first time it is read back as soon as that proves anything, then ever more slowly.
+                let lane = if is_invite && attempts == 0 { Lane::Grant } else { order.lane };
+                let pause = backoff(&self.context.clock, lane, attempts.saturating_add(1));
+                self.fail(person, order.lane, later(now, pause).max(settled_at)).await;
+            }
+            Outcome::KeyRefused(words) => {
+                self.refuse_key(&words);
+                self.refresh(person);
+            }
+            Outcome::Unrecorded => {
+                self.pause_for(STORE_PAUSE);
+                self.refresh(person);
+            }
+        }
+    }
+
+    async fn take_look(
+        &mut self,
+        person: PersonId,
+        read: Read,
+        at: Timestamp,
+        found: Result<bool, ReadError>,
+        lane: Lane,
+    ) {
+        let now = self.context.clock.now();
+        match found {
+            Ok(found) => {
+                self.gate.answered(false);
+                let looks = self.looks.entry(person).or_default();
+                looks.retain(|look| look.read != read);
+                looks.push(Look { read, at, found });
+                self.refresh(person);
+            }
+            Err(ReadError::Store(error)) => {
+                self.pause_for_store(&error);
+                self.refresh(person);
+            }
+            Err(ReadError::Upstream(failure)) => match failure.kind {
+                FailureKind::RateLimited { .. } => self.refresh(person),
+                FailureKind::KeyRefused => {
+                    self.refuse_key(&failure.message);
+                    self.refresh(person);
+                }
+                _ => {
+                    self.gate.failed(now);
+                    let attempts = self.agenda.turn(person).map_or(0, |turn| turn.attempts).saturating_add(1);
+                    let pause = backoff(&self.context.clock, Lane::Read, attempts);
+                    self.fail(person, lane, later(now, pause)).await;
+                }
+            },
+        }
+    }
+
+    async fn take_page(&mut self, reading: Reading, progress: Result<Progress, ReadError>) {
+        let now = self.context.clock.now();
+        let collection = reading.collection.clone();
+        match progress {
+            Ok(Progress::More) => {
+                self.gate.answered(false);
+                self.sweeps.put_back(reading);
+            }
+            Ok(Progress::Complete { ids }) => {
+                self.gate.answered(false);
+                self.finish_reading(&reading, &ids).await;
+            }
+            Ok(Progress::Broken(reason)) => {
+                tracing::warn!(
+                    tenant = %self.context.tenant, collection = ?collection,
+                    "a reading contradicted itself and concludes nothing: {reason}"
+                );
+                self.sweeps.failed(&collection, now, |_| REPEAT_AFTER);
+            }
+            Err(ReadError::Store(error)) => {
+                self.pause_for_store(&error);
+                self.sweeps.failed(&collection, now, |_| STORE_PAUSE);
+            }
+            Err(ReadError::Upstream(failure)) => match failure.kind {
+                FailureKind::RateLimited { .. } => self.sweeps.put_back(reading),
+                FailureKind::KeyRefused => {
+                    self.refuse_key(&failure.message);
+                    self.sweeps.put_back(reading);
+                }
+                _ => {
+                    self.gate.failed(now);
+                    let (clock, interval) =
+                        (self.context.clock.clone(), self.context.policy.reconcile_interval);
+                    self.sweeps.put_back(reading);
+                    self.sweeps.failed(&collection, now, |failures| {
+                        if failures > READ_TRIES { interval } else { backoff(&clock, Lane::Read, failures) }
+                    });
+                    if matches!(collection, Collection::ProjectMembers(_)) {
+                        // Whoever waits for it is looked up by themselves.
+                        self.agenda.refresh_where(
+                            |need| matches!(need, Need::Sweeps(collections) if collections.contains(&collection)),
+                        );
+                    }
+                }
+            },
+        }
+    }
+
+    /// A walk reached its end: believe it, or conclude nothing.
+    async fn finish_reading(&mut self, reading: &Reading, ids: &BTreeSet<String>) {
+        let now = self.context.clock.now();
+        let collection = reading.collection.clone();
+        let Some(facts) = &mut self.facts else { return };
+        let may_be_empty = collection != Collection::Members;
+        if !self.sweeps.judge(&collection).believes(ids, facts.sweeps.get(&collection), may_be_empty) {
+            tracing::warn!(
+                tenant = %self.context.tenant, collection = ?collection, objects = ids.len(),
+                "a reading is suspiciously short and concludes nothing; it is repeated"
+            );
+            self.sweeps.failed(&collection, now, |_| REPEAT_AFTER);
+            return;
+        }
+        match observe::finish(&self.context, reading, ids.len()).await {
+            Ok((sweep, due)) => {
+                facts.sweeps.insert(collection.clone(), sweep);
+                self.sweeps.succeeded(&collection);
+                if due > 0 {
+                    self.refill_at = now;
+                }
+                self.owners_changed |= collection == Collection::Members;
+                self.agenda.refresh_where(
+                    |need| matches!(need, Need::Sweeps(collections) if collections.contains(&collection)),
+                );
+            }
+            Err(StoreError::Stale) => self.sweeps.failed(&collection, now, |_| REPEAT_AFTER),
+            Err(error) => {
+                self.pause_for_store(&error);
+                self.sweeps.failed(&collection, now, |_| STORE_PAUSE);
+            }
+        }
+    }
+
+    fn take_probe(&mut self, result: Result<(), Failure>) {
+        let now = self.context.clock.now();
+        match result {
+            Ok(()) => {
+                tracing::info!(tenant = %self.context.tenant, "OpenAI accepts the admin key again");
+                self.gate.accept_key();
+                self.gate.answered(false);
+            }
+            Err(failure) if failure.kind == FailureKind::KeyRefused => self.refuse_key(&failure.message),
+            Err(_) => {
+                self.gate.refuse_key(now);
+            }
+        }
+    }
+
+    /// The key is refused: everything stops, once and loudly, and no person is blamed.
+    fn refuse_key(&mut self, words: &str) {
+        if self.gate.refuse_key(self.context.clock.now()) {
+            tracing::error!(
+                tenant = %self.context.tenant,
+                "OpenAI refuses the admin key: {words}. No call is made until it is accepted again; all work is kept. \
+                 Check that the key is live and has the scopes api.management.read and api.management.write"
+            );
+        }
+    }
+
+    /// Has somebody come back later after a failure that counts.
+    pub(super) async fn fail(&mut self, person: PersonId, lane: Lane, until: Timestamp) {
+        let Some(turn) = self.agenda.turn(person) else {
+            self.refresh(person);
+            return;
+        };
+        let (mark, attempts) = (turn.mark, turn.attempts.saturating_add(1));
+        let (tenant, now) = (self.context.tenant.clone(), self.context.clock.now());
+        let took = self
+            .context
+            .store
+            .write(move |tx| {
+                let tenant = tenant.clone();
+                Box::pin(async move { tx.schedule(&tenant, person, mark, Some(until), lane, attempts).await })
+            })
+            .await;
+        match took {
+            Ok(true) if until > now => {
+                self.put_off_until(person, until);
+                self.answer(person, &Settlement::Queued);
+            }
+            Ok(_) => self.refresh(person),
+            Err(error) => {
+                self.pause_for_store(&error);
+                self.refresh(person);
+            }
+        }
+    }
+
+    /// An owner's removal or demotion is settled: the others are judged anew.
+    pub(super) fn forget_leaving(&mut self, action: &Action) {
+        let Some(facts) = &mut self.facts else { return };
+        let (Action::DeleteUser { user } | Action::SetRole { user, .. }) = action else { return };
+        let was_owner = facts.leaving_owners.remove(user);
+        if was_owner || matches!(action, Action::SetRole { .. }) {
+            self.owners_changed = true;
+            self.agenda.refresh_where(|need| {
+                matches!(need, Need::Call(order) if matches!(order.action, Action::DeleteUser { .. } | Action::SetRole { lowers: true, .. }))
+            });
+        }
+    }
+}
