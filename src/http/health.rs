@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State as Given;
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
@@ -13,6 +14,7 @@ use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
 
 use super::State;
+use super::layers::note_route;
 use crate::telemetry::metrics;
 
 /// Longest time that the database has to answer a question about its health.
@@ -60,6 +62,7 @@ pub(super) fn routes() -> Router<State> {
         .route("/healthz", get(async || plain_json(StatusCode::OK, &json!({ "status": "ok" }))))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics_page))
+        .route_layer(from_fn(note_route))
 }
 
 async fn ready(Given(state): Given<State>) -> Response {

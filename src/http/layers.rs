@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, HOST, X_CONTENT_TYPE_OPTIONS};
@@ -43,6 +43,20 @@ pub(super) struct Trail {
     pub(super) route: Arc<OnceLock<String>>,
     /// Who asked.
     pub(super) admission: Arc<OnceLock<Admission>>,
+}
+
+/// The template of the base path below which a request is routed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Template(pub(super) &'static str);
+
+/// Notes the template of the route for the account of the request.
+pub(super) async fn note_route(matched: MatchedPath, request: Request, next: Next) -> Response {
+    let extensions = request.extensions();
+    if let Some(trail) = extensions.get::<Trail>() {
+        let base = extensions.get::<Template>().map_or("", |template| template.0);
+        let _first = trail.route.set(format!("{base}{}", matched.as_str())).is_ok();
+    }
+    next.run(request).await
 }
 
 /// Wraps the layers around `router`.

@@ -324,3 +324,60 @@ fn a_reader_that_goes_away_is_no_failure() {
     assert!(output.status.success(), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
 }
+
+#[tokio::test]
+async fn a_refused_key_shows_in_readyz_and_loses_nothing() {
+    let (folder, (simulator, upstream)) = (folder(), upstream().await);
+    simulator.fail_next("*", "*", Fault::status(401), u32::MAX).unwrap();
+    let (_serving, address) = Running::serve(&mut serving(folder.path(), upstream)).await;
+    let created = call(address, "POST", "/scim/v2/Users", Some(&user("jane@example.com"))).await.unwrap();
+    assert_eq!(created.expect(201)["active"], true);
+    simulator.until(|simulator| !simulator.ledger().is_empty()).await;
+    loop {
+        let ready = call(address, "GET", "/readyz", None).await.unwrap().expect(200);
+        if ready["components"]["upstream:default"] == "degraded" {
+            break;
+        }
+        assert_eq!(ready["components"]["upstream:default"], "ok", "{ready}");
+        tokio::task::yield_now().await;
+    }
+    let metrics = call(address, "GET", "/metrics", None).await.unwrap();
+    assert_eq!(metrics.status, 200);
+}
+
+#[tokio::test]
+async fn membership_of_a_group_gives_and_takes_what_a_rule_says() {
+    let (folder, (simulator, upstream)) = (folder(), upstream().await);
+    let project = simulator.seed_project("Research");
+    let settings = folder.path().join("bridge.toml");
+    std::fs::write(
+        &settings,
+        format!(
+            "[reconcile]\ninterval_seconds = 10\n[[group_rules]]\ngroup = \"Research*\"\nproject = \"{project}\"\nrole = \"member\"\n"
+        ),
+    )
+    .unwrap();
+    let mut command = serving(folder.path(), upstream);
+    let (_serving, address) = Running::serve(command.env("SCIM_BRIDGE_CONFIG", &settings)).await;
+    let user =
+        call(address, "POST", "/scim/v2/Users", Some(&user("jane@example.com"))).await.unwrap().expect(201);
+    let member = simulator.accept_invite("jane@example.com").unwrap();
+    let group = json!({ "displayName": "Researchers", "members": [{ "value": user["id"] }] });
+    let group = call(address, "POST", "/scim/v2/Groups", Some(&group)).await.unwrap().expect(201);
+    let is_in =
+        |simulator: &Simulator| simulator.project_users(&project).iter().any(|(user, _)| *user == member);
+    simulator.until(is_in).await;
+
+    let leave = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{ "op": "remove", "path": format!("members[value eq {}]", user["id"]) }],
+    });
+    let path = format!("/scim/v2/Groups/{}", group["id"].as_str().unwrap());
+    assert_eq!(call(address, "PATCH", &path, Some(&leave)).await.unwrap().status, 204);
+    simulator.until(|simulator| !is_in(simulator)).await;
+    assert_eq!(
+        simulator.member(&member).map(|member| member.id),
+        Some(member.clone()),
+        "still in the organization"
+    );
+}

@@ -1,7 +1,5 @@
 //! The stand-in against the official Python client, which also validates its answers against OpenAI's description.
 
-use std::process::Stdio;
-
 use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::simulator::{Options, Simulator};
 use tokio::net::TcpListener;
@@ -19,8 +17,8 @@ async fn the_official_client_can_use_every_operation() {
         let (simulator, stop) = (Simulator::new(Options::default(), Clock::system()), stop.clone());
         async move { simulator.serve(listener, stop.cancelled_owned()).await }
     });
-    script.env("SIMULATOR_URL", url).stdin(Stdio::null());
-    let output = tokio::task::spawn_blocking(move || script.output()).await.unwrap().unwrap();
+    script.env("SIMULATOR_URL", url);
+    let output = python::run(script).await;
     stop.cancel();
     server.await.unwrap().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);

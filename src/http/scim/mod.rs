@@ -8,15 +8,15 @@ mod members;
 mod users;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State as Given};
-use axum::middleware::{Next, from_fn};
+use axum::extract::{Request, State as Given};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use http::Uri;
 use http::uri::PathAndQuery;
 use tower::ServiceExt;
 
-use super::layers::Trail;
+use super::layers::{Template, Trail, note_route};
 use super::reply::{self, Failure};
 use super::{State, auth};
 use crate::directory::{EVENTS, TRANSACTIONS};
@@ -57,10 +57,6 @@ async fn admit(state: &State, mut request: Request) -> Result<Request, Failure> 
     request.extensions_mut().insert(Template(base.template));
     Ok(request)
 }
-
-/// The base path that a request was found under, for its account.
-#[derive(Debug, Clone, Copy)]
-struct Template(&'static str);
 
 /// A path taken apart: whose it is, and what is asked of them.
 #[derive(Debug, PartialEq, Eq)]
@@ -120,15 +116,6 @@ fn routes() -> Router<State> {
         .method_not_allowed_fallback(reply::other_method)
         .route_layer(from_fn(note_route))
         .fallback(async || Failure::from(no_such_endpoint()))
-}
-
-/// Notes the template of the route for the account of the request.
-async fn note_route(matched: MatchedPath, request: Request, next: Next) -> Response {
-    let extensions = request.extensions();
-    if let (Some(trail), Some(Template(base))) = (extensions.get::<Trail>(), extensions.get::<Template>()) {
-        let _first = trail.route.set(format!("{base}{}", matched.as_str())).is_ok();
-    }
-    next.run(request).await
 }
 
 fn not_offered(what: &str) -> Response {

@@ -2,25 +2,41 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 
 /// A command that runs `script`, a path within the repository; `None`, said loudly, without an interpreter.
-///
-/// The interpreter is that of `SCIM_BRIDGE_TEST_PYTHON`, or of `.venv`, which `./test` makes.
 ///
 /// # Panics
 ///
 /// In CI, where nothing may be left out.
 pub(crate) fn script(script: &str) -> Option<Command> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let Some(python) = interpreter(root) else {
-        assert!(!is_set("CI"), "CI must run {script}: set SCIM_BRIDGE_TEST_PYTHON or make .venv");
-        announce(&format!("{script} was NOT run: no SCIM_BRIDGE_TEST_PYTHON and no .venv (./test makes it)"));
+    let mut command = command(script)?;
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script));
+    Some(command)
+}
+
+/// A command that runs an installed module, likewise.
+pub(crate) fn module(module: &str) -> Option<Command> {
+    let mut command = command(module)?;
+    command.args(["-m", module]);
+    Some(command)
+}
+
+/// The interpreter of `SCIM_BRIDGE_TEST_PYTHON`, or of `.venv`, which `./test` makes.
+fn command(what: &str) -> Option<Command> {
+    let Some(python) = interpreter(Path::new(env!("CARGO_MANIFEST_DIR"))) else {
+        assert!(!is_set("CI"), "CI must run {what}: set SCIM_BRIDGE_TEST_PYTHON or make .venv");
+        announce(&format!("{what} was NOT run: no SCIM_BRIDGE_TEST_PYTHON and no .venv (./test makes it)"));
         return None;
     };
     let mut command = Command::new(python);
-    command.arg(root.join(script));
+    command.stdin(Stdio::null());
     Some(command)
+}
+
+/// Runs a command to its end, beside the test's own tasks.
+pub(crate) async fn run(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || command.output()).await.unwrap().expect("Python can be started")
 }
 
 fn interpreter(root: &Path) -> Option<PathBuf> {
@@ -43,4 +59,9 @@ fn is_set(name: &str) -> bool {
 pub(crate) fn announce(message: &str) {
     let bar = "!".repeat(100);
     std::io::stderr().write_all(format!("\n{bar}\n{message}\n{bar}\n").as_bytes()).unwrap();
+}
+
+/// Prints a line, likewise.
+pub(crate) fn tell(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }

@@ -1,0 +1,32 @@
+"""Runs scim2-cli with values that OpenAI could accept.
+
+scim2-tester fills texts with random characters. Two of them name something in the world that no schema can describe: the
+bridge refuses a person without an e-mail address to invite, and OpenAI refuses a project that does not exist. All other
+values, and everything else, are the tool's own.
+"""
+
+import os
+import uuid
+
+from scim2_cli import cli
+from scim2_tester import filling
+
+of_schema = filling.get_random_example_value
+
+
+def example_value(path):
+    attribute = path.resolve()
+    owner = attribute and attribute.target_model and attribute.target_model.__name__
+    match owner, attribute and attribute.target_field_name:
+        case _, "user_name":
+            return f"{uuid.uuid4()}@example.com"
+        case "Projects", "value":
+            return os.environ["PROJECT"]
+        case "Projects", "role":
+            # One role alone: the same project twice, with two roles, would be two values.
+            return "member"
+    return of_schema(path)
+
+
+filling.get_random_example_value = example_value
+cli()

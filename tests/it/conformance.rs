@@ -1,0 +1,151 @@
+//! The real program against conformance tools that others wrote.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use openai_scim_bridge::clock::Clock;
+use openai_scim_bridge::simulator::{LimiterOptions, Options, Simulator};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::harness::program::{Running, TOKEN, serving};
+use crate::harness::python::{self, tell};
+
+/// scim2-tester looks at every attribute that a schema offers, so a thinner schema passes fewer checks than this.
+/// Users alone are offered.
+const SCIM2_TESTER_CHECKS: usize = 118;
+/// scim-sanity's steps through the life of a user, with discovery, search and errors.
+const SCIM_SANITY_CHECKS: u64 = 18;
+
+/// What scim2-tester takes for an error and is none, by the check's name, the first words of its finding, and the RFC
+/// line that decides.
+const EXPECTED: [(&str, &str, &str); 4] = [
+    (
+        "check_add_attribute",
+        "PATCH modify() returned unexpected value for 'urn:ietf:params:scim:schemas:extension:openai:2.0:User'.",
+        "RFC 7643 §2.2: readOnly attributes, here `status`, are the server's to give; the tool expects back what it sent",
+    ),
+    (
+        "check_replace_attribute",
+        "PATCH modify() returned unexpected value for 'urn:ietf:params:scim:schemas:extension:openai:2.0:User'.",
+        "RFC 7643 §2.2: as above",
+    ),
+    (
+        "check_remove_attribute",
+        "PATCH modify() did not remove attribute 'urn:ietf:params:scim:schemas:extension:openai:2.0:User'",
+        "RFC 7644 §3.5.2.2: readOnly attributes cannot be removed; what the client wrote into the extension is gone",
+    ),
+    (
+        "check_remove_attribute",
+        "PATCH modify() did not remove attribute 'active'",
+        "RFC 7643 §4.1.1: the server defines what `active` means; here it is always known, and a value is needed to change it",
+    ),
+];
+/// What scim2-tester leaves out.
+const SKIPPED: [&str; 1] =
+    ["POST /.search: searching several resource types at once is not supported by the server"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scim2_tester_finds_no_errors() {
+    let Some(mut command) = python::script("tests/conformance/scim2.py") else { return };
+    let subject = Subject::start().await;
+    command
+        .args(["--url", &subject.url(), "test"])
+        .env("SCIM_CLI_HEADERS", format!("Authorization: Bearer {TOKEN}"))
+        .env("PROJECT", &subject.project);
+    let output = python::run(command).await;
+    let told = String::from_utf8_lossy(&output.stdout);
+    let findings = findings(&told);
+    let of = |status: &str| findings.iter().filter(|found| found.status == status).collect::<Vec<_>>();
+    let (passed, skipped) = (of("SUCCESS"), of("SKIPPED"));
+    let mut errors = of("ERROR");
+    for (check, words, line) in EXPECTED {
+        let found = errors.iter().position(|error| error.check == check && error.words == words);
+        errors.remove(found.unwrap_or_else(|| panic!("{check} no longer finds {words} ({line}): {told}")));
+    }
+    assert!(errors.is_empty(), "{errors:#?}");
+    assert!(skipped.iter().all(|found| SKIPPED.contains(&found.words)), "{skipped:#?}");
+    assert_eq!(passed.len() + EXPECTED.len() + skipped.len(), findings.len(), "another status: {told}");
+    assert!(passed.len() >= SCIM2_TESTER_CHECKS, "{} checks: {told}{output:?}", passed.len());
+    tell(&format!(
+        "scim2-tester: {} checks passed, {} excluded, {} skipped",
+        passed.len(),
+        EXPECTED.len(),
+        skipped.len()
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scim_sanity_finds_no_failures() {
+    let Some(mut command) = python::module("scim_sanity") else { return };
+    let subject = Subject::start().await;
+    command.args(["probe", &subject.url(), "--token", TOKEN]);
+    command.args(["--strict", "--json-output", "--i-accept-side-effects"]);
+    let output = python::run(command).await;
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    let count = |name: &str| report["summary"][name].as_u64().unwrap();
+    assert_eq!((count("failed"), count("errors"), count("warnings")), (0, 0, 0), "{report:#}");
+    assert!(output.status.success(), "{report:#}");
+    assert!(count("passed") >= SCIM_SANITY_CHECKS, "{report:#}");
+    tell(&format!("scim-sanity: {} checks passed, {} skipped", count("passed"), count("skipped")));
+}
+
+/// The program, served from an empty SQLite file against a stand-in.
+struct Subject {
+    address: SocketAddr,
+    /// A project that exists upstream.
+    project: String,
+    _program: Running,
+    _folder: TempDir,
+}
+
+impl Subject {
+    async fn start() -> Self {
+        let limiter = LimiterOptions { enabled: false, ..LimiterOptions::default() };
+        let simulator = Simulator::new(Options { limiter, ..Options::default() }, Clock::system());
+        let project = simulator.seed_project("Conformance");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = listener.local_addr().unwrap();
+        tokio::spawn(async move { simulator.serve(listener, std::future::pending()).await });
+        let folder = tempfile::tempdir().unwrap();
+        let (program, address) = Self::serve(folder.path(), upstream).await;
+        Self { address, project, _program: program, _folder: folder }
+    }
+
+    async fn serve(folder: &Path, upstream: SocketAddr) -> (Running, SocketAddr) {
+        std::fs::write(folder.join("settings.toml"), "[upstream]\nrequests_per_minute = 60000\n").unwrap();
+        Running::serve(serving(folder, upstream).args(["--config", "settings.toml"])).await
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/scim/v2", self.address)
+    }
+}
+
+/// One line of scim2-tester's report, with the first of the indented ones that explain it.
+#[derive(Debug)]
+struct Finding<'a> {
+    status: &'a str,
+    check: &'a str,
+    words: &'a str,
+}
+
+fn findings(report: &str) -> Vec<Finding<'_>> {
+    let lines: Vec<_> = report.lines().skip_while(|line| !line.starts_with("Performing")).skip(1).collect();
+    let is_finding = |line: &str| {
+        line.split_once(' ')
+            .is_some_and(|(status, _)| status.chars().all(|letter| letter.is_ascii_uppercase()))
+            && !line.starts_with(' ')
+    };
+    lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| is_finding(line))
+        .map(|(number, line)| {
+            let (status, check) = line.split_once(' ').unwrap();
+            let words = lines.get(number + 1).and_then(|next| next.strip_prefix("  ")).unwrap_or_default();
+            Finding { status, check, words }
+        })
+        .collect()
+}
