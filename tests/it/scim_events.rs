@@ -189,6 +189,40 @@ async fn a_life_is_told_in_order_and_without_anything_personal() {
 }
 
 #[tokio::test]
+async fn a_group_is_told_of_like_a_user_and_names_no_member() {
+    let bridge = bridge().await;
+    let okta = bridge.okta();
+    let jane = okta.create_named("jane@x.example").await;
+    let group = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"],
+        "displayName": "Layoffs",
+        "members": [{ "value": jane }],
+    });
+    let id = okta.post("/Groups", &group).await.expect(201)["id"].as_str().unwrap().to_owned();
+    let path = format!("/Groups/{id}");
+    let leave = json!([{ "op": "remove", "path": format!("members[value eq \"{jane}\"]") }]);
+    okta.patch(&path, &leave).await;
+    okta.patch(&path, &leave).await;
+    let mut renamed = group.clone();
+    renamed["displayName"] = "Restructuring".into();
+    okta.put(&path, &renamed).await.expect(200);
+    okta.delete(&path).await.expect(204);
+
+    let told = events(&bridge).await.split_off(1);
+    let expected = [
+        json!({ CREATE: { "attributes": ["id", "displayName", "members"], "version": "W/\"1\"" } }),
+        json!({ PATCH: { "attributes": ["members"], "version": "W/\"2\"" } }),
+        json!({ PUT: { "attributes": ["displayName", "members"], "version": "W/\"3\"" } }),
+        json!({ DELETE: {} }),
+    ];
+    assert_eq!(told.iter().map(|event| event["events"].clone()).collect::<Vec<_>>(), expected);
+    for event in &told {
+        assert_eq!(event["sub_id"]["uri"], path);
+        assert!(!event.to_string().contains(&jane) && !event.to_string().contains("Layoffs"));
+    }
+}
+
+#[tokio::test]
 async fn what_changes_nothing_and_what_is_refused_is_not_told() {
     let bridge = bridge().await;
     let okta = bridge.okta();
