@@ -47,8 +47,8 @@ pub(super) enum Outcome {
     NotSent,
     /// Perhaps executed.
     Unknown,
-    /// Not executed: OpenAI refuses the key. In its words.
-    KeyRefused(String),
+    /// Not executed: OpenAI refuses the key.
+    KeyRefused,
     /// Not sent: the person changed since the plan was made, or another call for them is open.
     Superseded,
     /// Not sent: it could not be put on record.
@@ -241,9 +241,7 @@ impl Settlement {
             FailureKind::RateLimited { .. } => (Outcome::RateLimited, OperationState::Failed, None),
             FailureKind::NotSent => (Outcome::NotSent, OperationState::Failed, None),
             FailureKind::Unknown => (Outcome::Unknown, OperationState::Unknown, None),
-            FailureKind::KeyRefused => {
-                (Outcome::KeyRefused(failure.message.clone()), OperationState::Failed, None)
-            }
+            FailureKind::KeyRefused => (Outcome::KeyRefused, OperationState::Failed, None),
         };
         let words = if effect.is_some() { "it was gone already".to_owned() } else { failure.message };
         Self { outcome, state, effect, upstream_request_id: failure.request_id, words: Some(words) }
@@ -259,7 +257,7 @@ impl Outcome {
             Self::RateLimited => "rate_limited",
             Self::NotSent => "not_sent",
             Self::Unknown => "unknown",
-            Self::KeyRefused(_) => "key_refused",
+            Self::KeyRefused => "key_refused",
             Self::Superseded => "superseded",
             Self::Unrecorded => "unrecorded",
         }

@@ -9,7 +9,7 @@ use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::mapping::Status;
 use openai_scim_bridge::model::policy::{OnAddressChange, Policy};
 use openai_scim_bridge::provision::desired::EXTENSION;
-use openai_scim_bridge::simulator::{Dialect, Fault, PageFault};
+use openai_scim_bridge::simulator::{Dialect, EmailsFilter, Fault, Options, PageFault, Rejoin};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -81,6 +81,31 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     prop::collection::vec(step, 1..MOVES)
 }
 
+/// What the documentation leaves open about the organization.
+#[derive(Debug, Clone)]
+struct World {
+    status_lag_ms: u32,
+    list_lag_ms: u32,
+    not_found_lag_ms: u32,
+    emails_filter: EmailsFilter,
+    rejoin: Rejoin,
+}
+
+fn worlds() -> impl Strategy<Value = World> {
+    let lag = |longest: u32| prop_oneof![2 => Just(0), 1 => 0..longest];
+    let filter = prop_oneof![2 => Just(EmailsFilter::Correct), 1 => Just(EmailsFilter::AlwaysEmpty)];
+    let rejoin = prop_oneof![Just(Rejoin::SameId), Just(Rejoin::NewId)];
+    (lag(60_000), lag(10_000), lag(5_000), filter, rejoin).prop_map(
+        |(status_lag_ms, list_lag_ms, not_found_lag_ms, emails_filter, rejoin)| World {
+            status_lag_ms,
+            list_lag_ms,
+            not_found_lag_ms,
+            emails_filter,
+            rejoin,
+        },
+    )
+}
+
 /// One slot of the directory: who has it now, and what was asked for them.
 #[derive(Debug, Default)]
 struct Slot {
@@ -99,16 +124,23 @@ fn whatever_happens_the_organization_becomes_what_is_wished() {
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runner
-        .run(&moves(), |moves| {
-            runtime.block_on(live(&moves));
+        .run(&(worlds(), moves()), |(world, moves)| {
+            runtime.block_on(live(&world, &moves));
             Ok(())
         })
         .unwrap();
 }
 
-async fn live(moves: &[Move]) {
+async fn live(world: &World, moves: &[Move]) {
     let policy = Policy { on_address_change: OnAddressChange::Reinvite, ..Policy::default() };
-    let mut bridge = Bridge::with_policy(policy).await;
+    let open = |options: &mut Options| {
+        options.status_lag_ms = world.status_lag_ms;
+        options.list_lag_ms = world.list_lag_ms;
+        options.not_found_lag_ms = world.not_found_lag_ms;
+        options.emails_filter = world.emails_filter;
+        options.rejoin = world.rejoin;
+    };
+    let mut bridge = Bridge::with(policy, open, |_| {}).await;
     let project = bridge.sim.seed_project("Research");
     let mut slots: Vec<Slot> = (0..PEOPLE).map(|_| Slot::default()).collect();
     let mut used: BTreeMap<String, usize> = BTreeMap::new();
@@ -181,6 +213,8 @@ async fn play(
         }
         Move::Evict(who) => {
             slots[*who].evicted = true;
+            // Taken away before anybody could see it, it looks as if it had never been sent.
+            *used.entry(slots[*who].address.clone()).or_default() += 1;
             let name = &slots[*who].address;
             for invite in bridge.pending(name) {
                 bridge.sim.remove_invite(&invite).unwrap();

@@ -713,9 +713,16 @@ async fn a_removal_that_openai_refuses_goes_on_being_tried() {
     bridge.sim.fail_next("DELETE", USER, Fault::status(400), 5).unwrap();
     bridge.deactivate(jane).await;
     assert_eq!(bridge.status(jane).await, Status::Removing);
+    bridge.sim.fail_next("DELETE", USER, Fault::status(400), 200).unwrap();
     bridge.minutes(30).await;
+    let age = "scim_bridge_lane_oldest_age_seconds{tenant=\"default\",lane=\"revoke\"} 1800.0";
+    assert!(bridge.metrics.render().contains(age), "{}", bridge.metrics.render());
+    bridge.sim.clear_faults();
+    bridge.minutes(10).await;
     assert_eq!(bridge.member("jane"), None);
     assert_eq!(bridge.status(jane).await, Status::Parked);
+    let age = "scim_bridge_lane_oldest_age_seconds{tenant=\"default\",lane=\"revoke\"} 0.0";
+    assert!(bridge.metrics.render().contains(age), "{}", bridge.metrics.render());
 }
 
 #[tokio::test]

@@ -21,10 +21,16 @@ impl Driver {
         let Ok(mut reader) = self.context.store.reader().await else { return };
         if let Ok(depths) = reader.lane_depths(&self.context.tenant, now).await {
             for lane in Lane::ALL {
-                let depth = depths.iter().find(|depth| depth.lane == lane);
-                let age = depth.map_or(0.0, |depth| now.duration_since(depth.oldest_at).as_secs_f64());
-                let waiting = depth.map_or(0, |depth| u64::try_from(depth.depth).unwrap_or_default());
-                metrics.set_lane(tenant, lane.as_str(), waiting, age.max(0.0));
+                let waiting = depths.iter().find(|depth| depth.lane == lane);
+                let mut depth = waiting.map_or(0, |waiting| u64::try_from(waiting.depth).unwrap_or_default());
+                let mut since = waiting.map(|waiting| waiting.oldest_at);
+                if lane == Lane::Revoke {
+                    // A removal waits from the wish until it is done, also while it pauses between two attempts.
+                    depth = depth.max(u64::try_from(self.removing.len()).unwrap_or(u64::MAX));
+                    since = since.into_iter().chain(self.removing.values().copied()).min();
+                }
+                let age = since.map_or(0.0, |since| now.duration_since(since).as_secs_f64());
+                metrics.set_lane(tenant, lane.as_str(), depth, age.max(0.0));
             }
         }
         if let Ok(counts) = reader.count_by_status(&self.context.tenant).await {

@@ -137,6 +137,8 @@ struct Driver {
     jobs: JoinSet<(Flight, Report)>,
     waiters: BTreeMap<PersonId, Vec<oneshot::Sender<Settlement>>>,
     idlers: Vec<oneshot::Sender<Option<Timestamp>>>,
+    /// People whose access is being taken away, and since when that is wished.
+    removing: BTreeMap<PersonId, Timestamp>,
     /// People whom this engine has put off, and until when.
     put_off: BTreeMap<PersonId, Timestamp>,
     refill_at: Timestamp,
@@ -169,6 +171,7 @@ impl Driver {
             jobs: JoinSet::new(),
             waiters: BTreeMap::new(),
             idlers: Vec::new(),
+            removing: BTreeMap::new(),
             put_off: BTreeMap::new(),
             refill_at: Timestamp::MIN,
             more_due: false,

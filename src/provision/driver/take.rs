@@ -18,6 +18,9 @@ use crate::provision::plan::{CALL_SETTLE, Look, Read};
 use crate::provision::sweeps::REPEAT_AFTER;
 use crate::store::StoreError;
 
+/// The word under which whole readings are counted among the operations.
+const READING: &str = "reading";
+
 impl Driver {
     pub(super) async fn take(&mut self, done: Result<(Flight, Report), tokio::task::JoinError>) {
         let Ok((flight, report)) = done else { return };
@@ -63,6 +66,12 @@ impl Driver {
             }
             Outcome::Refused => {
                 self.gate.answered(true);
+                if order.lane == Lane::Revoke && attempts > 0 {
+                    tracing::error!(
+                        tenant = %self.context.tenant, person.id = %person,
+                        "OpenAI goes on refusing to take away access of person {person}; it is tried again"
+                    );
+                }
                 // The first refusal is looked into at once; one that comes again and again is not.
                 let pause = (attempts > 0).then(|| backoff(&self.context.clock, order.lane, attempts));
                 self.fail(person, order.lane, pause.map_or(now, |pause| later(now, pause))).await;
@@ -83,8 +92,8 @@ impl Driver {
                 let pause = backoff(&self.context.clock, lane, attempts.saturating_add(1));
                 self.fail(person, order.lane, later(now, pause).max(settled_at)).await;
             }
-            Outcome::KeyRefused(words) => {
-                self.refuse_key(&words);
+            Outcome::KeyRefused => {
+                self.refuse_key();
                 self.refresh(person);
             }
             Outcome::Unrecorded => {
@@ -118,7 +127,7 @@ impl Driver {
             Err(ReadError::Upstream(failure)) => match failure.kind {
                 FailureKind::RateLimited { .. } => self.refresh(person),
                 FailureKind::KeyRefused => {
-                    self.refuse_key(&failure.message);
+                    self.refuse_key();
                     self.refresh(person);
                 }
                 _ => {
@@ -144,6 +153,7 @@ impl Driver {
                 self.finish_reading(&reading, &ids).await;
             }
             Ok(Progress::Broken(reason)) => {
+                self.context.metrics.operation(self.context.tenant.as_str(), READING, "contradictory");
                 tracing::warn!(
                     tenant = %self.context.tenant, collection = ?collection,
                     "a reading contradicted itself and concludes nothing: {reason}"
@@ -157,7 +167,7 @@ impl Driver {
             Err(ReadError::Upstream(failure)) => match failure.kind {
                 FailureKind::RateLimited { .. } => self.sweeps.put_back(reading),
                 FailureKind::KeyRefused => {
-                    self.refuse_key(&failure.message);
+                    self.refuse_key();
                     self.sweeps.put_back(reading);
                 }
                 _ => {
@@ -186,6 +196,7 @@ impl Driver {
         let Some(facts) = &mut self.facts else { return };
         let may_be_empty = collection != Collection::Members;
         if !self.sweeps.judge(&collection).believes(ids, facts.sweeps.get(&collection), may_be_empty) {
+            self.context.metrics.operation(self.context.tenant.as_str(), READING, "implausible");
             tracing::warn!(
                 tenant = %self.context.tenant, collection = ?collection, objects = ids.len(),
                 "a reading is suspiciously short and concludes nothing; it is repeated"
@@ -196,6 +207,7 @@ impl Driver {
         match observe::finish(&self.context, reading, ids.len()).await {
             Ok((sweep, due)) => {
                 facts.sweeps.insert(collection.clone(), sweep);
+                self.context.metrics.operation(self.context.tenant.as_str(), READING, "done");
                 self.sweeps.succeeded(&collection);
                 if due > 0 {
                     self.refill_at = now;
@@ -221,7 +233,7 @@ impl Driver {
                 self.gate.accept_key();
                 self.gate.answered(false);
             }
-            Err(failure) if failure.kind == FailureKind::KeyRefused => self.refuse_key(&failure.message),
+            Err(failure) if failure.kind == FailureKind::KeyRefused => self.refuse_key(),
             Err(_) => {
                 self.gate.refuse_key(now);
             }
@@ -229,12 +241,11 @@ impl Driver {
     }
 
     /// The key is refused: everything stops, once and loudly, and no person is blamed.
-    fn refuse_key(&mut self, words: &str) {
+    fn refuse_key(&mut self) {
         if self.gate.refuse_key(self.context.clock.now()) {
             tracing::error!(
                 tenant = %self.context.tenant,
-                "OpenAI refuses the admin key: {words}. No call is made until it is accepted again; all work is kept. \
-                 Check that the key is live and has the scopes api.management.read and api.management.write"
+                "OpenAI refuses the admin key. No call is made until it is accepted again; all work is kept. Check that the key is live and has the scopes api.management.read and api.management.write"
             );
         }
     }

@@ -92,6 +92,7 @@ impl Driver {
         let Some(loaded) = load_person(&self.context, &mut reader, person, looks).await? else {
             self.agenda.remove(person);
             self.looks.remove(&person);
+            self.removing.remove(&person);
             self.answer(person, &Settlement::Settled);
             return Ok(());
         };
@@ -132,6 +133,11 @@ impl Driver {
         }
         self.note_conclusions(&finding);
         let work = &finding.loaded.work;
+        if finding.mapping.status == Status::Removing {
+            self.removing.entry(person).or_insert(work.person.modified_at);
+        } else {
+            self.removing.remove(&person);
+        }
         match finding.next.clone() {
             Some((lane, need)) => {
                 self.agenda.set(person, Turn { lane, need, mark: work.mark, attempts: work.attempts });

@@ -1,3 +1,5 @@
+//! Hands what the fuzzer makes up to the target `path`.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| scim_fuzz::targets::path(data));
