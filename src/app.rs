@@ -71,7 +71,9 @@ impl App {
             None => format!("http://{address}"),
         };
         let policies = config.tenants.iter().map(|(id, tenant)| (id.clone(), tenant.policy.clone()));
-        let directory = Directory::new(store.clone(), handle, clock.clone(), policies, &public_url);
+        let profiles = config.tenants.iter().map(|(id, tenant)| (id.clone(), tenant.profile.value));
+        let directory = Directory::new(store.clone(), handle, clock.clone(), policies, &public_url)
+            .with_profiles(profiles);
         let feed = open_feed(config, &directory, &store, &clock)?;
         let directory = match &feed {
             Some(feed) => {

@@ -128,6 +128,10 @@ text_id!(
     /// The OpenAI id of a project (`proj_…`).
     ProjectId
 );
+text_id!(
+    /// The OpenAI id of a role (`role_…`).
+    RoleId
+);
 
 text_id!(
     /// One transaction, as clients and event receivers know it: the `txn` claim (RFC 8417 §2.2) and `Set-Txn`

@@ -17,7 +17,8 @@ pub(super) struct SettingsFile {
     pub(super) server: Server,
     pub(super) log: Log,
     pub(super) tenants: BTreeMap<String, Spanned<Tables>>,
-    // The tables of the tenant `default`. Serde cannot both flatten and refuse unknown keys.
+    // What is set for the tenant `default`. Serde cannot both flatten and refuse unknown keys.
+    profile: Field<String>,
     upstream: Upstream,
     reconcile: Reconcile,
     invites: Invites,
@@ -30,6 +31,7 @@ impl SettingsFile {
     /// Takes out the tables of the tenant `default`.
     pub(super) fn take_default_tables(&mut self) -> Tables {
         Tables {
+            profile: self.profile.take(),
             upstream: std::mem::take(&mut self.upstream),
             reconcile: std::mem::take(&mut self.reconcile),
             invites: std::mem::take(&mut self.invites),
@@ -44,6 +46,7 @@ impl SettingsFile {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Tables {
+    pub(super) profile: Field<String>,
     pub(super) upstream: Upstream,
     pub(super) reconcile: Reconcile,
     pub(super) invites: Invites,

@@ -161,6 +161,7 @@ impl Config {
             let (token, token_origin) = secret(&config.static_token);
             let rate = &config.requests_per_minute;
             lines.extend([
+                (named("profile"), config.profile.value.to_string(), config.profile.origin.clone()),
                 (named("upstream"), config.base_url.value.to_string(), config.base_url.origin.clone()),
                 (named("admin key"), key, key_origin),
                 (named("static token"), token, token_origin),

@@ -20,12 +20,15 @@ use crate::model::policy::{
     GroupRule as Rule, GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend,
     RuleEffect,
 };
+use crate::scim::profile::Profile;
 
 /// The settings of one tenant.
 #[derive(Debug, Clone)]
 pub struct TenantConfig {
     /// The tenant.
     pub tenant: TenantId,
+    /// The identity provider at the other end, as far as answers depend on it.
+    pub profile: Setting<Profile>,
     /// The Admin API's address.
     pub base_url: Setting<Url>,
     /// The most upstream calls per minute and endpoint.
@@ -61,7 +64,7 @@ pub(super) fn read(
     sources: &Sources,
     source: &Source,
 ) -> Result<TenantConfig, ConfigError> {
-    let Tables { mut upstream, reconcile, invites, safety, group_rules, events } = tables;
+    let Tables { profile, mut upstream, reconcile, invites, safety, group_rules, events } = tables;
     let allow_http = upstream.allow_http.take().is_some_and(Spanned::into_inner);
     let removal_limits = removal_limits(&safety, source)?;
     let policy = Policy {
@@ -71,6 +74,10 @@ pub(super) fn read(
     };
     Ok(TenantConfig {
         tenant,
+        profile: match profile {
+            Some(word) => source.setting(word).try_map(|word| parse(&word))?,
+            None => Setting { value: Profile::default(), origin: Origin::Default },
+        },
         base_url: base_url.try_map(|text| parse_base_url(&text, allow_http))?,
         requests_per_minute: number(upstream.requests_per_minute.take(), 7, 1..=60_000, source)?,
         admin_key: admin_key(upstream, sources, source)?,

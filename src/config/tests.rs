@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::model::grant::{OrgRole, ProjectRole};
 use crate::model::policy::{GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend};
+use crate::scim::profile::Profile;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -436,4 +437,31 @@ fn an_event_feed_that_cannot_work_is_refused_with_what_to_write() {
         load("[server]\ndatabase_url = 'postgres://h/d'\n[events]\nenabled = true", &[]).unwrap();
     let error = on_a_server.signing_key_path().unwrap_err().to_string();
     assert!(error.contains("signing_key_file under [server]") && error.contains("line 2"), "{error}");
+}
+
+#[test]
+fn each_tenant_has_a_profile_of_its_own() {
+    let config = load(
+        "profile = 'okta'\n[tenants.acme]\nprofile = 'entra'\n[tenants.other]\n",
+        &[("OPENAI_ADMIN_KEY", "sk-admin-1")],
+    )
+    .unwrap();
+    let profiles = config.tenants.iter().map(|(id, tenant)| (id.as_str(), tenant.profile.value));
+    assert_eq!(
+        profiles.collect::<Vec<_>>(),
+        [("acme", Profile::Entra), ("default", Profile::Okta), ("other", Profile::Generic)]
+    );
+    let shown = config.describe();
+    assert!(
+        shown.iter().any(|(name, value, _)| (name.as_str(), value.as_str()) == ("acme: profile", "entra"))
+    );
+}
+
+#[test]
+fn an_unknown_profile_is_refused_with_the_known_ones_and_its_line() {
+    let message = error("\n[tenants.acme]\nprofile = 'Octa'\n", &[]);
+    assert!(message.contains("line 3") && message.contains("`Octa` is not a profile"), "{message}");
+    for profile in Profile::ALL {
+        assert!(message.contains(profile.as_str()), "{message}");
+    }
 }

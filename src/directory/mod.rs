@@ -11,8 +11,10 @@
 //! - `feed`: what other systems are told, and requests that are answered later.
 //! - `render`: a person as a SCIM resource.
 //! - `groups`: the same for groups, whose members are rows.
+//! - `catalogue`: what access there is to give.
 
 pub mod access;
+mod catalogue;
 mod compile;
 mod error;
 mod feed;
@@ -35,9 +37,11 @@ use crate::ids::{PersonId, RequestId, TenantId};
 use crate::model::policy::Policy;
 use crate::provision::handle::Handle;
 use crate::scim::error::ScimError;
+use crate::scim::profile::Profile;
 use crate::scim::schema::{Registry, ResourceType};
 use crate::store::Store;
 
+pub use catalogue::Catalogue;
 pub use error::DirectoryError;
 pub(crate) use error::chain;
 pub use feed::{Accepted, EVENTS, Progress, Reply, TRANSACTIONS};
@@ -66,6 +70,7 @@ pub struct Directory {
     engine: Handle,
     clock: Clock,
     policies: Arc<BTreeMap<TenantId, Arc<Policy>>>,
+    profiles: Arc<BTreeMap<TenantId, Profile>>,
     public_url: Arc<str>,
     answer_wait: Duration,
     feed: Option<Feed>,
@@ -92,6 +97,7 @@ impl Directory {
             engine,
             clock,
             policies: Arc::new(policies),
+            profiles: Arc::default(),
             public_url: public_url.trim_end_matches('/').into(),
             answer_wait: ANSWER_WAIT,
             feed: None,
@@ -102,6 +108,17 @@ impl Directory {
     #[must_use]
     pub fn with_answer_wait(self, answer_wait: Duration) -> Self {
         Self { answer_wait, ..self }
+    }
+
+    /// The same directory for tenants with these profiles; all others are [`Profile::Generic`].
+    #[must_use]
+    pub fn with_profiles(self, profiles: impl IntoIterator<Item = (TenantId, Profile)>) -> Self {
+        Self { profiles: Arc::new(profiles.into_iter().collect()), ..self }
+    }
+
+    /// The identity provider that the tenant is set up for.
+    pub fn profile(&self, tenant: &TenantId) -> Profile {
+        self.profiles.get(tenant).copied().unwrap_or_default()
     }
 
     /// Whether the settings know the tenant.

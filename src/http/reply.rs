@@ -94,11 +94,17 @@ pub(super) async fn other_method(method: Method) -> Response {
     )))
 }
 
+/// What to do about an answer that is not to be had at the moment.
+const COME_BACK: &str = "the bridge cannot serve this now; send the same request again in a few seconds";
+
 /// 503 with the time after which to come back.
 pub(super) fn unavailable() -> Response {
-    refusal(&ScimError::unavailable(
-        "the bridge cannot serve this now; send the same request again in a few seconds",
-    ))
+    refusal(&ScimError::unavailable(COME_BACK))
+}
+
+/// The same as 429, for clients that come back after no other status.
+pub(super) fn too_many() -> Response {
+    refusal(&ScimError::too_many(COME_BACK))
 }
 
 /// 500 without particulars: those are in the log, under the request id.

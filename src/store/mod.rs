@@ -10,6 +10,7 @@
 mod agenda;
 mod audit;
 mod backup;
+mod catalogue;
 mod error;
 mod events;
 mod groups;

@@ -12,7 +12,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("telemetry", &["ids"]),
     ("scim", &[]),
     ("model", &["ids"]),
-    ("config", &["ids", "model", "telemetry"]),
+    ("config", &["ids", "model", "telemetry", "scim::profile"]),
     ("tls", &[]),
     ("openai", &["clock", "telemetry", "tls"]),
     // What is in a token is pure.

@@ -75,7 +75,8 @@ fn answer(
         // RFC 7644 §4 asks for 403 here, so that no client takes the whole list for what it asked for.
         return Err(ScimError::forbidden("this endpoint cannot be filtered; leave the filter out").into());
     }
-    let document = document(Registry::builtin(), &state.directory.base_url(&caller.tenant));
+    let registry = Registry::of(state.directory.profile(&caller.tenant));
+    let document = document(registry, &state.directory.base_url(&caller.tenant));
     let document = document.ok_or_else(|| ScimError::not_found("nothing is published under this name"))?;
     Ok(reply::json(StatusCode::OK, &document))
 }

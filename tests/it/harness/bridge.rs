@@ -12,6 +12,7 @@ use openai_scim_bridge::http::{self, Limits, Readiness};
 use openai_scim_bridge::ids::TenantId;
 use openai_scim_bridge::model::policy::Policy;
 use openai_scim_bridge::provision::handle::Handle;
+use openai_scim_bridge::scim::profile::Profile;
 use openai_scim_bridge::store::{Store, StoreError};
 use openai_scim_bridge::telemetry::metrics::Metrics;
 use secrecy::{ExposeSecret, SecretString};
@@ -36,6 +37,8 @@ pub(crate) struct Builder {
     limits: Limits,
     feeds: Vec<TenantId>,
     database: Option<Database>,
+    profiles: Vec<(TenantId, Profile)>,
+    shared: Option<(Store, Clock)>,
 }
 
 impl Builder {
@@ -48,6 +51,24 @@ impl Builder {
     /// With another tenant.
     pub(crate) fn tenant(mut self, name: &str) -> Self {
         self.tenants.push((name.parse().unwrap(), Policy::default()));
+        self
+    }
+
+    /// With another tenant that is set up for an identity provider.
+    pub(crate) fn tenant_of(mut self, name: &str, profile: Profile) -> Self {
+        self.profiles.push((name.parse().unwrap(), profile));
+        self.tenant(name)
+    }
+
+    /// With this profile of the default tenant.
+    pub(crate) fn profile(mut self, profile: Profile) -> Self {
+        self.profiles.push((TenantId::default_tenant(), profile));
+        self
+    }
+
+    /// On a store that somebody else works on as well.
+    pub(crate) fn sharing(mut self, store: Store, clock: Clock) -> Self {
+        self.shared = Some((store, clock));
         self
     }
 
@@ -86,14 +107,18 @@ impl Builder {
 
     /// Starts it on what another one left behind: its database, and the folder of its signing key.
     pub(crate) async fn start_on(self, database: Database, keys: TempDir) -> TestBridge {
-        let (store, clock) = (database.open().await, database.clock.clone());
+        let (store, clock) = match self.shared {
+            Some(shared) => shared,
+            None => (database.open().await, database.clock.clone()),
+        };
         let mut directory = Directory::new(
             store.clone(),
             self.engine,
             clock.clone(),
             self.tenants,
             "https://scim.example.com/",
-        );
+        )
+        .with_profiles(self.profiles);
         let streams = self.feeds.into_iter().map(|tenant| {
             let issuer = directory.base_url(&tenant);
             (tenant, Stream { issuer, audience: AUDIENCE.to_owned() })
@@ -174,6 +199,8 @@ impl TestBridge {
             limits: Limits::default(),
             feeds: Vec::new(),
             database: None,
+            profiles: Vec::new(),
+            shared: None,
         }
     }
 
@@ -214,6 +241,17 @@ impl TestBridge {
             headers: Vec::new(),
             content_type: "application/json",
         }
+    }
+
+    /// A SCIM client of another tenant, with a token of its own.
+    pub(crate) async fn client_of(&self, tenant: &str) -> Actor {
+        let (_, token) = self.mint(tenant, None).await;
+        let base = match tenant {
+            "default" => "/scim/v2".to_owned(),
+            tenant => format!("/tenants/{tenant}/scim/v2"),
+        };
+        let client = self.anonymous().at(&base).with_authorization(format!("Bearer {token}"));
+        client.with_content_type("application/scim+json")
     }
 
     /// Makes a token of a tenant and tells its text.
@@ -259,6 +297,12 @@ impl Actor {
     pub(crate) fn with_authorization(mut self, value: impl Into<String>) -> Self {
         self.headers.retain(|(name, _)| *name != "Authorization");
         self.with("Authorization", value)
+    }
+
+    /// What is presented as `Authorization`.
+    pub(crate) fn authorization(&self) -> &str {
+        let header = self.headers.iter().find(|(name, _)| *name == "Authorization");
+        header.map_or("", |(_, value)| value)
     }
 
     /// The same one, with bodies of another type.
