@@ -8,6 +8,7 @@
 //! - `rules`: who may be created, changed and removed.
 //! - `settle`: the wait for the engine after a write, and undoing a create that OpenAI refuses.
 //! - `list`, `compile`: looking people up by filter and page.
+//! - `feed`: what other systems are told, and requests that are answered later.
 //! - `render`: a person as a SCIM resource.
 //! - `groups`: the same for groups, whose members are rows.
 //! - `catalogue`: what access there is to give.
@@ -16,6 +17,7 @@ pub mod access;
 mod catalogue;
 mod compile;
 mod error;
+mod feed;
 mod groups;
 mod list;
 mod render;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::events::Feed;
 use crate::ids::{PersonId, RequestId, TenantId};
 use crate::model::policy::Policy;
 use crate::provision::handle::Handle;
@@ -41,6 +44,7 @@ use crate::store::Store;
 pub use catalogue::Catalogue;
 pub use error::DirectoryError;
 pub(crate) use error::chain;
+pub use feed::{Accepted, EVENTS, Progress, Reply, TRANSACTIONS};
 pub use groups::ShownGroup;
 pub use list::Found;
 pub use render::Shown;
@@ -55,6 +59,8 @@ pub struct Caller {
     pub token: String,
     /// The request that is being served.
     pub request: RequestId,
+    /// Whether the caller would rather be told the outcome later (RFC 7240 §4.1).
+    pub prefers_async: bool,
 }
 
 /// The directory of all tenants. Clones share everything.
@@ -67,6 +73,7 @@ pub struct Directory {
     profiles: Arc<BTreeMap<TenantId, Profile>>,
     public_url: Arc<str>,
     answer_wait: Duration,
+    feed: Option<Feed>,
 }
 
 /// How long an answer waits at most for the engine to settle the person it is about.
@@ -93,6 +100,7 @@ impl Directory {
             profiles: Arc::default(),
             public_url: public_url.trim_end_matches('/').into(),
             answer_wait: ANSWER_WAIT,
+            feed: None,
         }
     }
 

@@ -14,6 +14,7 @@ const CURRENT: i64 = 3;
 pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreError> {
     let steps = [
         (1, "foundation", include_str!("migrations/sqlite/0001_foundation.sql")),
+        (2, "events", include_str!("migrations/sqlite/0002_events.sql")),
         (3, "catalogue", include_str!("migrations/sqlite/0003_catalogue.sql")),
     ];
     run(connection, steps).await
@@ -23,6 +24,7 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
 pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), StoreError> {
     let steps = [
         (1, "foundation", include_str!("migrations/postgres/0001_foundation.sql")),
+        (2, "events", include_str!("migrations/postgres/0002_events.sql")),
         (3, "catalogue", include_str!("migrations/postgres/0003_catalogue.sql")),
     ];
     run(connection, steps).await

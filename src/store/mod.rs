@@ -12,6 +12,7 @@ mod audit;
 mod backup;
 mod catalogue;
 mod error;
+mod events;
 mod groups;
 mod mappings;
 mod memberships;

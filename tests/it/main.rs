@@ -28,6 +28,8 @@ mod scim_auth;
 mod scim_catalogue;
 mod scim_discovery;
 mod scim_errors;
+mod scim_events;
+mod scim_events_push;
 mod scim_filter;
 mod scim_groups;
 mod scim_hostile;

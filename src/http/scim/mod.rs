@@ -3,6 +3,7 @@
 mod answer;
 mod catalogue;
 mod discovery;
+mod events;
 mod groups;
 mod members;
 mod users;
@@ -11,7 +12,7 @@ use axum::Router;
 use axum::extract::{Request, State as Given};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use http::uri::PathAndQuery;
 use http::{StatusCode, Uri};
 use tower::ServiceExt;
@@ -19,7 +20,7 @@ use tower::ServiceExt;
 use super::layers::{Template, Trail, note_route};
 use super::reply::{self, Failure};
 use super::{State, auth};
-use crate::directory::{Caller, Catalogue};
+use crate::directory::{Caller, Catalogue, EVENTS, TRANSACTIONS};
 use crate::ids::TenantId;
 use crate::scim::error::ScimError;
 use crate::scim::profile::Deviation;
@@ -28,6 +29,11 @@ use crate::scim::profile::Deviation;
 pub(super) fn door(state: State) -> Router {
     let routes = routes().with_state(state.clone());
     Router::new().fallback(enter).with_state((state, routes))
+}
+
+/// The keys of event tokens, which everybody may have.
+pub(super) fn keys() -> Router<State> {
+    Router::new().route("/.well-known/jwks.json", get(events::keys))
 }
 
 async fn enter(Given((state, routes)): Given<(State, Router)>, request: Request) -> Response {
@@ -113,6 +119,8 @@ fn routes() -> Router<State> {
         .route("/ResourceTypes/{name}", get(discovery::resource_type))
         .route("/Schemas", get(discovery::schemas))
         .route("/Schemas/{urn}", get(discovery::schema))
+        .route(EVENTS, post(events::poll))
+        .route(&format!("{TRANSACTIONS}/{{txn}}"), get(events::outcome))
         .route("/Bulk", any(bulk))
         .route("/Me", any(me))
         .route("/.search", any(search))

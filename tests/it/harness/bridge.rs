@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::directory::access::Tokens;
 use openai_scim_bridge::directory::{Directory, token};
+use openai_scim_bridge::events::key::SigningKey;
+use openai_scim_bridge::events::{Feed, Stream};
 use openai_scim_bridge::http::{self, Limits, Readiness};
 use openai_scim_bridge::ids::TenantId;
 use openai_scim_bridge::model::policy::Policy;
@@ -15,12 +17,15 @@ use openai_scim_bridge::store::{Store, StoreError};
 use openai_scim_bridge::telemetry::metrics::Metrics;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::database::Database;
 use super::wire::{Answer, exchange};
 
+/// Whom events are meant for.
+pub(crate) const AUDIENCE: &str = "https://hr.example.com";
 /// The token that the settings give for the default tenant.
 pub(crate) const STATIC_TOKEN: &str = "static-token-of-the-default-tenant";
 
@@ -30,6 +35,7 @@ pub(crate) struct Builder {
     tenants: Vec<(TenantId, Policy)>,
     engine: Handle,
     limits: Limits,
+    feeds: Vec<TenantId>,
     database: Option<Database>,
     profiles: Vec<(TenantId, Profile)>,
     shared: Option<(Store, Clock)>,
@@ -72,6 +78,12 @@ impl Builder {
         self
     }
 
+    /// With an event feed for a tenant.
+    pub(crate) fn feed(mut self, tenant: &str) -> Self {
+        self.feeds.push(tenant.parse().unwrap());
+        self
+    }
+
     /// With other limits on connections.
     pub(crate) fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -85,16 +97,21 @@ impl Builder {
     }
 
     /// Starts it.
-    pub(crate) async fn start(self) -> TestBridge {
-        let database = match self.database {
+    pub(crate) async fn start(mut self) -> TestBridge {
+        let database = match self.database.take() {
             Some(database) => database,
             None => fresh_database().await,
         };
+        self.start_on(database, tempfile::tempdir().unwrap()).await
+    }
+
+    /// Starts it on what another one left behind: its database, and the folder of its signing key.
+    pub(crate) async fn start_on(self, database: Database, keys: TempDir) -> TestBridge {
         let (store, clock) = match self.shared {
             Some(shared) => shared,
             None => (database.open().await, database.clock.clone()),
         };
-        let directory = Directory::new(
+        let mut directory = Directory::new(
             store.clone(),
             self.engine,
             clock.clone(),
@@ -102,9 +119,21 @@ impl Builder {
             "https://scim.example.com/",
         )
         .with_profiles(self.profiles);
+        let streams = self.feeds.into_iter().map(|tenant| {
+            let issuer = directory.base_url(&tenant);
+            (tenant, Stream { issuer, audience: AUDIENCE.to_owned() })
+        });
+        let streams: Vec<_> = streams.collect();
+        let feed = (!streams.is_empty()).then(|| {
+            let key = SigningKey::open(&keys.path().join("signing-key")).unwrap();
+            Feed::new(store.clone(), clock.clone(), key, streams)
+        });
+        if let Some(feed) = &feed {
+            directory = directory.with_feed(feed.clone());
+        }
         let fixed = [(TenantId::default_tenant(), SecretString::from(STATIC_TOKEN))];
         let state = http::State {
-            directory,
+            directory: directory.clone(),
             tokens: Tokens::new(store.clone(), clock.clone(), &fixed),
             metrics: Metrics::new(),
             readiness: Readiness::default(),
@@ -115,7 +144,7 @@ impl Builder {
         let stop = CancellationToken::new();
         let readiness = state.readiness.clone();
         let served = tokio::spawn(http::serve(listener, http::router(state), self.limits, stop.clone()));
-        TestBridge { address, clock, store, readiness, stop, served, database }
+        TestBridge { address, clock, store, directory, feed, readiness, stop, served, database, keys }
     }
 }
 
@@ -135,13 +164,27 @@ pub(crate) struct TestBridge {
     pub(crate) address: SocketAddr,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
+    pub(crate) directory: Directory,
+    pub(crate) feed: Option<Feed>,
     pub(crate) readiness: Readiness,
     pub(crate) stop: CancellationToken,
     pub(crate) served: tokio::task::JoinHandle<()>,
     pub(crate) database: Database,
+    keys: TempDir,
 }
 
 impl TestBridge {
+    /// Stops it, and leaves behind what the next one can start on.
+    pub(crate) async fn leave(self) -> (Database, TempDir) {
+        self.stop.cancel();
+        if let Some(feed) = &self.feed {
+            feed.close().await;
+        }
+        self.served.await.unwrap();
+        self.store.close().await;
+        (self.database, self.keys)
+    }
+
     /// One with the default tenant and its default policy.
     pub(crate) async fn start() -> Self {
         Self::builder().start().await
@@ -154,6 +197,7 @@ impl TestBridge {
             tenants,
             engine: Handle::default(),
             limits: Limits::default(),
+            feeds: Vec::new(),
             database: None,
             profiles: Vec::new(),
             shared: None,

@@ -5,5 +5,6 @@ pub(crate) mod database;
 pub(crate) mod engine;
 pub(crate) mod program;
 pub(crate) mod python;
+pub(crate) mod receiver;
 pub(crate) mod scripted;
 pub(crate) mod wire;
