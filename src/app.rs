@@ -16,8 +16,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, TenantConfig};
-use crate::directory::Directory;
 use crate::directory::access::Tokens;
+use crate::directory::{Directory, EVENTS};
+use crate::events::key::SigningKey;
+use crate::events::push::{Courier, Receiver};
+use crate::events::{Feed, Stream};
 use crate::http::{self, Condition, Limits, Readiness};
 use crate::ids::TenantId;
 use crate::openai;
@@ -35,6 +38,7 @@ pub struct App {
     address: SocketAddr,
     directory: Directory,
     store: Store,
+    feed: Option<Feed>,
     server: JoinHandle<()>,
     engines: TaskTracker,
     stop_serving: CancellationToken,
@@ -67,7 +71,19 @@ impl App {
             None => format!("http://{address}"),
         };
         let policies = config.tenants.iter().map(|(id, tenant)| (id.clone(), tenant.policy.clone()));
-        let directory = Directory::new(store.clone(), handle, clock.clone(), policies, &public_url);
+        let profiles = config.tenants.iter().map(|(id, tenant)| (id.clone(), tenant.profile.value));
+        let directory = Directory::new(store.clone(), handle, clock.clone(), policies, &public_url)
+            .with_profiles(profiles);
+        let feed = open_feed(config, &directory, &store, &clock)?;
+        let directory = match &feed {
+            Some(feed) => {
+                start_couriers(config, feed, &engines, &stop_driving)?;
+                let directory = directory.with_feed(feed.clone());
+                engines.spawn(directory.clone().tend_feeds(stop_driving.clone()));
+                directory
+            }
+            None => directory,
+        };
         let fixed: Vec<_> = config
             .tenants
             .iter()
@@ -87,7 +103,7 @@ impl App {
                  let only it reach this address"
             );
         }
-        Ok(Self { address, directory, store, server, engines, stop_serving, stop_driving })
+        Ok(Self { address, directory, store, feed, server, engines, stop_serving, stop_driving })
     }
 
     /// Where the program listens.
@@ -104,6 +120,9 @@ impl App {
     pub async fn stop(self) {
         tracing::info!("stopping: answers under way are finished, the rest is kept for the next start");
         self.stop_serving.cancel();
+        if let Some(feed) = &self.feed {
+            feed.close().await;
+        }
         if let Err(error) = self.server.await {
             tracing::error!(%error, "the listener broke down");
         }
@@ -117,6 +136,40 @@ impl App {
         self.store.close().await;
         tracing::info!("stopped");
     }
+}
+
+/// The feeds of the tenants whose settings turn them on; `None` if there are none.
+fn open_feed(
+    config: &Config,
+    directory: &Directory,
+    store: &Store,
+    clock: &Clock,
+) -> anyhow::Result<Option<Feed>> {
+    let Some(path) = config.signing_key_path()? else { return Ok(None) };
+    let streams = config.tenants.iter().filter_map(|(id, tenant)| {
+        let events = tenant.events.as_ref()?;
+        let issuer = directory.base_url(id);
+        let audience = events.audience.clone().unwrap_or_else(|| format!("{issuer}{EVENTS}"));
+        Some((id.clone(), Stream { issuer, audience }))
+    });
+    Ok(Some(Feed::new(store.clone(), clock.clone(), SigningKey::open(&path)?, streams)))
+}
+
+/// Starts telling the receivers that are to be called.
+fn start_couriers(
+    config: &Config,
+    feed: &Feed,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    for (id, tenant) in &config.tenants {
+        if let Some(push) = tenant.events.as_ref().and_then(|events| events.push.as_ref()) {
+            let token = push.token.as_ref().map(|token| token.value.clone());
+            let receiver = Receiver { url: push.url.value.clone(), token };
+            tasks.spawn(Courier::new(feed.clone(), id.clone(), receiver)?.run(stop.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// Keeps the board of `/readyz` true about one organization. Trouble there degrades the program and no more: what
@@ -140,11 +193,12 @@ fn client_settings(tenant: &TenantConfig) -> Result<openai::Settings, ConfigErro
     Ok(openai::Settings { requests_per_minute: Some(tenant.requests_per_minute.value), ..settings })
 }
 
-/// Checks what the settings alone cannot know to be missing: that every tenant has a key.
+/// Checks what the settings alone cannot know to be missing: that every tenant has a key, and event feeds theirs.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     for tenant in config.tenants.values() {
         tenant.require_admin_key()?;
     }
+    config.signing_key_path()?;
     Ok(())
 }
 

@@ -76,6 +76,12 @@ uuid_id!(
     "request id"
 );
 
+uuid_id!(
+    /// One event of a feed: the `jti` of its token (RFC 8417 §2.2).
+    EventId,
+    "event id"
+);
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -122,6 +128,22 @@ text_id!(
     /// The OpenAI id of a project (`proj_…`).
     ProjectId
 );
+text_id!(
+    /// The OpenAI id of a role (`role_…`).
+    RoleId
+);
+
+text_id!(
+    /// One transaction, as clients and event receivers know it: the `txn` claim (RFC 8417 §2.2) and `Set-Txn`
+    /// (RFC 9967 §3). It is the id of the request, so it also leads to the log and to the audit trail.
+    Txn
+);
+
+impl From<RequestId> for Txn {
+    fn from(request: RequestId) -> Self {
+        Self(request.to_string())
+    }
+}
 
 /// The name of a tenant: lower-case letters, digits and hyphens, 1 to 63 characters, starting with a letter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

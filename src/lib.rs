@@ -3,12 +3,13 @@
 //! The modules, in reading order:
 //!
 //! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance.
-//! - [`telemetry`]: logs and metrics, and what must not appear in them.
+//! - [`telemetry`]: logs and metrics, and what must not appear in them; `tls`: whom clients of ours trust.
 //! - [`model`]: plain data of the domain.
 //! - [`config`]: the settings and where each came from.
 //! - [`scim`]: the SCIM protocol core: schemas, validation, filters, PATCH.
 //! - [`store`]: durable state on SQLite or PostgreSQL.
 //! - [`openai`]: a typed client of the OpenAI administration API.
+//! - [`events`]: feeds of signed security events, told by poll and by push.
 //! - [`provision`]: the engine, which drives the organization to what the directory wishes.
 //! - [`directory`]: what an identity provider may do; each operation is one transaction.
 //! - [`http`]: the listener, the door, and the SCIM endpoints.
@@ -21,6 +22,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod directory;
+pub mod events;
 pub mod http;
 pub mod ids;
 pub mod model;
@@ -30,3 +32,4 @@ pub mod scim;
 pub mod simulator;
 pub mod store;
 pub mod telemetry;
+mod tls;

@@ -17,23 +17,27 @@ pub(super) struct SettingsFile {
     pub(super) server: Server,
     pub(super) log: Log,
     pub(super) tenants: BTreeMap<String, Spanned<Tables>>,
-    // The tables of the tenant `default`. Serde cannot both flatten and refuse unknown keys.
+    // What is set for the tenant `default`. Serde cannot both flatten and refuse unknown keys.
+    profile: Field<String>,
     upstream: Upstream,
     reconcile: Reconcile,
     invites: Invites,
     safety: Safety,
     group_rules: Vec<Spanned<GroupRule>>,
+    events: Events,
 }
 
 impl SettingsFile {
     /// Takes out the tables of the tenant `default`.
     pub(super) fn take_default_tables(&mut self) -> Tables {
         Tables {
+            profile: self.profile.take(),
             upstream: std::mem::take(&mut self.upstream),
             reconcile: std::mem::take(&mut self.reconcile),
             invites: std::mem::take(&mut self.invites),
             safety: std::mem::take(&mut self.safety),
             group_rules: std::mem::take(&mut self.group_rules),
+            events: std::mem::take(&mut self.events),
         }
     }
 }
@@ -42,11 +46,13 @@ impl SettingsFile {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Tables {
+    pub(super) profile: Field<String>,
     pub(super) upstream: Upstream,
     pub(super) reconcile: Reconcile,
     pub(super) invites: Invites,
     pub(super) safety: Safety,
     pub(super) group_rules: Vec<Spanned<GroupRule>>,
+    pub(super) events: Events,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -55,6 +61,7 @@ pub(super) struct Server {
     pub(super) listen: Field<String>,
     pub(super) public_url: Field<String>,
     pub(super) database_url: Field<String>,
+    pub(super) signing_key_file: Field<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -113,6 +120,17 @@ pub(super) struct Safety {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Events {
+    pub(super) enabled: Field<bool>,
+    pub(super) audience: Field<String>,
+    pub(super) push_url: Field<String>,
+    pub(super) push_token_env: Field<String>,
+    pub(super) push_token_file: Field<PathBuf>,
+    pub(super) allow_http: Field<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct GroupRule {
     pub(super) group: Option<String>,
     pub(super) group_id: Option<String>,
@@ -142,6 +160,10 @@ impl Source {
             message: match error.message() {
                 message if message.starts_with("unknown field `admin_key`") => {
                     "a key does not belong in this file; write admin_key_env or admin_key_file instead"
+                        .to_owned()
+                }
+                message if message.starts_with("unknown field `push_token`") => {
+                    "a token does not belong in this file; write push_token_env or push_token_file instead"
                         .to_owned()
                 }
                 message => message.to_owned(),

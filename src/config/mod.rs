@@ -4,6 +4,7 @@
 //! The file's top level describes the tenant `default`; `[tenants.NAME]` takes the same tables for another one.
 //! Secrets are never in the file: they are in the environment or in files of their own.
 
+mod events;
 mod file;
 mod origin;
 mod source;
@@ -12,6 +13,7 @@ mod tenant;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -20,6 +22,7 @@ use crate::config::file::Source;
 use crate::ids::TenantId;
 use crate::telemetry::{LogFormat, check_filter};
 
+pub use events::{EventSettings, PushSettings};
 pub use origin::{ConfigError, Origin, Setting};
 pub use source::{Flags, Sources};
 pub use tenant::TenantConfig;
@@ -36,6 +39,8 @@ pub struct Config {
     pub public_url: Option<Setting<Url>>,
     /// Where the data is. May hold a password; [`Config::database_label`] is for showing.
     pub database_url: Setting<SecretString>,
+    /// The file of the key that events are signed with, if it is not where it is by default.
+    pub signing_key_file: Option<Setting<PathBuf>>,
     /// Which events are logged, in the syntax of `tracing_subscriber::EnvFilter`.
     pub log_filter: Setting<String>,
     /// How log lines look.
@@ -80,6 +85,7 @@ impl Config {
                 _ => Some(public_url.try_map(|text| parse_public_url(&text))?),
             },
             database_url: database_url(sources, in_file(file.server.database_url))?,
+            signing_key_file: file.server.signing_key_file.map(|path| source.setting(path)),
             log_filter: sources
                 .text(("--log", flags.log.as_ref()), "SCIM_BRIDGE_LOG", in_file(file.log.filter), "info")
                 .try_map(|filter| {
@@ -94,6 +100,29 @@ impl Config {
                 )
                 .try_map(|word| word.parse::<LogFormat>().map_err(|error| error.to_string()))?,
             tenants: tenants(sources, &source, default_tables, file.tenants)?,
+        })
+    }
+
+    /// The file of the key that events are signed with: the one that is named, else one beside the SQLite database.
+    /// `None` if no tenant has an event feed.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] if there must be a key and no file is named for it.
+    pub fn signing_key_path(&self) -> Result<Option<PathBuf>, ConfigError> {
+        if self.tenants.values().all(|tenant| tenant.events.is_none()) {
+            return Ok(None);
+        }
+        if let Some(path) = &self.signing_key_file {
+            return Ok(Some(path.value.clone()));
+        }
+        let url = self.database_url.value.expose_secret();
+        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+        let beside = path.map(|path| Some(PathBuf::from(format!("{path}.signing-key"))));
+        beside.ok_or_else(|| {
+            self.database_url.origin.clone().refuses(
+                "with a PostgreSQL database, event feeds need signing_key_file under [server]: the file of the key that \
+                 events are signed with, the same for every process; it is made if there is none",
+            )
         })
     }
 
@@ -132,11 +161,18 @@ impl Config {
             let (token, token_origin) = secret(&config.static_token);
             let rate = &config.requests_per_minute;
             lines.extend([
+                (named("profile"), config.profile.value.to_string(), config.profile.origin.clone()),
                 (named("upstream"), config.base_url.value.to_string(), config.base_url.origin.clone()),
                 (named("admin key"), key, key_origin),
                 (named("static token"), token, token_origin),
                 (named("requests per minute"), rate.value.to_string(), rate.origin.clone()),
             ]);
+            let push = config.events.as_ref().and_then(|events| events.push.as_ref());
+            lines.extend(push.map(|push| {
+                // The path and the query of such an address can be a secret.
+                let origin = push.url.value.origin().ascii_serialization();
+                (named("events pushed to"), origin, push.url.origin.clone())
+            }));
         }
         lines
     }

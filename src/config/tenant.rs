@@ -1,6 +1,7 @@
 //! Turns a tenant's tables into what the rooms use: an upstream, a policy and the limits of removal.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use jiff::SignedDuration;
@@ -8,6 +9,7 @@ use secrecy::SecretString;
 use toml::Spanned;
 use url::{Host, Url};
 
+use crate::config::events::{self, EventSettings};
 use crate::config::file::{Field, GroupRule, Invites, Project, Safety, Source, Tables, Upstream};
 use crate::config::origin::{ConfigError, Origin, Setting};
 use crate::config::source::{Sources, checked, secret_in_file};
@@ -18,12 +20,15 @@ use crate::model::policy::{
     GroupRule as Rule, GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend,
     RuleEffect,
 };
+use crate::scim::profile::Profile;
 
 /// The settings of one tenant.
 #[derive(Debug, Clone)]
 pub struct TenantConfig {
     /// The tenant.
     pub tenant: TenantId,
+    /// The identity provider at the other end, as far as answers depend on it.
+    pub profile: Setting<Profile>,
     /// The Admin API's address.
     pub base_url: Setting<Url>,
     /// The most upstream calls per minute and endpoint.
@@ -36,6 +41,8 @@ pub struct TenantConfig {
     pub policy: Policy,
     /// How much may be removed before a human is asked.
     pub removal_limits: RemovalLimits,
+    /// The event feed, if the tenant has one.
+    pub events: Option<EventSettings>,
 }
 
 impl TenantConfig {
@@ -57,7 +64,7 @@ pub(super) fn read(
     sources: &Sources,
     source: &Source,
 ) -> Result<TenantConfig, ConfigError> {
-    let Tables { mut upstream, reconcile, invites, safety, group_rules } = tables;
+    let Tables { profile, mut upstream, reconcile, invites, safety, group_rules, events } = tables;
     let allow_http = upstream.allow_http.take().is_some_and(Spanned::into_inner);
     let removal_limits = removal_limits(&safety, source)?;
     let policy = Policy {
@@ -67,12 +74,17 @@ pub(super) fn read(
     };
     Ok(TenantConfig {
         tenant,
+        profile: match profile {
+            Some(word) => source.setting(word).try_map(|word| parse(&word))?,
+            None => Setting { value: Profile::default(), origin: Origin::Default },
+        },
         base_url: base_url.try_map(|text| parse_base_url(&text, allow_http))?,
         requests_per_minute: number(upstream.requests_per_minute.take(), 7, 1..=60_000, source)?,
         admin_key: admin_key(upstream, sources, source)?,
         static_token: None,
         policy,
         removal_limits,
+        events: events::read(events, sources, source)?,
     })
 }
 
@@ -82,10 +94,23 @@ fn admin_key(
     sources: &Sources,
     source: &Source,
 ) -> Result<Option<Setting<SecretString>>, ConfigError> {
-    match (upstream.admin_key_env, upstream.admin_key_file) {
+    let names = ("admin_key_env", "admin_key_file");
+    secret(names, upstream.admin_key_env, upstream.admin_key_file, sources, source)
+}
+
+/// The secret in the variable or in the file that one of two keys names.
+pub(super) fn secret(
+    (env_key, file_key): (&str, &str),
+    variable: Field<String>,
+    file: Field<PathBuf>,
+    sources: &Sources,
+    source: &Source,
+) -> Result<Option<Setting<SecretString>>, ConfigError> {
+    match (variable, file) {
         (None, None) => Ok(None),
         (Some(_), Some(path)) => {
-            Err(source.setting(path).origin.refuses("admin_key_env is set as well; set one of them"))
+            let both = format!("{env_key} is set as well as {file_key}; set one of them");
+            Err(source.setting(path).origin.refuses(both))
         }
         (Some(variable), None) => {
             let Setting { value: name, origin } = source.setting(variable);
@@ -100,14 +125,19 @@ fn admin_key(
     }
 }
 
-fn parse_base_url(text: &str, allow_http: bool) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("`{text}` is not an address ({error})"))?;
-    let is_local = match url.host() {
+/// Whether the address is on this machine.
+pub(super) fn is_local(url: &Url) -> bool {
+    match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
-    };
+    }
+}
+
+fn parse_base_url(text: &str, allow_http: bool) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("`{text}` is not an address ({error})"))?;
+    let is_local = is_local(&url);
     let is_plain =
         url.username().is_empty() && url.password().is_none() && url.query().or(url.fragment()).is_none();
     match url.scheme() {

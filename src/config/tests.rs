@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::model::grant::{OrgRole, ProjectRole};
 use crate::model::policy::{GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend};
+use crate::scim::profile::Profile;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -358,4 +359,109 @@ fn nothing_shows_a_secret() {
         "set".to_owned(),
         Origin::Environment("OPENAI_ADMIN_KEY".to_owned())
     )));
+}
+
+#[test]
+fn there_is_no_event_feed_unless_it_is_turned_on() {
+    for text in ["", "[events]", "[events]\nenabled = false", "[events]\naudience = 'hr'"] {
+        let config = load(text, &[]).unwrap();
+        assert!(default_tenant(&config).events.is_none(), "{text}");
+        assert_eq!(config.signing_key_path().unwrap(), None);
+    }
+}
+
+#[test]
+fn a_feed_needs_no_more_than_to_be_turned_on() {
+    let config = load("[events]\nenabled = true", &[]).unwrap();
+    let events = default_tenant(&config).events.as_ref().unwrap();
+    assert!(events.audience.is_none() && events.push.is_none());
+    let beside = config.signing_key_path().unwrap().unwrap();
+    assert_eq!(beside.to_str(), Some("scim-bridge.db.signing-key"));
+}
+
+#[test]
+fn each_tenant_has_its_own_receiver_and_all_have_one_key() {
+    let config = load(
+        r#"
+        [server]
+        signing_key_file = "/run/secrets/events"
+        [tenants.acme.events]
+        enabled = true
+        audience = "https://hr.acme.example"
+        push_url = "https://hr.acme.example/events"
+        push_token_env = "ACME_EVENTS"
+        [tenants.other.events]
+        enabled = false
+        "#,
+        &[("ACME_EVENTS", "receiver-secret")],
+    )
+    .unwrap();
+    let tenant = |name: &str| &config.tenants[&name.parse::<TenantId>().unwrap()];
+    assert!(tenant("other").events.is_none());
+    let events = tenant("acme").events.as_ref().unwrap();
+    assert_eq!(events.audience.as_deref(), Some("https://hr.acme.example"));
+    let push = events.push.as_ref().unwrap();
+    assert_eq!(push.url.value.as_str(), "https://hr.acme.example/events");
+    assert_eq!(push.token.as_ref().unwrap().value.expose_secret(), "receiver-secret");
+    assert_eq!(config.signing_key_path().unwrap(), Some("/run/secrets/events".into()));
+    let shown = config.describe();
+    let origin = shown.iter().find(|(name, ..)| name == "acme: events pushed to").unwrap();
+    assert_eq!(origin.1, "https://hr.acme.example");
+}
+
+#[test]
+fn an_event_feed_that_cannot_work_is_refused_with_what_to_write() {
+    for (text, advice) in [
+        ("[events]\npush_url = 'https://x.example'", "needs enabled = true"),
+        ("[events]\nenabled = true\npush_url = 'http://x.example'", "use https, or set allow_http"),
+        ("[events]\nenabled = true\npush_url = 'x.example'", "not an address"),
+        ("[events]\nenabled = true\npush_url = 'ftp://x.example'", "neither an https nor an http"),
+        ("[events]\nenabled = true\npush_url = 'https://me:pw@x.example'", "use push_token_file"),
+        ("[events]\nenabled = true\npush_token_env = 'HERE'", "needs push_url"),
+        ("[events]\nenabled = true\npush_token_env = 'GONE'", "GONE is not set"),
+        ("[events]\nenabled = true\npush_token = 'secret'", "push_token_env or push_token_file"),
+        ("[events]\nenabled = true\naudience = ' '", "audience is empty"),
+        ("[events]\nenable = true", "unknown field `enable`"),
+    ] {
+        let error = error(text, &[("HERE", "receiver-secret")]);
+        assert!(error.contains(advice), "{text}: {error}");
+        assert!(!error.contains("me:pw") && !error.contains("'secret'"), "{error}");
+    }
+    for allowed in ["http://localhost:9/x", "http://127.0.0.1:9/x", "http://x.example'\nallow_http = true #'"]
+    {
+        let text = format!("[events]\nenabled = true\npush_url = '{allowed}");
+        let text = if allowed.contains("allow") { text } else { format!("{text}'") };
+        assert!(load(&text, &[]).is_ok(), "{text}");
+    }
+    let on_a_server =
+        load("[server]\ndatabase_url = 'postgres://h/d'\n[events]\nenabled = true", &[]).unwrap();
+    let error = on_a_server.signing_key_path().unwrap_err().to_string();
+    assert!(error.contains("signing_key_file under [server]") && error.contains("line 2"), "{error}");
+}
+
+#[test]
+fn each_tenant_has_a_profile_of_its_own() {
+    let config = load(
+        "profile = 'okta'\n[tenants.acme]\nprofile = 'entra'\n[tenants.other]\n",
+        &[("OPENAI_ADMIN_KEY", "sk-admin-1")],
+    )
+    .unwrap();
+    let profiles = config.tenants.iter().map(|(id, tenant)| (id.as_str(), tenant.profile.value));
+    assert_eq!(
+        profiles.collect::<Vec<_>>(),
+        [("acme", Profile::Entra), ("default", Profile::Okta), ("other", Profile::Generic)]
+    );
+    let shown = config.describe();
+    assert!(
+        shown.iter().any(|(name, value, _)| (name.as_str(), value.as_str()) == ("acme: profile", "entra"))
+    );
+}
+
+#[test]
+fn an_unknown_profile_is_refused_with_the_known_ones_and_its_line() {
+    let message = error("\n[tenants.acme]\nprofile = 'Octa'\n", &[]);
+    assert!(message.contains("line 3") && message.contains("`Octa` is not a profile"), "{message}");
+    for profile in Profile::ALL {
+        assert!(message.contains(profile.as_str()), "{message}");
+    }
 }

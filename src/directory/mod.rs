@@ -8,12 +8,16 @@
 //! - `rules`: who may be created, changed and removed.
 //! - `settle`: the wait for the engine after a write, and undoing a create that OpenAI refuses.
 //! - `list`, `compile`: looking people up by filter and page.
+//! - `feed`: what other systems are told, and requests that are answered later.
 //! - `render`: a person as a SCIM resource.
 //! - `groups`: the same for groups, whose members are rows.
+//! - `catalogue`: what access there is to give.
 
 pub mod access;
+mod catalogue;
 mod compile;
 mod error;
+mod feed;
 mod groups;
 mod list;
 mod render;
@@ -28,15 +32,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::events::Feed;
 use crate::ids::{PersonId, RequestId, TenantId};
 use crate::model::policy::Policy;
 use crate::provision::handle::Handle;
 use crate::scim::error::ScimError;
+use crate::scim::profile::Profile;
 use crate::scim::schema::{Registry, ResourceType};
 use crate::store::Store;
 
+pub use catalogue::Catalogue;
 pub use error::DirectoryError;
 pub(crate) use error::chain;
+pub use feed::{Accepted, EVENTS, Progress, Reply, TRANSACTIONS};
 pub use groups::ShownGroup;
 pub use list::Found;
 pub use render::Shown;
@@ -51,6 +59,8 @@ pub struct Caller {
     pub token: String,
     /// The request that is being served.
     pub request: RequestId,
+    /// Whether the caller would rather be told the outcome later (RFC 7240 §4.1).
+    pub prefers_async: bool,
 }
 
 /// The directory of all tenants. Clones share everything.
@@ -60,8 +70,10 @@ pub struct Directory {
     engine: Handle,
     clock: Clock,
     policies: Arc<BTreeMap<TenantId, Arc<Policy>>>,
+    profiles: Arc<BTreeMap<TenantId, Profile>>,
     public_url: Arc<str>,
     answer_wait: Duration,
+    feed: Option<Feed>,
 }
 
 /// How long an answer waits at most for the engine to settle the person it is about.
@@ -85,8 +97,10 @@ impl Directory {
             engine,
             clock,
             policies: Arc::new(policies),
+            profiles: Arc::default(),
             public_url: public_url.trim_end_matches('/').into(),
             answer_wait: ANSWER_WAIT,
+            feed: None,
         }
     }
 
@@ -94,6 +108,17 @@ impl Directory {
     #[must_use]
     pub fn with_answer_wait(self, answer_wait: Duration) -> Self {
         Self { answer_wait, ..self }
+    }
+
+    /// The same directory for tenants with these profiles; all others are [`Profile::Generic`].
+    #[must_use]
+    pub fn with_profiles(self, profiles: impl IntoIterator<Item = (TenantId, Profile)>) -> Self {
+        Self { profiles: Arc::new(profiles.into_iter().collect()), ..self }
+    }
+
+    /// The identity provider that the tenant is set up for.
+    pub fn profile(&self, tenant: &TenantId) -> Profile {
+        self.profiles.get(tenant).copied().unwrap_or_default()
     }
 
     /// Whether the settings know the tenant.

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::feed::{Method, subject, with_access};
 use super::render::Shown;
-use super::write::{Written, audit};
+use super::write::{Written, audit, changes};
 use super::{Caller, Directory, DirectoryError, no_such_user};
 use crate::ids::PersonId;
+use crate::model::event::{Event, EventKind};
 use crate::model::operation::Lane;
 use crate::model::person::Person;
 use crate::provision::handle::Settlement;
 use crate::scim::error::ScimError;
+use crate::scim::etag::Version;
 
 impl Directory {
     /// Waits for what a create brings about, at most as long as the client likes. If OpenAI refuses this person for
@@ -21,11 +24,12 @@ impl Directory {
         written: Written,
         wait: Option<Duration>,
     ) -> Result<Shown, DirectoryError> {
-        if let Some(Settlement::Refused(words)) = self.wait_for_engine(caller, &written, wait).await
-            && self.undo_create(caller, &written, &words).await?
-        {
-            let detail = format!("OpenAI does not accept this user: {words}");
-            return Err(ScimError::invalid_value(detail).into());
+        if let Some(Settlement::Refused(words)) = self.wait_for_engine(caller, &written, wait).await {
+            let refusal = ScimError::invalid_value(format!("OpenAI does not accept this user: {words}"));
+            if self.undo_create(caller, &written, &words, &refusal).await? {
+                self.announce(&caller.tenant);
+                return Err(refusal.into());
+            }
         }
         self.show(caller, written.person.id).await
     }
@@ -78,24 +82,40 @@ impl Directory {
         caller: &Caller,
         written: &Written,
         words: &str,
+        refusal: &ScimError,
     ) -> Result<bool, DirectoryError> {
-        let undo = Arc::new((caller.clone(), written.clone(), words.to_owned(), self.clock.now()));
+        let now = self.clock.now();
+        let publisher = self.publisher(caller, now);
+        let words = (words.to_owned(), refusal.clone());
+        let undo = Arc::new((caller.clone(), written.clone(), words, now, publisher));
         self.store
             .write(move |tx| {
                 let undo = Arc::clone(&undo);
                 Box::pin(async move {
-                    let (caller, Written { person, before, .. }, words, now) = &*undo;
+                    let (caller, Written { person, before, .. }, (words, refusal), now, publisher) = &*undo;
+                    let path = subject(&person.id);
                     let current = tx.load_person(&caller.tenant, person.id).await?;
                     if current.is_none_or(|current| current.version != person.version) {
                         return Ok::<_, DirectoryError>(false);
                     }
-                    match before {
-                        Some(before) => {
-                            let version = person.version.saturating_add(1);
-                            let restored = Person { version, modified_at: *now, ..before.clone() };
-                            tx.update_person(&restored, person.version, Lane::Revoke).await?;
-                        }
-                        None => tx.erase_person(&caller.tenant, person.id, person.version).await?,
+                    if !publisher.refuse(tx, Method::Post, path.clone(), refusal).await? {
+                        // The client was told that the create went well.
+                        return Ok(false);
+                    }
+                    if let Some(before) = before {
+                        let version = person.version.saturating_add(1);
+                        let restored = Person { version, modified_at: *now, ..before.clone() };
+                        tx.update_person(&restored, person.version, Lane::Revoke).await?;
+                        let changes = changes(person, &restored);
+                        let version = Version(version).to_string();
+                        let told = |event: Event| {
+                            let event = event.with_notice(EventKind::Put, changes.paths(), &version);
+                            with_access(event, person.active, restored.active)
+                        };
+                        publisher.publish(tx, path, told).await?;
+                    } else {
+                        tx.erase_person(&caller.tenant, person.id, person.version).await?;
+                        publisher.publish(tx, path, |event| event.with(EventKind::Delete)).await?;
                     }
                     let detail = serde_json::json!({ "refusal": words });
                     tx.append_audit(&audit(caller, *now, person.id, "user.create_undone", detail)).await?;

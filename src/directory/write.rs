@@ -7,12 +7,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::feed::{Method, Publisher, Reply, paths, subject, with_access};
 use super::render::Shown;
 use super::rules::{self, Change};
 use super::wish::{OPENAI_USER, Wish};
 use super::{Caller, Directory, DirectoryError, no_such_user, parse_id, user_type};
 use crate::ids::PersonId;
 use crate::model::audit::{Actor, AuditEntry};
+use crate::model::event::{Event, EventKind};
 use crate::model::group::GroupName;
 use crate::model::mapping::Mapping;
 use crate::model::operation::Lane;
@@ -47,6 +49,7 @@ pub(super) struct Order<T> {
     pub(super) caller: Caller,
     pub(super) policy: Arc<Policy>,
     pub(super) now: Timestamp,
+    pub(super) publisher: Publisher,
     pub(super) what: T,
 }
 
@@ -57,7 +60,7 @@ impl Directory {
         caller: &Caller,
         body: Value,
         wait: Option<Duration>,
-    ) -> Result<Shown, DirectoryError> {
+    ) -> Result<Reply<Shown>, DirectoryError> {
         let wish = Wish::read(validate(user_type(), body, Mode::Create)?.into_map())?;
         let order = self.order(caller, (PersonId::new(&self.clock), wish))?;
         let written = self
@@ -67,7 +70,10 @@ impl Directory {
                 Box::pin(async move { create(tx, &order).await })
             })
             .await?;
-        self.settle_create(caller, written, wait).await
+        let settle = |directory: Self, caller: Caller, written, wait| async move {
+            directory.settle_create(&caller, written, wait).await
+        };
+        self.answer(caller, Method::Post, written, wait, settle).await
     }
 
     /// Replaces a user's attributes by the body (RFC 7644 §3.5.1).
@@ -78,7 +84,7 @@ impl Directory {
         body: Value,
         if_match: Option<Condition>,
         wait: Option<Duration>,
-    ) -> Result<Shown, DirectoryError> {
+    ) -> Result<Reply<Shown>, DirectoryError> {
         let id = parse_id(id)?;
         let wish = Wish::read(validate(user_type(), body, Mode::Replace)?.into_map())?;
         let order = self.order(caller, (id, wish, if_match))?;
@@ -89,11 +95,11 @@ impl Directory {
                 Box::pin(async move {
                     let (id, wish, if_match) = &order.what;
                     let (before, mapping) = load(tx, &order.caller, *id, if_match.as_ref()).await?;
-                    change(tx, &order, before, mapping, wish.clone()).await
+                    change(tx, &order, Method::Put, before, mapping, wish.clone()).await
                 })
             })
             .await?;
-        self.settle_change(caller, written, wait).await
+        self.answer_change(caller, Method::Put, written, wait).await
     }
 
     /// Changes some of a user's attributes (RFC 7644 §3.5.2).
@@ -104,7 +110,7 @@ impl Directory {
         body: Value,
         if_match: Option<Condition>,
         wait: Option<Duration>,
-    ) -> Result<Shown, DirectoryError> {
+    ) -> Result<Reply<Shown>, DirectoryError> {
         let id = parse_id(id)?;
         let patch = PatchRequest::parse(body)?;
         let order = self.order(caller, (id, patch, if_match))?;
@@ -119,11 +125,12 @@ impl Directory {
                     // A client may echo the id it knows, and only that one.
                     resource.set("id", before.id.to_string());
                     let _changes = patch.apply(user_type(), &mut resource)?;
-                    change(tx, &order, before, mapping, Wish::read(resource.into_map())?).await
+                    let wish = Wish::read(resource.into_map())?;
+                    change(tx, &order, Method::Patch, before, mapping, wish).await
                 })
             })
             .await?;
-        self.settle_change(caller, written, wait).await
+        self.answer_change(caller, Method::Patch, written, wait).await
     }
 
     /// Deletes a user: the resource is gone at once, the access as soon as the engine gets to it.
@@ -132,7 +139,7 @@ impl Directory {
         caller: &Caller,
         id: &str,
         if_match: Option<Condition>,
-    ) -> Result<(), DirectoryError> {
+    ) -> Result<Reply<()>, DirectoryError> {
         let id = parse_id(id)?;
         let order = self.order(caller, (id, if_match))?;
         self.store
@@ -142,12 +149,27 @@ impl Directory {
             })
             .await?;
         self.engine.nudge(&caller.tenant, id);
-        Ok(())
+        self.answer_deletion(caller, subject(&id)).await
+    }
+
+    async fn answer_change(
+        &self,
+        caller: &Caller,
+        method: Method,
+        written: Written,
+        wait: Option<Duration>,
+    ) -> Result<Reply<Shown>, DirectoryError> {
+        let settle = |directory: Self, caller: Caller, written, wait| async move {
+            directory.settle_change(&caller, written, wait).await
+        };
+        self.answer(caller, method, written, wait, settle).await
     }
 
     pub(super) fn order<T>(&self, caller: &Caller, what: T) -> Result<Arc<Order<T>>, DirectoryError> {
         let policy = self.policy(caller)?;
-        Ok(Arc::new(Order { caller: caller.clone(), policy, now: self.clock.now(), what }))
+        let now = self.clock.now();
+        let publisher = self.publisher(caller, now);
+        Ok(Arc::new(Order { caller: caller.clone(), policy, now, publisher, what }))
     }
 }
 
@@ -191,6 +213,23 @@ async fn create(tx: &mut Tx, order: &Order<(PersonId, Wish)>) -> Result<Written,
     }
     let detail = json!({ "active": person.active, "attributes": names(&person.attributes) });
     tx.append_audit(&audit(&order.caller, order.now, person.id, event, detail)).await?;
+    let path = subject(&person.id);
+    order.publisher.defer(tx, Method::Post, path.clone(), person.version).await?;
+    let told = |event: Event| {
+        let version = Version(person.version).to_string();
+        match &before {
+            None => {
+                let paths = paths(&person.attributes);
+                event.with_notice(EventKind::Create, paths.iter().map(String::as_str), &version)
+            }
+            Some(before) => {
+                let changes = changes(before, &person);
+                let event = event.with_notice(EventKind::Put, changes.paths(), &version);
+                with_access(event, before.active, person.active)
+            }
+        }
+    };
+    order.publisher.publish(tx, path, told).await?;
     let concerns_upstream = person.active;
     // Whoever is restored is still in their groups.
     let groups = tx.groups_of(tenant, person.id).await?;
@@ -201,6 +240,7 @@ async fn create(tx: &mut Tx, order: &Order<(PersonId, Wish)>) -> Result<Written,
 async fn change<T>(
     tx: &mut Tx,
     order: &Order<T>,
+    method: Method,
     before: Person,
     mapping: Option<Mapping>,
     wish: Wish,
@@ -210,7 +250,9 @@ async fn change<T>(
     let active = wish.active.unwrap_or(before.active);
     let mut attributes = wish.attributes;
     attributes.insert("active".to_owned(), active.into());
+    let path = subject(&before.id);
     if attributes == before.attributes {
+        order.publisher.defer(tx, method, path, before.version).await?;
         return Ok(Written {
             person: before,
             mapping,
@@ -245,9 +287,16 @@ async fn change<T>(
         (false, true) => "user.activate",
         _ => "user.update",
     };
-    let changes = ChangeSet::between(&before.attributes.clone().into(), &person.attributes.clone().into());
+    let changes = changes(&before, &person);
     let detail = json!({ "changed": changes.paths().collect::<Vec<_>>() });
     tx.append_audit(&audit(&order.caller, order.now, person.id, event, detail)).await?;
+    order.publisher.defer(tx, method, path.clone(), person.version).await?;
+    let told = |event: Event| {
+        let kind = if method == Method::Patch { EventKind::Patch } else { EventKind::Put };
+        let event = event.with_notice(kind, changes.paths(), &Version(person.version).to_string());
+        with_access(event, before.active, person.active)
+    };
+    order.publisher.publish(tx, path, told).await?;
     let concerns_upstream = before.active != person.active
         || (person.active
             && (before.address != person.address
@@ -275,7 +324,14 @@ async fn delete(tx: &mut Tx, order: &Order<(PersonId, Option<Condition>)>) -> Re
     }
     tx.leave_groups(&before.tenant, *id, order.now).await?;
     tx.append_audit(&audit(&order.caller, order.now, *id, "user.delete", json!({}))).await?;
+    order.publisher.defer(tx, Method::Delete, subject(id), 0).await?;
+    order.publisher.publish(tx, subject(id), |event| event.with(EventKind::Delete)).await?;
     Ok(())
+}
+
+/// Which attributes differ between two states of a person.
+pub(super) fn changes(before: &Person, after: &Person) -> ChangeSet {
+    ChangeSet::between(&before.attributes.clone().into(), &after.attributes.clone().into())
 }
 
 /// The stored person, provided it is the version that the client knows.

@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use super::State;
 use super::layers::Trail;
 use super::reply::Failure;
+use super::{State, extract};
 use crate::directory::Caller;
 use crate::directory::access::Verdict;
 use crate::ids::TenantId;
@@ -36,6 +36,7 @@ pub(super) async fn admit(
                 tenant: admission.tenant.clone(),
                 token: admission.token.clone(),
                 request: trail.request,
+                prefers_async: extract::prefers_async(headers),
             };
             let _first = trail.admission.set(admission).is_ok();
             return Ok(caller);

@@ -130,12 +130,22 @@ impl<S: Sync> FromRequestParts<S> for Terms {
 }
 
 fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
-    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    preferences.flat_map(|value| value.split(',')).find_map(|preference| {
-        let (name, value) = preference.split(';').next()?.split_once('=')?;
+    preferences(headers).find_map(|preference| {
+        let (name, value) = preference.split_once('=')?;
         let seconds = value.trim().trim_matches('"').parse().ok()?;
         name.trim().eq_ignore_ascii_case("wait").then(|| Duration::from_secs(seconds))
     })
+}
+
+/// Whether the client would rather be answered before the work is done (RFC 7240 §4.1).
+pub(super) fn prefers_async(headers: &HeaderMap) -> bool {
+    preferences(headers).any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
+}
+
+/// The preferences of all `Prefer` headers, without their parameters (RFC 7240 §2).
+fn preferences(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|preference| preference.split(';').next())
 }
 
 #[cfg(test)]
@@ -175,6 +185,7 @@ mod tests {
         ] {
             let headers = HeaderMap::from_iter([("prefer".parse().unwrap(), prefer.parse().unwrap())]);
             assert_eq!(preferred_wait(&headers), expected.map(Duration::from_secs), "{prefer}");
+            assert_eq!(prefers_async(&headers), prefer.starts_with("respond-async"), "{prefer}");
         }
     }
 }

@@ -42,6 +42,7 @@ pub struct State {
 pub fn router(state: State) -> Router {
     let (clock, metrics) = (state.clock.clone(), state.metrics.clone());
     let router = health::routes()
+        .merge(scim::keys())
         .fallback_service(scim::door(state.clone()))
         .method_not_allowed_fallback(reply::other_method)
         .with_state(state);

@@ -1,23 +1,45 @@
 //! Answers. The one place where an error becomes a status, a body and a log line.
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method, StatusCode};
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::Value;
 
-use crate::directory::{DirectoryError, chain};
+use crate::directory::{Accepted, DirectoryError, chain};
 use crate::scim::error::ScimError;
 
 /// The media type of every SCIM answer (RFC 7644 §3.1).
 pub(super) const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json; charset=utf-8");
 /// Seconds after which a request that could not be served now is worth repeating. Okta takes whole seconds only.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+/// Which preference of the client's was granted (RFC 7240 §3).
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+/// The transaction that an outcome will name (RFC 9967 §3).
+const SET_TXN: HeaderName = HeaderName::from_static("set-txn");
 /// What to send to come in (RFC 6750 §3).
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"SCIM\"");
 
 /// A JSON answer.
 pub(super) fn json(status: StatusCode, body: &Value) -> Response {
     (status, [(CONTENT_TYPE, SCIM_JSON)], body.to_string()).into_response()
+}
+
+/// The answer to a request whose outcome is told later (RFC 9967 §2.5.1.1). It has no body.
+pub(super) fn accepted(accepted: &Accepted) -> Response {
+    let mut response = StatusCode::ACCEPTED.into_response();
+    let headers = response.headers_mut();
+    headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
+    for (name, value) in [(SET_TXN, accepted.txn.as_str()), (LOCATION, &accepted.location)] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+/// The answer to a question whose answer is not known yet.
+pub(super) fn not_yet() -> Response {
+    (StatusCode::ACCEPTED, [(RETRY_AFTER, RETRY_AFTER_SECONDS)]).into_response()
 }
 
 /// An answer that says what went wrong. Every handler's error type.
@@ -72,11 +94,17 @@ pub(super) async fn other_method(method: Method) -> Response {
     )))
 }
 
+/// What to do about an answer that is not to be had at the moment.
+const COME_BACK: &str = "the bridge cannot serve this now; send the same request again in a few seconds";
+
 /// 503 with the time after which to come back.
 pub(super) fn unavailable() -> Response {
-    refusal(&ScimError::unavailable(
-        "the bridge cannot serve this now; send the same request again in a few seconds",
-    ))
+    refusal(&ScimError::unavailable(COME_BACK))
+}
+
+/// The same as 429, for clients that come back after no other status.
+pub(super) fn too_many() -> Response {
+    refusal(&ScimError::too_many(COME_BACK))
 }
 
 /// 500 without particulars: those are in the log, under the request id.

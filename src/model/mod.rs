@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod audit;
+pub mod event;
 pub mod grant;
 pub mod group;
 pub mod mapping;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use crate::ids::{InviteId, ProjectId, UserId};
+use crate::ids::{InviteId, ProjectId, RoleId, UserId};
 use crate::model::grant::{OrgRole, ProjectGrant, ProjectRole};
 use crate::model::mapping::WordError;
 
@@ -92,6 +92,28 @@ pub struct ProjectMember {
     pub role: Option<ProjectRole>,
 }
 
+/// A project that is not archived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// The project.
+    pub id: ProjectId,
+    /// Its name, which need not be unique.
+    pub name: Option<String>,
+}
+
+/// A role of the organization, as its plan with custom roles lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// The role.
+    pub id: RoleId,
+    /// Its name.
+    pub name: String,
+    /// What it is for, in the words of whoever made it.
+    pub description: Option<String>,
+    /// Comes with every organization; the classic roles are such.
+    pub is_predefined: bool,
+}
+
 /// A kind of list that is read whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Collection {
@@ -101,6 +123,10 @@ pub enum Collection {
     Invites,
     /// `GET /organization/projects/{id}/users`
     ProjectMembers(ProjectId),
+    /// `GET /organization/projects`
+    Projects,
+    /// `GET /organization/roles`
+    Roles,
 }
 
 /// A finished reading of a collection, from its first page to its last.

@@ -15,8 +15,8 @@ use crate::openai::endpoint::Endpoint;
 use crate::openai::failure::{Failure, FailureKind};
 use crate::openai::limiter::Limiter;
 use crate::openai::reply::Reply;
-use crate::openai::tls;
 use crate::telemetry::Metrics;
+use crate::tls;
 
 /// A longer answer is not read to its end.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;

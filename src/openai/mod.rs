@@ -19,7 +19,6 @@ mod page;
 mod projects;
 mod reply;
 mod roles;
-mod tls;
 mod users;
 pub mod wire;
 

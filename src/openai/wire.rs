@@ -240,6 +240,8 @@ pub struct Role {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
     /// `api.organization` or `api.project`.
     pub resource_type: Option<String>,
     /// Whether it comes with every organization.

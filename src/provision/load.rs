@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Context;
-use super::desired::{Desired, desired, managed_projects};
+use super::desired::{Desired, desired};
 use super::plan::{Claim, Facts, Look, Observed};
+use super::sweeps::periodic;
 use crate::ids::PersonId;
 use crate::model::address::Address;
 use crate::model::mapping::Status;
-use crate::model::observed::Collection;
 use crate::store::{MappingFilter, Reader, StoreError, Work};
 
 /// How many of a person's latest operations a plan looks back on.
@@ -153,8 +153,7 @@ fn address_keys(desired: &Desired, observed: &Observed) -> BTreeSet<String> {
 pub(super) async fn load_facts(context: &Context, reader: &mut Reader) -> Result<Facts, StoreError> {
     let tenant = &context.tenant;
     let mut facts = Facts { owners: reader.owners(tenant).await?, ..Facts::default() };
-    let projects = managed_projects(&context.policy).into_iter().map(Collection::ProjectMembers);
-    for collection in [Collection::Members, Collection::Invites].into_iter().chain(projects) {
+    for collection in periodic(&context.policy) {
         if let Some(sweep) = reader.last_sweep(tenant, &collection).await? {
             facts.sweeps.insert(collection, sweep);
         }

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use super::plan::Read;
-use crate::ids::{InviteId, ProjectId, UserId};
+use crate::ids::{InviteId, ProjectId, RoleId, UserId};
 use crate::model::grant::{OrgRole, ProjectGrant, ProjectRole};
-use crate::model::observed::{Collection, Invite, InviteStatus, Member, ProjectMember, Sweep};
+use crate::model::observed::{Collection, Invite, InviteStatus, Member, Project, ProjectMember, Role, Sweep};
 use crate::openai::{Answer, End, Endpoint, Failure, FailureKind, Item, Page, Walk, wire};
 use crate::store::StoreError;
 
@@ -48,6 +48,8 @@ pub(super) fn list_endpoint(collection: &Collection) -> Endpoint {
         Collection::Members => Endpoint::ListUsers,
         Collection::Invites => Endpoint::ListInvites,
         Collection::ProjectMembers(_) => Endpoint::ListProjectUsers,
+        Collection::Projects => Endpoint::ListProjects,
+        Collection::Roles => Endpoint::ListRoles,
     }
 }
 
@@ -107,6 +109,8 @@ enum Seen {
     Members(Vec<Member>),
     Invites(Vec<Invite>),
     ProjectMembers(Vec<ProjectMember>),
+    Projects(Vec<Project>),
+    Roles(Vec<Role>),
 }
 
 async fn keep(context: &Context, seen: Seen, at: Timestamp) -> Result<(), StoreError> {
@@ -120,6 +124,8 @@ async fn keep(context: &Context, seen: Seen, at: Timestamp) -> Result<(), StoreE
                     Seen::Members(members) => tx.observe_members(&tenant, members, at).await,
                     Seen::Invites(invites) => tx.observe_invites(&tenant, invites, at).await,
                     Seen::ProjectMembers(members) => tx.observe_project_members(&tenant, members, at).await,
+                    Seen::Projects(projects) => tx.observe_projects(&tenant, projects, at).await,
+                    Seen::Roles(roles) => tx.observe_roles(&tenant, roles, at).await,
                 }
             })
         })
@@ -165,6 +171,8 @@ enum AnyWalk {
     Members(Walk<wire::User>),
     Invites(Walk<wire::Invite>),
     ProjectMembers(ProjectId, Walk<wire::ProjectUser>),
+    Projects(Walk<wire::Project>),
+    Roles(Walk<wire::Role>),
 }
 
 /// Where a reading stands after a page.
@@ -188,6 +196,8 @@ impl Reading {
             Collection::Members => AnyWalk::Members(Walk::new()),
             Collection::Invites => AnyWalk::Invites(Walk::new()),
             Collection::ProjectMembers(project) => AnyWalk::ProjectMembers(project.clone(), Walk::new()),
+            Collection::Projects => AnyWalk::Projects(Walk::new()),
+            Collection::Roles => AnyWalk::Roles(Walk::new()),
         };
         Self { collection, started_at: now, last_page_at: now, pages: 0, walk }
     }
@@ -222,6 +232,23 @@ impl Reading {
                 let members = new.into_iter().map(|user| project_member(project, user)).collect();
                 (end, ids(walk), Seen::ProjectMembers(members))
             }
+            AnyWalk::Projects(walk) => {
+                let page =
+                    one_page(walk, |after| async move { client.list_projects(after.as_deref(), PAGE).await });
+                let (end, new) = offered(context, Collection::Projects, page.await).await?;
+                let new = new.into_iter().filter_map(project).collect();
+                (
+                    end,
+                    ids_of(walk.items().iter().filter(|project| !project.is_archived())),
+                    Seen::Projects(new),
+                )
+            }
+            AnyWalk::Roles(walk) => {
+                let page =
+                    one_page(walk, |after| async move { client.list_roles(after.as_deref(), PAGE).await });
+                let (end, new) = offered(context, Collection::Roles, page.await).await?;
+                (end, ids(walk), Seen::Roles(new.into_iter().map(role).collect()))
+            }
         };
         self.pages = self.pages.saturating_add(1);
         keep(context, seen, at).await?;
@@ -234,7 +261,33 @@ impl Reading {
 }
 
 fn ids<T: Item>(walk: &Walk<T>) -> BTreeSet<String> {
-    walk.items().iter().map(|item| item.id().to_owned()).collect()
+    ids_of(walk.items().iter())
+}
+
+fn ids_of<'a, T: Item + 'a>(items: impl Iterator<Item = &'a T>) -> BTreeSet<String> {
+    items.map(|item| item.id().to_owned()).collect()
+}
+
+/// What is not offered to this organization, or not to this key, is an empty list: nobody can be given any of it.
+///
+/// Nobody is planned for by it, so a key that may not read it is no reason to stop everything else.
+async fn offered<T>(
+    context: &Context,
+    collection: Collection,
+    page: Result<(Option<End>, Vec<T>), Failure>,
+) -> Result<(Option<End>, Vec<T>), ReadError> {
+    let failure = match page {
+        Err(failure) if matches!(failure.status, Some(403 | 404)) => failure,
+        page => return Ok(page?),
+    };
+    let last = context.store.reader().await?.last_sweep(&context.tenant, &collection).await?;
+    if last.is_none_or(|last| last.count > 0) {
+        tracing::info!(
+            tenant = %context.tenant, ?collection, %failure,
+            "OpenAI does not offer this list, so nothing of it is shown to identity providers"
+        );
+    }
+    Ok((Some(End::Complete), Vec::new()))
 }
 
 /// Takes one step of a walk: its end, if that was reached, and what the page brought.
@@ -402,6 +455,21 @@ pub(super) fn member(wire: wire::User) -> Member {
 pub(super) fn project_member(project: &ProjectId, wire: wire::ProjectUser) -> ProjectMember {
     let role = [ProjectRole::Member, ProjectRole::Owner].into_iter().find(|role| role.as_str() == wire.role);
     ProjectMember { project: project.clone(), user: UserId::from(wire.id), role }
+}
+
+/// A project as the domain knows it, unless it is archived: nobody can be given access to those.
+pub(super) fn project(wire: wire::Project) -> Option<Project> {
+    (!wire.is_archived()).then(|| Project { id: ProjectId::from(wire.id), name: wire.name })
+}
+
+/// A role as the domain knows it.
+pub(super) fn role(wire: wire::Role) -> Role {
+    Role {
+        id: RoleId::from(wire.id),
+        name: wire.name,
+        description: wire.description,
+        is_predefined: wire.predefined_role,
+    }
 }
 
 /// Only the two words of the API, not the wider set that administrators may use.

@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::desired::managed_projects;
 use super::observe::{Judge, Reading};
 use super::pace::later;
 use super::plan::Facts;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
+use crate::model::policy::Policy;
 
 /// Three times the window in which OpenAI counts calls.
 const PERIODIC_SHARE: SignedDuration = SignedDuration::from_secs(3 * 61);
@@ -28,6 +30,12 @@ pub(super) struct NextPage {
     pub(super) since: Timestamp,
     /// Not before then.
     pub(super) from: Timestamp,
+}
+
+/// The collections that are read from time to time: where people stand, and what access can be given to.
+pub(super) fn periodic(policy: &Policy) -> BTreeSet<Collection> {
+    let whole = [Collection::Members, Collection::Invites, Collection::Projects, Collection::Roles];
+    whole.into_iter().chain(managed_projects(policy).into_iter().map(Collection::ProjectMembers)).collect()
 }
 
 /// The readings of a tenant.

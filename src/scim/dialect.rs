@@ -1,6 +1,7 @@
 //! Every known deviation of identity providers from the RFCs that is accepted, each named with who sends it.
 //!
 //! All are accepted from everyone: a deviation is here only if no conforming request can mean something else by it.
+//! The list of them, with those that concern answers, is [`Deviation`](super::profile::Deviation).
 
 use serde_json::{Map, Value};
 

@@ -10,7 +10,8 @@
 //!    store; [`cursor::Cursor`] remembers the place between two pages;
 //! 4. [`project::Projection::apply`], [`list::ListResponse`] and [`error::ScimError`] make the answer.
 //!
-//! What identity providers do otherwise than the RFCs is in [`dialect`], and nowhere else.
+//! What identity providers do otherwise than the RFCs is in [`dialect`], and nowhere else; [`profile`] names each
+//! such deviation and says for whom it is chosen.
 
 pub mod bulk;
 pub mod cursor;
@@ -21,6 +22,7 @@ pub mod filter;
 pub mod list;
 pub mod patch;
 pub mod path;
+pub mod profile;
 pub mod project;
 pub mod resource;
 pub mod schema;

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Simulator;
 use super::faults::{Fault, FaultRule};
-use super::objects::{InviteStatus, KeyOwner, OrgRole, ProjectRole, ProjectUser};
+use super::objects::{InviteStatus, KeyOwner, OrgRole, ProjectRole, ProjectUser, Role, Scope};
 use super::options::{LimiterOptions, Options};
 use super::organization::Organization;
 use super::routes;
@@ -189,6 +189,41 @@ impl Simulator {
         let actor = organization.dashboard();
         let detail = json!({"id": id, "data": {"name": name, "title": name}});
         organization.record(&actor, "project.created", Some(&id), detail);
+        id
+    }
+
+    /// Archives a project out of band.
+    ///
+    /// # Errors
+    /// There is no such project.
+    pub fn archive_project(&self, project: &str) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let now = organization.seconds();
+        let found = organization.projects.get_mut(project);
+        found.ok_or_else(|| ControlError::unknown("project", project))?.archived_at = Some(now);
+        let actor = organization.dashboard();
+        organization.record(&actor, "project.archived", Some(project), json!({"id": project}));
+        Ok(())
+    }
+
+    /// Makes a custom role of the organization out of band; answers its id.
+    pub fn seed_role(&self, name: &str, description: Option<&str>) -> String {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let id = organization.new_id("role_");
+        let role = Role {
+            id: id.clone(),
+            scope: Scope::Organization,
+            name: name.to_owned(),
+            description: description.map(str::to_owned),
+            permissions: Vec::new(),
+            is_predefined: false,
+            updated_at: Some(organization.seconds()),
+        };
+        organization.roles.insert(&id, organization.now, role);
+        let actor = organization.dashboard();
+        organization.record(&actor, "role.created", None, json!({"id": id, "role_name": name}));
         id
     }
 

@@ -71,19 +71,22 @@ impl Tx {
         ready(Ok(()))
     }
 
-    /// Writes what was appended.
+    /// Writes what was appended to the trail, and to the feeds.
     pub(super) async fn write_trail(&mut self) -> Result<(), StoreError> {
         let trail = std::mem::take(&mut self.trail);
-        // Writers of one tenant's trail take turns from here to their commit, so that no number is given twice.
-        let tenants: BTreeSet<_> = trail.iter().map(|entry| &entry.tenant).collect();
+        // Writers of one tenant's trail and feed take turns from here to their commit, so that no number is given twice
+        // and no reader sees a number before a lower one.
+        let in_trail = trail.iter().map(|entry| &entry.tenant);
+        let in_feed = self.feed.iter().map(|(_, event)| &event.tenant);
+        let tenants: BTreeSet<_> = in_trail.chain(in_feed).cloned().collect();
         for tenant in tenants {
-            self.take_turn(tenant, "audit").await?;
+            self.take_turn(&tenant, "audit").await?;
         }
         for entries in trail.chunks(MAX_ENTRIES) {
             let statement = insert(entries)?;
             self.execute(statement).await?;
         }
-        Ok(())
+        self.write_feed().await
     }
 }
 

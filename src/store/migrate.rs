@@ -8,16 +8,26 @@ use super::error::classify;
 use super::session::sql;
 
 /// The version that this program writes.
-const CURRENT: i64 = 1;
+const CURRENT: i64 = 3;
 
 /// Brings a SQLite database up to date.
 pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreError> {
-    run(connection, [(1, "foundation", include_str!("migrations/sqlite/0001_foundation.sql"))]).await
+    let steps = [
+        (1, "foundation", include_str!("migrations/sqlite/0001_foundation.sql")),
+        (2, "events", include_str!("migrations/sqlite/0002_events.sql")),
+        (3, "catalogue", include_str!("migrations/sqlite/0003_catalogue.sql")),
+    ];
+    run(connection, steps).await
 }
 
 /// Brings a PostgreSQL database up to date; processes that start at once take turns (an advisory lock).
 pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), StoreError> {
-    run(connection, [(1, "foundation", include_str!("migrations/postgres/0001_foundation.sql"))]).await
+    let steps = [
+        (1, "foundation", include_str!("migrations/postgres/0001_foundation.sql")),
+        (2, "events", include_str!("migrations/postgres/0002_events.sql")),
+        (3, "catalogue", include_str!("migrations/postgres/0003_catalogue.sql")),
+    ];
+    run(connection, steps).await
 }
 
 /// Refuses a database that is not exactly as this program writes it: for a command that runs beside a server, which

@@ -10,7 +10,9 @@
 mod agenda;
 mod audit;
 mod backup;
+mod catalogue;
 mod error;
+mod events;
 mod groups;
 mod mappings;
 mod memberships;

@@ -16,8 +16,9 @@ use super::error::{Harm, classify};
 use super::shelf::Shelved;
 use super::{Backend, StoreError};
 use crate::clock::Clock;
-use crate::ids::TenantId;
+use crate::ids::{EventId, TenantId};
 use crate::model::audit::AuditEntry;
+use crate::model::event::Event;
 
 /// A statement with its parameters.
 pub(super) type Statement<'q> = Query<'q, Any, AnyArguments>;
@@ -54,6 +55,8 @@ pub struct Tx {
     clock: Clock,
     /// Entries of the trail that are written with the commit.
     pub(super) trail: Vec<AuditEntry>,
+    /// Events of the feeds that are written with the commit.
+    pub(super) feed: Vec<(EventId, Event)>,
 }
 
 impl Reader {
@@ -122,12 +125,21 @@ impl Reader {
 impl Tx {
     /// A transaction of its own.
     pub(super) fn alone(transaction: Transaction<'static, Any>, clock: Clock) -> Self {
-        Self { reader: Reader::new(Link::Alone(transaction), Backend::Postgres), clock, trail: Vec::new() }
+        Self::new(Reader::new(Link::Alone(transaction), Backend::Postgres), clock)
     }
 
     /// The transaction that the writer has begun on its connection.
     pub(super) fn of_writer(connection: AnyConnection, clock: Clock) -> Self {
-        Self { reader: Reader::new(Link::Writer(connection), Backend::Sqlite), clock, trail: Vec::new() }
+        Self::new(Reader::new(Link::Writer(connection), Backend::Sqlite), clock)
+    }
+
+    fn new(reader: Reader, clock: Clock) -> Self {
+        Self { reader, clock, trail: Vec::new(), feed: Vec::new() }
+    }
+
+    /// The store's clock.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The time of the store's clock.
@@ -243,11 +255,12 @@ where
 {
     tx.reader.harm = None;
     tx.reader.wrote = false;
-    let trail_before = tx.trail.len();
+    let (trail_before, feed_before) = (tx.trail.len(), tx.feed.len());
     let caught = AssertUnwindSafe(async { work(tx).await }).catch_unwind().await;
     let usable = matches!(tx.harm, None | Some(Harm::Stale | Harm::Taken));
     if !matches!(caught, Ok(Ok(_))) {
         tx.trail.truncate(trail_before);
+        tx.feed.truncate(feed_before);
     }
     match caught {
         Ok(Ok(_)) if tx.harm.is_some_and(|harm| harm != Harm::Stale) => {

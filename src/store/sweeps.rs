@@ -16,6 +16,8 @@ fn collection_name(collection: &Collection) -> String {
         Collection::Members => "members".to_owned(),
         Collection::Invites => "invites".to_owned(),
         Collection::ProjectMembers(project) => format!("project_members:{project}"),
+        Collection::Projects => "projects".to_owned(),
+        Collection::Roles => "roles".to_owned(),
     }
 }
 
@@ -120,7 +122,7 @@ impl Reading<'_> {
     fn statement(&self, text: &'static str) -> Statement<'_> {
         let project = match self.collection {
             Collection::ProjectMembers(project) => project.as_str(),
-            Collection::Members | Collection::Invites => "",
+            _ => "",
         };
         sql(text).bind(self.tenant.as_str()).bind(self.started_at).bind(project)
     }
@@ -130,6 +132,8 @@ impl Reading<'_> {
             Collection::Members => &MEMBERS,
             Collection::Invites => &INVITES,
             Collection::ProjectMembers(_) => &PROJECT_MEMBERS,
+            Collection::Projects => &PROJECTS,
+            Collection::Roles => &ROLES,
         }
     }
 }
@@ -193,3 +197,10 @@ const PROJECT_MEMBERS: Texts = texts!(
     "tenant = $1 AND $2 = $2 AND project = $3",
     "SELECT m.person FROM news JOIN mappings AS m ON m.tenant = $1 AND m.user_id = news.user_id"
 );
+
+/// Nobody is planned for by the catalogue.
+const PROJECTS: Texts =
+    texts!("observed_projects", "tenant = $1 AND $2 = $2 AND $3 = ''", "SELECT id FROM news WHERE 1 = 0");
+
+const ROLES: Texts =
+    texts!("observed_roles", "tenant = $1 AND $2 = $2 AND $3 = ''", "SELECT id FROM news WHERE 1 = 0");

@@ -43,7 +43,8 @@ impl Bench {
         let policies = [(tenant.clone(), Policy::default())];
         let (engine, url) = (Handle::default(), "https://scim.example.com");
         let directory = Directory::new(store.clone(), engine, clock.clone(), policies, url);
-        let caller = Caller { tenant, token: "bench".to_owned(), request: RequestId::new(&clock) };
+        let request = RequestId::new(&clock);
+        let caller = Caller { tenant, token: "bench".to_owned(), request, prefers_async: false };
         let people = (0..PEOPLE).map(|_| PersonId::new(&clock)).collect();
         let bench = Self { store, directory, caller, people, _folder: folder };
         bench.fill(&clock).await;

@@ -381,3 +381,30 @@ async fn membership_of_a_group_gives_and_takes_what_a_rule_says() {
         "still in the organization"
     );
 }
+
+#[tokio::test]
+async fn events_are_signed_with_a_key_that_is_made_once_and_beside_the_database() {
+    let (_, upstream) = upstream().await;
+    let folder = folder();
+    let settings = folder.path().join("bridge.toml");
+    // The discard port: nobody takes what is pushed, and nothing else suffers from that.
+    let text = "[events]\nenabled = true\npush_url = \"http://127.0.0.1:9/events?key=push-secret\"\n";
+    std::fs::write(&settings, text).unwrap();
+    let mut keys = Vec::new();
+    for name in ["jane@x.example", "joe@x.example"] {
+        let mut command = serving(folder.path(), upstream);
+        let (bridge, address) = Running::serve(command.arg("--config").arg(&settings)).await;
+        call(address, "POST", "/scim/v2/Users", Some(&user(name))).await.unwrap().expect(201);
+        let poll = json!({ "returnImmediately": true });
+        let told = call(address, "POST", "/scim/v2/Events", Some(&poll)).await.unwrap().expect(200);
+        assert!(!told["sets"].as_object().unwrap().is_empty());
+        keys.push(call(address, "GET", "/.well-known/jwks.json", None).await.unwrap().expect(200));
+        bridge.ask_to_stop();
+        let (status, _, log) = bridge.ended().await;
+        assert!(status.success(), "{log}");
+        assert!(!log.contains("push-secret"), "{log}");
+    }
+    assert_eq!(keys[0], keys[1]);
+    let key = folder.path().join("scim-bridge.db.signing-key");
+    assert!(std::fs::read_to_string(key).unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
+}

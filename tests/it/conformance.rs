@@ -51,17 +51,13 @@ const EXPECTED: [(&str, &str, &str); 6] = [
         "RFC 7643 §2.4: as above",
     ),
 ];
-/// What scim2-tester leaves out.
-const SKIPPED: [&str; 1] =
-    ["POST /.search: searching several resource types at once is not supported by the server"];
-
 /// What scim-sanity takes for a failure and is none, by the check's name, its message, and the RFC line that decides.
 const EXPECTED_OF_SANITY: [(&str, &str, &str); 3] = [
     (
         "PATCH /Groups/{id}",
         "Expected HTTP 200, got 204 (RFC 7644 §3.3); Response body is empty",
-        "RFC 7644 §3.5.2: the answer to a PATCH is 200 with the resource or 204 without; a group may have any number of \
-         members, and nobody asked for them",
+        "RFC 7644 §3.5.2: the answer to a PATCH is 200 with the resource or 204 without; a group of 100,000 members is \
+         not sent back for one change",
     ),
     (
         "PATCH /Groups/{id} add member",
@@ -71,6 +67,12 @@ const EXPECTED_OF_SANITY: [(&str, &str, &str); 3] = [
     ),
     ("PATCH /Groups/{id} remove members", "Expected 200, got 204", "RFC 7644 §3.5.2: as above"),
 ];
+/// What it says of each check of a type that is read-only by nature, `Role` and `Entitlement`: it tries to make one
+/// first (RFC 7644 §3.2 lets a type be without POST, and §3.12 answers it 405).
+const READ_ONLY: &str = "POST is not served here; the Allow header names the methods that are";
+/// What scim2-tester leaves out.
+const SKIPPED: [&str; 1] =
+    ["POST /.search: searching several resource types at once is not supported by the server"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scim2_tester_finds_no_errors() {
@@ -85,19 +87,24 @@ async fn scim2_tester_finds_no_errors() {
     let findings = findings(&told);
     let of = |status: &str| findings.iter().filter(|found| found.status == status).collect::<Vec<_>>();
     let (passed, skipped) = (of("SUCCESS"), of("SKIPPED"));
-    let mut errors = of("ERROR");
+    let (read_only, mut errors): (Vec<_>, Vec<_>) =
+        of("ERROR").into_iter().partition(|found| found.words == READ_ONLY);
     for (check, words, line) in EXPECTED {
         let found = errors.iter().position(|error| error.check == check && error.words == words);
         errors.remove(found.unwrap_or_else(|| panic!("{check} no longer finds {words} ({line}): {told}")));
     }
     assert!(errors.is_empty(), "{errors:#?}");
     assert!(skipped.iter().all(|found| SKIPPED.contains(&found.words)), "{skipped:#?}");
-    assert_eq!(passed.len() + EXPECTED.len() + skipped.len(), findings.len(), "another status: {told}");
+    assert_eq!(
+        passed.len() + EXPECTED.len() + read_only.len() + skipped.len(),
+        findings.len(),
+        "another status: {told}"
+    );
     assert!(passed.len() >= SCIM2_TESTER_CHECKS, "{} checks: {told}{output:?}", passed.len());
     tell(&format!(
         "scim2-tester: {} checks passed, {} excluded, {} skipped",
         passed.len(),
-        EXPECTED.len(),
+        EXPECTED.len() + read_only.len(),
         skipped.len()
     ));
 }

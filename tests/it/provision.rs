@@ -14,7 +14,7 @@ use openai_scim_bridge::provision::handle::Settlement;
 use openai_scim_bridge::simulator as sim;
 use openai_scim_bridge::simulator::{Dialect, Effect, Fault, Feature, OrgRole, PageFault};
 
-use crate::harness::engine::{Bridge, INVITE, INVITES, PROJECT_USER, PROJECT_USERS, USER, USERS};
+use crate::harness::engine::{Bridge, INVITE, INVITES, PROJECT_USER, PROJECT_USERS, PROJECTS, USER, USERS};
 
 #[tokio::test]
 async fn a_new_person_gets_exactly_one_invite() {
@@ -841,8 +841,8 @@ async fn nothing_is_read_for_nothing() {
     }
     bridge.sim.clear_ledger();
     bridge.minutes(60).await;
-    // Two collections of one page each, every five minutes.
-    assert!(bridge.sim.ledger().len() <= 26, "{} calls in an hour", bridge.sim.ledger().len());
+    // Four collections of one page each, every five minutes.
+    assert!(bridge.sim.ledger().len() <= 52, "{} calls in an hour", bridge.sim.ledger().len());
     assert_eq!(bridge.writes(), 0);
 }
 
@@ -884,4 +884,54 @@ async fn the_gauges_tell_where_people_stand() {
     ] {
         assert!(page.contains(line), "{line} is not in\n{page}");
     }
+}
+
+/// The names in the mirror of projects and custom roles.
+async fn catalogue(bridge: &Bridge) -> (Vec<String>, Vec<String>) {
+    let mut reader = bridge.store.reader().await.unwrap();
+    let projects = reader.scan_projects(&bridge.tenant, None, 100).await.unwrap();
+    let roles = reader.roles(&bridge.tenant).await.unwrap();
+    let projects =
+        projects.into_iter().filter_map(|project| project.name).filter(|name| name != "Default project");
+    let roles = roles.into_iter().filter(|role| !role.is_predefined).map(|role| role.name);
+    (projects.collect(), roles.collect())
+}
+
+#[tokio::test]
+async fn projects_and_roles_are_read_with_the_rest_and_archived_projects_are_left_out() {
+    let bridge = Bridge::with(
+        Policy::default(),
+        |_| {},
+        |sim| {
+            sim.seed_project("Research");
+            let old = sim.seed_project("Old");
+            sim.archive_project(&old).unwrap();
+            sim.seed_role("Auditor", Some("Reads the audit log"));
+        },
+    )
+    .await;
+    assert_eq!(catalogue(&bridge).await, (vec!["Research".to_owned()], vec!["Auditor".to_owned()]));
+    bridge.sim.seed_project("Search");
+    bridge.minutes(6).await;
+    assert_eq!(catalogue(&bridge).await.0.len(), 2);
+}
+
+#[tokio::test]
+async fn an_organization_without_roles_and_a_key_that_may_not_read_projects_stop_nothing() {
+    let bridge = Bridge::with(
+        Policy::default(),
+        |options| options.roles = Feature::Off,
+        |sim| sim.fail_next("GET", PROJECTS, Fault::status(403), u32::MAX).unwrap(),
+    )
+    .await;
+    assert_eq!(catalogue(&bridge).await, (Vec::new(), Vec::new()));
+    let jane = bridge.create("jane").await;
+    assert_eq!(bridge.status(jane).await, Status::Invited);
+    bridge.minutes(11).await;
+    bridge.sim.clear_faults();
+    bridge.sim.set_options(|options| options.roles = Feature::On);
+    bridge.sim.seed_role("Auditor", None);
+    bridge.sim.seed_project("Research");
+    bridge.minutes(6).await;
+    assert_eq!(catalogue(&bridge).await, (vec!["Research".to_owned()], vec!["Auditor".to_owned()]));
 }

@@ -32,7 +32,7 @@ async fn resource_types_and_schemas_are_listed_and_found_one_by_one() {
         resources.iter().map(|resource| resource[key].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let types = okta.get("/ResourceTypes").await.expect(200);
-    assert_eq!(names(&types, "name"), ["User", "Group"]);
+    assert_eq!(names(&types, "name"), ["User", "Group", "Role", "Entitlement"]);
     assert_eq!(okta.get("/ResourceTypes/User").await.expect(200), types["Resources"][0]);
     okta.get("/ResourceTypes/Device").await.expect_error(404, None);
 

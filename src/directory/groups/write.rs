@@ -6,10 +6,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::super::error::GROUP_NAME_TAKEN;
+use super::super::feed::paths;
 use super::super::write::{Order, audit};
 use super::super::{Caller, Directory, DirectoryError, group_type};
 use super::{ShownGroup, no_such_group, parse_id, take_turn};
 use crate::ids::{GroupId, PersonId, TenantId};
+use crate::model::event::{Event, EventKind};
 use crate::model::group::Group;
 use crate::model::operation::Lane;
 use crate::scim::dialect;
@@ -88,7 +90,7 @@ impl Directory {
                 Box::pin(async move {
                     let (id, wish, members, if_match) = &order.what;
                     let before = load(tx, &order.caller, *id, if_match.as_ref()).await?;
-                    change(tx, &order, before, wish.clone(), members).await
+                    change(tx, &order, EventKind::Put, before, wish.clone(), members).await
                 })
             })
             .await?;
@@ -117,7 +119,7 @@ impl Directory {
                     // Okta repeats the id that it knows with every rename.
                     resource.set("id", before.id.to_string());
                     let _changes = patch.apply(group_type(), &mut resource)?;
-                    change(tx, &order, before, Wish::read(resource)?, members).await
+                    change(tx, &order, EventKind::Patch, before, Wish::read(resource)?, members).await
                 })
             })
             .await?;
@@ -150,6 +152,7 @@ impl Directory {
     }
 
     fn nudge_all(&self, caller: &Caller, people: &[PersonId]) {
+        self.announce(&caller.tenant);
         for person in people {
             self.engine.nudge(&caller.tenant, *person);
         }
@@ -222,6 +225,9 @@ async fn create(tx: &mut Tx, order: &Order<(GroupId, Wish, Members)>) -> Result<
     let names: Vec<_> = group.attributes.keys().collect();
     let detail = detail(&group, "attributes", &json!(names), &delta);
     tx.append_audit(&audit(&order.caller, order.now, None, "group.create", detail)).await?;
+    let mut told = paths(&group.attributes);
+    told.extend(delta_path(&delta));
+    publish(tx, order, &group, EventKind::Create, told).await?;
     Ok(Written { group, concerned })
 }
 
@@ -229,6 +235,7 @@ async fn create(tx: &mut Tx, order: &Order<(GroupId, Wish, Members)>) -> Result<
 async fn change<T>(
     tx: &mut Tx,
     order: &Order<T>,
+    kind: EventKind,
     before: Group,
     wish: Wish,
     members: &Members,
@@ -265,6 +272,8 @@ async fn change<T>(
     let changed: Vec<_> = changes.paths().collect();
     let detail = detail(&group, "changed", &json!(changed), &delta);
     tx.append_audit(&audit(&order.caller, order.now, None, "group.update", detail)).await?;
+    let told = changes.paths().map(str::to_owned).chain(delta_path(&delta)).collect();
+    publish(tx, order, &group, kind, told).await?;
     Ok(Written { group, concerned })
 }
 
@@ -287,6 +296,7 @@ async fn delete(tx: &mut Tx, order: &Order<(GroupId, Option<Condition>)>) -> Res
         "removedIds": removed.iter().map(PersonId::to_string).collect::<Vec<_>>(),
     });
     tx.append_audit(&audit(&order.caller, order.now, None, "group.delete", detail)).await?;
+    order.publisher.publish(tx, subject(*id), |event| event.with(EventKind::Delete)).await?;
     Ok(Written { group, concerned: if has_rules(order) { removed } else { Vec::new() } })
 }
 
@@ -359,6 +369,29 @@ fn name_taken(error: StoreError) -> DirectoryError {
         StoreError::Taken => ScimError::uniqueness(GROUP_NAME_TAKEN).into(),
         other => other.into(),
     }
+}
+
+/// Tells which attributes of a group were written.
+async fn publish<T>(
+    tx: &mut Tx,
+    order: &Order<T>,
+    group: &Group,
+    kind: EventKind,
+    attributes: Vec<String>,
+) -> Result<(), StoreError> {
+    let version = Version(group.version).to_string();
+    let told = |event: Event| event.with_notice(kind, attributes.iter().map(String::as_str), &version);
+    order.publisher.publish(tx, subject(group.id), told).await
+}
+
+/// The path of a group below the SCIM base.
+fn subject(id: GroupId) -> String {
+    format!("/Groups/{id}")
+}
+
+/// The path of the attribute that a change of members changes.
+fn delta_path(delta: &MemberDelta) -> Option<String> {
+    (!delta.is_empty()).then(|| "members".to_owned())
 }
 
 /// The account of a write: the attributes concerned, and who joined and left, the first of them by id.

@@ -3,12 +3,13 @@
 use axum::extract::{Path, State as Given};
 use axum::response::Response;
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::directory::Caller;
 use crate::http::State;
 use crate::http::extract::{Admitted, Query};
 use crate::http::reply::{self, Failure};
+use crate::model::event::EventKind;
 use crate::scim::error::ScimError;
 use crate::scim::schema::{Registry, discovery};
 
@@ -17,7 +18,17 @@ pub(super) async fn service_provider_config(
     Admitted(caller): Admitted,
     query: Query,
 ) -> Result<Response, Failure> {
-    answer(&state, &caller, &query, |registry, base| Some(discovery::service_provider_config(registry, base)))
+    let has_feed = state.directory.has_feed(&caller.tenant);
+    answer(&state, &caller, &query, |registry, base| {
+        let mut config = discovery::service_provider_config(registry, base);
+        if let Some(config) = config.as_object_mut().filter(|_| has_feed) {
+            // RFC 9967 §4. The attribute is left out where there is no feed.
+            let uris = EventKind::ALL.map(EventKind::uri);
+            let offered = json!({ "asyncRequest": "request", "eventUris": uris });
+            config.insert("securityEvents".to_owned(), offered);
+        }
+        Some(config)
+    })
 }
 
 pub(super) async fn resource_types(
@@ -64,7 +75,8 @@ fn answer(
         // RFC 7644 §4 asks for 403 here, so that no client takes the whole list for what it asked for.
         return Err(ScimError::forbidden("this endpoint cannot be filtered; leave the filter out").into());
     }
-    let document = document(Registry::builtin(), &state.directory.base_url(&caller.tenant));
+    let registry = Registry::of(state.directory.profile(&caller.tenant));
+    let document = document(registry, &state.directory.base_url(&caller.tenant));
     let document = document.ok_or_else(|| ScimError::not_found("nothing is published under this name"))?;
     Ok(reply::json(StatusCode::OK, &document))
 }

@@ -1,7 +1,9 @@
 //! The SCIM side: its base paths, the door in front of it and its table of routes.
 
 mod answer;
+mod catalogue;
 mod discovery;
+mod events;
 mod groups;
 mod members;
 mod users;
@@ -10,16 +12,18 @@ use axum::Router;
 use axum::extract::{Request, State as Given};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
-use http::Uri;
+use axum::routing::{any, get, post};
 use http::uri::PathAndQuery;
+use http::{StatusCode, Uri};
 use tower::ServiceExt;
 
 use super::layers::{Template, Trail, note_route};
 use super::reply::{self, Failure};
 use super::{State, auth};
+use crate::directory::{Caller, Catalogue, EVENTS, TRANSACTIONS};
 use crate::ids::TenantId;
 use crate::scim::error::ScimError;
+use crate::scim::profile::Deviation;
 
 /// A service that finds the tenant of a path, asks for its token, and only then routes the rest of the path.
 pub(super) fn door(state: State) -> Router {
@@ -27,12 +31,24 @@ pub(super) fn door(state: State) -> Router {
     Router::new().fallback(enter).with_state((state, routes))
 }
 
+/// The keys of event tokens, which everybody may have.
+pub(super) fn keys() -> Router<State> {
+    Router::new().route("/.well-known/jwks.json", get(events::keys))
+}
+
 async fn enter(Given((state, routes)): Given<(State, Router)>, request: Request) -> Response {
-    match admit(&state, request).await {
-        // The routes are infallible.
-        Ok(request) => routes.oneshot(request).await.unwrap_or_else(|never| match never {}),
-        Err(failure) => failure.into_response(),
+    let request = match admit(&state, request).await {
+        Ok(request) => request,
+        Err(failure) => return failure.into_response(),
+    };
+    let caller = request.extensions().get::<Caller>();
+    let profile = caller.map(|caller| state.directory.profile(&caller.tenant)).unwrap_or_default();
+    // The routes are infallible.
+    let response = routes.oneshot(request).await.unwrap_or_else(|never| match never {});
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE && profile.has(Deviation::BusyIsTooMany) {
+        return reply::too_many();
     }
+    response
 }
 
 async fn admit(state: &State, mut request: Request) -> Result<Request, Failure> {
@@ -94,16 +110,24 @@ fn routes() -> Router<State> {
             "/Groups/{id}",
             get(groups::get).put(groups::replace).patch(groups::patch).delete(groups::delete),
         )
+        .route("/Roles", catalogue::list(Catalogue::Roles))
+        .route("/Roles/{id}", catalogue::item(Catalogue::Roles))
+        .route("/Entitlements", catalogue::list(Catalogue::Entitlements))
+        .route("/Entitlements/{id}", catalogue::item(Catalogue::Entitlements))
         .route("/ServiceProviderConfig", get(discovery::service_provider_config))
         .route("/ResourceTypes", get(discovery::resource_types))
         .route("/ResourceTypes/{name}", get(discovery::resource_type))
         .route("/Schemas", get(discovery::schemas))
         .route("/Schemas/{urn}", get(discovery::schema))
+        .route(EVENTS, post(events::poll))
+        .route(&format!("{TRANSACTIONS}/{{txn}}"), get(events::outcome))
         .route("/Bulk", any(bulk))
         .route("/Me", any(me))
         .route("/.search", any(search))
         .route("/Users/.search", any(search))
         .route("/Groups/.search", any(search))
+        .route("/Roles/.search", any(search))
+        .route("/Entitlements/.search", any(search))
         .method_not_allowed_fallback(reply::other_method)
         .route_layer(from_fn(note_route))
         .fallback(async || Failure::from(no_such_endpoint()))

@@ -1,12 +1,12 @@
 //! `/Users` and `/Users/{id}`.
 
 use axum::extract::{Path, State as Given};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::Value;
 
 use super::answer;
-use crate::directory::{Shown, user_type};
+use crate::directory::{Reply, Shown, user_type};
 use crate::http::State;
 use crate::http::extract::{Admitted, Body, Query, Terms};
 use crate::http::reply::{self, Failure};
@@ -42,8 +42,10 @@ pub(super) async fn create(
     terms: Terms,
     Body(body): Body,
 ) -> Result<Response, Failure> {
-    let user = state.directory.create_user(&caller, body, terms.wait).await?;
-    Ok(show(StatusCode::CREATED, user, &query))
+    Ok(match state.directory.create_user(&caller, body, terms.wait).await? {
+        Reply::Now(user) => show(StatusCode::CREATED, user, &query),
+        Reply::Later(accepted) => reply::accepted(&accepted),
+    })
 }
 
 /// `GET /Users/{id}` (RFC 7644 §3.4.1).
@@ -70,8 +72,11 @@ pub(super) async fn replace(
     terms: Terms,
     Body(body): Body,
 ) -> Result<Response, Failure> {
-    let user = state.directory.replace_user(&caller, &id, body, terms.if_match, terms.wait).await?;
-    Ok(show(StatusCode::OK, user, &query))
+    let reply = state.directory.replace_user(&caller, &id, body, terms.if_match, terms.wait).await?;
+    Ok(match reply {
+        Reply::Now(user) => show(StatusCode::OK, user, &query),
+        Reply::Later(accepted) => reply::accepted(&accepted),
+    })
 }
 
 /// `PATCH /Users/{id}` (RFC 7644 §3.5.2). The answer is the resource, which Okta and Entra ID both read.
@@ -83,8 +88,11 @@ pub(super) async fn patch(
     terms: Terms,
     Body(body): Body,
 ) -> Result<Response, Failure> {
-    let user = state.directory.patch_user(&caller, &id, body, terms.if_match, terms.wait).await?;
-    Ok(show(StatusCode::OK, user, &query))
+    let reply = state.directory.patch_user(&caller, &id, body, terms.if_match, terms.wait).await?;
+    Ok(match reply {
+        Reply::Now(user) => show(StatusCode::OK, user, &query),
+        Reply::Later(accepted) => reply::accepted(&accepted),
+    })
 }
 
 /// `DELETE /Users/{id}` (RFC 7644 §3.6).
@@ -93,9 +101,11 @@ pub(super) async fn delete(
     Admitted(caller): Admitted,
     Path(id): Path<String>,
     terms: Terms,
-) -> Result<StatusCode, Failure> {
-    state.directory.delete_user(&caller, &id, terms.if_match).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Failure> {
+    Ok(match state.directory.delete_user(&caller, &id, terms.if_match).await? {
+        Reply::Now(()) => StatusCode::NO_CONTENT.into_response(),
+        Reply::Later(accepted) => reply::accepted(&accepted),
+    })
 }
 
 fn show(status: StatusCode, user: Shown, query: &Query) -> Response {

@@ -9,7 +9,7 @@ mod start;
 mod take;
 mod work_out;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -19,13 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::agenda::{Agenda, Need};
 use super::context::Context;
-use super::desired::managed_projects;
 use super::execute::{Order, Outcome, chain};
 use super::handle::{Message, Settlement, Upstream};
 use super::observe::{Progress, ReadError, Reading};
 use super::pace::{Gate, Ticker, later};
 use super::plan::{Facts, Look, Read};
-use super::sweeps::Sweeps;
+use super::sweeps::{Sweeps, periodic};
 use crate::clock::Clock;
 use crate::ids::{PersonId, TenantId};
 use crate::model::observed::Collection;
@@ -250,14 +249,8 @@ impl Driver {
                 self.waiters.entry(person).or_default().push(reply);
             }
             Message::Idle(reply) => self.idlers.push(reply),
-            Message::Sweep => self.sweeps.ask(self.periodic()),
+            Message::Sweep => self.sweeps.ask(periodic(&self.context.policy)),
         }
-    }
-
-    /// The collections that are read from time to time.
-    fn periodic(&self) -> BTreeSet<Collection> {
-        let projects = managed_projects(&self.context.policy).into_iter().map(Collection::ProjectMembers);
-        [Collection::Members, Collection::Invites].into_iter().chain(projects).collect()
     }
 
     fn refresh(&mut self, person: PersonId) {

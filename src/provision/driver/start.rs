@@ -14,6 +14,7 @@ use crate::provision::agenda::Need;
 use crate::provision::execute::{self, execute};
 use crate::provision::observe::{self, look};
 use crate::provision::pace::later;
+use crate::provision::sweeps::periodic;
 
 /// The most objects on one page of a list.
 const PAGE_SIZE: i64 = 100;
@@ -43,7 +44,7 @@ impl Driver {
         let pages = self.sweeps.next_pages(
             facts,
             self.context.policy.reconcile_interval,
-            &self.periodic(),
+            &periodic(&self.context.policy),
             &waiting,
             |collection| limiter.left(observe::list_endpoint(collection), now),
         );

@@ -335,6 +335,8 @@ impl fmt::Display for Read {
             Self::Sweep(Collection::Members) => f.write_str("all members"),
             Self::Sweep(Collection::Invites) => f.write_str("all invites"),
             Self::Sweep(Collection::ProjectMembers(project)) => write!(f, "all members of {project}"),
+            Self::Sweep(Collection::Projects) => f.write_str("all projects"),
+            Self::Sweep(Collection::Roles) => f.write_str("all roles"),
             Self::Member(user) => write!(f, "member {user}"),
             Self::Invite(invite) => write!(f, "invite {invite}"),
             Self::MemberAt(address) => write!(f, "member at {address}"),

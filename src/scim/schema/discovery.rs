@@ -112,8 +112,8 @@ mod tests {
         let registry = Registry::builtin();
         let types = resource_types(registry, BASE);
         let ids = types["Resources"].as_array().unwrap().iter().map(|each| each["id"].clone());
-        assert_eq!(ids.collect::<Vec<_>>(), ["User", "Group"]);
-        assert_eq!(schemas(registry, BASE)["totalResults"], json!(4));
+        assert_eq!(ids.collect::<Vec<_>>(), ["User", "Group", "Role", "Entitlement"]);
+        assert_eq!(schemas(registry, BASE)["totalResults"], json!(6));
         assert!(resource_type(registry, "Device", BASE).is_none());
         assert!(schema(registry, "urn:ietf:params:scim:schemas:core:2.0:Device", BASE).is_none());
     }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Attribute, AttributeType, Extension, ResourceType, Schema};
+use crate::scim::profile::{Deviation, Profile};
 
 const COMMON: &str = include_str!("../../../scim-schemas/common-attributes.json");
 const SERVICE_PROVIDER: &str = include_str!("../../../scim-schemas/service-provider.json");
@@ -14,14 +15,20 @@ const SCHEMAS: &[&str] = &[
     include_str!("../../../scim-schemas/schemas/group.json"),
     include_str!("../../../scim-schemas/schemas/enterprise-user.json"),
     include_str!("../../../scim-schemas/schemas/openai-user.json"),
+    include_str!("../../../scim-schemas/schemas/role.json"),
+    include_str!("../../../scim-schemas/schemas/entitlement.json"),
+    include_str!("../../../scim-schemas/schemas/okta-role.json"),
+    include_str!("../../../scim-schemas/schemas/okta-entitlement.json"),
 ];
-const RESOURCE_TYPES: &[&str] = &[
-    include_str!("../../../scim-schemas/resource-types/user.json"),
-    include_str!("../../../scim-schemas/resource-types/group.json"),
-];
+const USER: &str = include_str!("../../../scim-schemas/resource-types/user.json");
+const GROUP: &str = include_str!("../../../scim-schemas/resource-types/group.json");
+const ROLE: &str = include_str!("../../../scim-schemas/resource-types/role.json");
+const ENTITLEMENT: &str = include_str!("../../../scim-schemas/resource-types/entitlement.json");
+const OKTA_ROLE: &str = include_str!("../../../scim-schemas/resource-types/okta-role.json");
+const OKTA_ENTITLEMENT: &str = include_str!("../../../scim-schemas/resource-types/okta-entitlement.json");
 
 /// The resource types that have an endpoint; the core can handle the others, and discovery keeps quiet about them.
-const OFFERED: &[&str] = &["User", "Group"];
+const OFFERED: &[&str] = &["User", "Group", "Role", "Entitlement"];
 
 /// All schemas and resource types known.
 ///
@@ -62,19 +69,44 @@ struct ExtensionDocument {
 }
 
 impl Registry {
-    /// The registry of the embedded documents.
+    /// The registry of the embedded documents, as it is for [`Profile::Generic`].
     pub fn builtin() -> &'static Self {
-        static BUILTIN: LazyLock<Registry> = LazyLock::new(|| {
-            #[expect(
-                clippy::expect_used,
-                reason = "the documents are part of the program, and a test loads them"
-            )]
-            Registry::load().expect("embedded SCIM schemas")
-        });
+        static BUILTIN: LazyLock<Registry> =
+            LazyLock::new(|| Registry::embedded(&[USER, GROUP, ROLE, ENTITLEMENT]));
         &BUILTIN
     }
 
-    fn load() -> Result<Self, String> {
+    /// The registry for a profile: some have their own schemas of roles and entitlements
+    /// ([`Deviation::OktaCatalogue`]).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use openai_scim_bridge::scim::profile::Profile;
+    /// use openai_scim_bridge::scim::schema::Registry;
+    ///
+    /// let schema_of_roles = |profile| {
+    ///     let roles = Registry::of(profile).resource_type("Role").expect("all have roles");
+    ///     roles.schema.id.as_str()
+    /// };
+    /// assert_eq!(schema_of_roles(Profile::Generic), "urn:ietf:params:scim:schemas:core:2.0:Role");
+    /// assert_eq!(schema_of_roles(Profile::Okta), "urn:okta:scim:schemas:core:1.0:Role");
+    /// ```
+    pub fn of(profile: Profile) -> &'static Self {
+        static OKTA: LazyLock<Registry> =
+            LazyLock::new(|| Registry::embedded(&[USER, GROUP, OKTA_ROLE, OKTA_ENTITLEMENT]));
+        if profile.has(Deviation::OktaCatalogue) { &OKTA } else { Self::builtin() }
+    }
+
+    fn embedded(resource_types: &[&str]) -> Self {
+        #[expect(
+            clippy::expect_used,
+            reason = "the documents are part of the program, and a test loads them"
+        )]
+        Self::load(resource_types).expect("embedded SCIM schemas")
+    }
+
+    fn load(resource_types: &[&str]) -> Result<Self, String> {
         let schemas = SCHEMAS
             .iter()
             .map(|text| serde_json::from_str::<Schema>(text).map(Arc::new).map_err(|error| error.to_string()))
@@ -84,7 +116,7 @@ impl Registry {
         let by_urn = |urn: &str| {
             schemas.iter().find(|schema| schema.id == urn).cloned().ok_or_else(|| format!("no schema {urn}"))
         };
-        let resource_types = RESOURCE_TYPES
+        let resource_types = resource_types
             .iter()
             .map(|text| {
                 let document: ResourceTypeDocument =
@@ -168,7 +200,9 @@ mod tests {
 
     #[test]
     fn embedded_documents_load_and_agree_with_each_other() {
-        Registry::load().unwrap();
+        for profile in Profile::ALL {
+            assert!(Registry::of(*profile).resource_types().iter().all(|each| each.offered));
+        }
     }
 
     #[test]
@@ -195,6 +229,9 @@ mod tests {
     #[test]
     fn only_types_with_an_endpoint_are_offered() {
         let offered = Registry::builtin().resource_types().iter().filter(|each| each.offered);
-        assert_eq!(offered.map(|each| each.name.as_str()).collect::<Vec<_>>(), ["User", "Group"]);
+        assert_eq!(
+            offered.map(|each| each.name.as_str()).collect::<Vec<_>>(),
+            ["User", "Group", "Role", "Entitlement"]
+        );
     }
 }

@@ -6,20 +6,26 @@ use std::net::SocketAddr;
 use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::directory::access::Tokens;
 use openai_scim_bridge::directory::{Directory, token};
+use openai_scim_bridge::events::key::SigningKey;
+use openai_scim_bridge::events::{Feed, Stream};
 use openai_scim_bridge::http::{self, Limits, Readiness};
 use openai_scim_bridge::ids::TenantId;
 use openai_scim_bridge::model::policy::Policy;
 use openai_scim_bridge::provision::handle::Handle;
+use openai_scim_bridge::scim::profile::Profile;
 use openai_scim_bridge::store::{Store, StoreError};
 use openai_scim_bridge::telemetry::metrics::Metrics;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::database::Database;
 use super::wire::{Answer, exchange};
 
+/// Whom events are meant for.
+pub(crate) const AUDIENCE: &str = "https://hr.example.com";
 /// The token that the settings give for the default tenant.
 pub(crate) const STATIC_TOKEN: &str = "static-token-of-the-default-tenant";
 
@@ -29,7 +35,10 @@ pub(crate) struct Builder {
     tenants: Vec<(TenantId, Policy)>,
     engine: Handle,
     limits: Limits,
+    feeds: Vec<TenantId>,
     database: Option<Database>,
+    profiles: Vec<(TenantId, Profile)>,
+    shared: Option<(Store, Clock)>,
 }
 
 impl Builder {
@@ -45,9 +54,33 @@ impl Builder {
         self
     }
 
+    /// With another tenant that is set up for an identity provider.
+    pub(crate) fn tenant_of(mut self, name: &str, profile: Profile) -> Self {
+        self.profiles.push((name.parse().unwrap(), profile));
+        self.tenant(name)
+    }
+
+    /// With this profile of the default tenant.
+    pub(crate) fn profile(mut self, profile: Profile) -> Self {
+        self.profiles.push((TenantId::default_tenant(), profile));
+        self
+    }
+
+    /// On a store that somebody else works on as well.
+    pub(crate) fn sharing(mut self, store: Store, clock: Clock) -> Self {
+        self.shared = Some((store, clock));
+        self
+    }
+
     /// With the engines behind this handle.
     pub(crate) fn engine(mut self, engine: Handle) -> Self {
         self.engine = engine;
+        self
+    }
+
+    /// With an event feed for a tenant.
+    pub(crate) fn feed(mut self, tenant: &str) -> Self {
+        self.feeds.push(tenant.parse().unwrap());
         self
     }
 
@@ -64,22 +97,43 @@ impl Builder {
     }
 
     /// Starts it.
-    pub(crate) async fn start(self) -> TestBridge {
-        let database = match self.database {
+    pub(crate) async fn start(mut self) -> TestBridge {
+        let database = match self.database.take() {
             Some(database) => database,
             None => fresh_database().await,
         };
-        let (store, clock) = (database.open().await, database.clock.clone());
-        let directory = Directory::new(
+        self.start_on(database, tempfile::tempdir().unwrap()).await
+    }
+
+    /// Starts it on what another one left behind: its database, and the folder of its signing key.
+    pub(crate) async fn start_on(self, database: Database, keys: TempDir) -> TestBridge {
+        let (store, clock) = match self.shared {
+            Some(shared) => shared,
+            None => (database.open().await, database.clock.clone()),
+        };
+        let mut directory = Directory::new(
             store.clone(),
             self.engine,
             clock.clone(),
             self.tenants,
             "https://scim.example.com/",
-        );
+        )
+        .with_profiles(self.profiles);
+        let streams = self.feeds.into_iter().map(|tenant| {
+            let issuer = directory.base_url(&tenant);
+            (tenant, Stream { issuer, audience: AUDIENCE.to_owned() })
+        });
+        let streams: Vec<_> = streams.collect();
+        let feed = (!streams.is_empty()).then(|| {
+            let key = SigningKey::open(&keys.path().join("signing-key")).unwrap();
+            Feed::new(store.clone(), clock.clone(), key, streams)
+        });
+        if let Some(feed) = &feed {
+            directory = directory.with_feed(feed.clone());
+        }
         let fixed = [(TenantId::default_tenant(), SecretString::from(STATIC_TOKEN))];
         let state = http::State {
-            directory,
+            directory: directory.clone(),
             tokens: Tokens::new(store.clone(), clock.clone(), &fixed),
             metrics: Metrics::new(),
             readiness: Readiness::default(),
@@ -90,7 +144,7 @@ impl Builder {
         let stop = CancellationToken::new();
         let readiness = state.readiness.clone();
         let served = tokio::spawn(http::serve(listener, http::router(state), self.limits, stop.clone()));
-        TestBridge { address, clock, store, readiness, stop, served, database }
+        TestBridge { address, clock, store, directory, feed, readiness, stop, served, database, keys }
     }
 }
 
@@ -110,13 +164,27 @@ pub(crate) struct TestBridge {
     pub(crate) address: SocketAddr,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
+    pub(crate) directory: Directory,
+    pub(crate) feed: Option<Feed>,
     pub(crate) readiness: Readiness,
     pub(crate) stop: CancellationToken,
     pub(crate) served: tokio::task::JoinHandle<()>,
     pub(crate) database: Database,
+    keys: TempDir,
 }
 
 impl TestBridge {
+    /// Stops it, and leaves behind what the next one can start on.
+    pub(crate) async fn leave(self) -> (Database, TempDir) {
+        self.stop.cancel();
+        if let Some(feed) = &self.feed {
+            feed.close().await;
+        }
+        self.served.await.unwrap();
+        self.store.close().await;
+        (self.database, self.keys)
+    }
+
     /// One with the default tenant and its default policy.
     pub(crate) async fn start() -> Self {
         Self::builder().start().await
@@ -125,7 +193,15 @@ impl TestBridge {
     /// One to be described.
     pub(crate) fn builder() -> Builder {
         let tenants = vec![(TenantId::default_tenant(), Policy::default())];
-        Builder { tenants, engine: Handle::default(), limits: Limits::default(), database: None }
+        Builder {
+            tenants,
+            engine: Handle::default(),
+            limits: Limits::default(),
+            feeds: Vec::new(),
+            database: None,
+            profiles: Vec::new(),
+            shared: None,
+        }
     }
 
     /// A SCIM client with Okta's headers.
@@ -165,6 +241,17 @@ impl TestBridge {
             headers: Vec::new(),
             content_type: "application/json",
         }
+    }
+
+    /// A SCIM client of another tenant, with a token of its own.
+    pub(crate) async fn client_of(&self, tenant: &str) -> Actor {
+        let (_, token) = self.mint(tenant, None).await;
+        let base = match tenant {
+            "default" => "/scim/v2".to_owned(),
+            tenant => format!("/tenants/{tenant}/scim/v2"),
+        };
+        let client = self.anonymous().at(&base).with_authorization(format!("Bearer {token}"));
+        client.with_content_type("application/scim+json")
     }
 
     /// Makes a token of a tenant and tells its text.
@@ -210,6 +297,12 @@ impl Actor {
     pub(crate) fn with_authorization(mut self, value: impl Into<String>) -> Self {
         self.headers.retain(|(name, _)| *name != "Authorization");
         self.with("Authorization", value)
+    }
+
+    /// What is presented as `Authorization`.
+    pub(crate) fn authorization(&self) -> &str {
+        let header = self.headers.iter().find(|(name, _)| *name == "Authorization");
+        header.map_or("", |(_, value)| value)
     }
 
     /// The same one, with bodies of another type.

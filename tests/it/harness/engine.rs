@@ -28,6 +28,7 @@ pub(crate) const INVITES: &str = "/organization/invites";
 pub(crate) const INVITE: &str = "/organization/invites/{invite_id}";
 pub(crate) const USERS: &str = "/organization/users";
 pub(crate) const USER: &str = "/organization/users/{user_id}";
+pub(crate) const PROJECTS: &str = "/organization/projects";
 pub(crate) const PROJECT_USERS: &str = "/organization/projects/{project_id}/users";
 pub(crate) const PROJECT_USER: &str = "/organization/projects/{project_id}/users/{user_id}";
 

@@ -5,6 +5,7 @@ pub(crate) mod database;
 pub(crate) mod engine;
 pub(crate) mod program;
 pub(crate) mod python;
+pub(crate) mod receiver;
 pub(crate) mod scripted;
 pub(crate) mod stage;
 pub(crate) mod wire;

@@ -5,7 +5,9 @@ use openai_scim_bridge::ids::{InviteId, PersonId, ProjectId, UserId};
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::grant::{OrgRole, ProjectGrant, ProjectRole};
 use openai_scim_bridge::model::mapping::{Mapping, Status};
-use openai_scim_bridge::model::observed::{Collection, Invite, InviteStatus, Member, ProjectMember, Sweep};
+use openai_scim_bridge::model::observed::{
+    Collection, Invite, InviteStatus, Member, Project, ProjectMember, Role, Sweep,
+};
 use openai_scim_bridge::model::operation::Lane;
 use openai_scim_bridge::store::{Store, StoreError};
 
@@ -26,6 +28,8 @@ on_both! {
     projects_are_read_one_by_one
     only_human_owners_count
     tenants_have_mirrors_of_their_own
+    the_catalogue_is_what_the_last_reading_showed
+    the_catalogue_makes_nobody_due_and_belongs_to_one_tenant
 }
 
 fn member(id: &str, email: &str) -> Member {
@@ -333,4 +337,65 @@ async fn tenants_have_mirrors_of_their_own(db: &Database) {
     assert_eq!(reader.member(&tenant(), &jane.id).await.unwrap(), Some(jane.clone()));
     assert_eq!(reader.member(&other_tenant(), &jane.id).await.unwrap(), None);
     assert_eq!(reader.members_by_address(&other_tenant(), "jane@example.com").await.unwrap(), []);
+}
+
+fn project(id: &str, name: Option<&str>) -> Project {
+    Project { id: ProjectId::from(id), name: name.map(str::to_owned) }
+}
+
+fn role(id: &str, description: Option<&str>, is_predefined: bool) -> Role {
+    let description = description.map(str::to_owned);
+    Role { id: id.into(), name: format!("The {id}"), description, is_predefined }
+}
+
+async fn observe_catalogue(store: &Store, projects: &[Project], roles: &[Role], seen_at: Timestamp) {
+    let (projects, roles) = (projects.to_vec(), roles.to_vec());
+    write!(store, [projects, roles], |tx| {
+        tx.observe_projects(&tenant(), &projects, seen_at).await?;
+        tx.observe_roles(&tenant(), &roles, seen_at).await
+    })
+    .unwrap();
+}
+
+async fn the_catalogue_is_what_the_last_reading_showed(db: &Database) {
+    let store = db.open().await;
+    let projects = [project("proj_a", Some("A")), project("proj_b", None), project("proj_c", Some("C"))];
+    let roles = [role("role_a", Some("Reads"), false), role("role_b", None, true)];
+    observe_catalogue(&store, &projects, &roles, db.clock.now()).await;
+    let mut reader = store.reader().await.unwrap();
+    assert_eq!(reader.scan_projects(&tenant(), None, 2).await.unwrap(), projects[..2]);
+    assert_eq!(reader.scan_projects(&tenant(), Some(&projects[1].id), 2).await.unwrap(), projects[2..]);
+    assert_eq!(reader.project(&tenant(), &projects[1].id).await.unwrap().as_ref(), Some(&projects[1]));
+    assert_eq!(reader.roles(&tenant()).await.unwrap(), roles);
+    drop(reader);
+
+    db.clock.advance(SignedDuration::from_secs(1));
+    let started_at = db.clock.now();
+    let renamed = project("proj_a", Some("Another name"));
+    observe_catalogue(&store, std::slice::from_ref(&renamed), &roles[..1], started_at).await;
+    let stale = finish(&store, &Collection::Projects, started_at, started_at, 2).await;
+    assert!(matches!(stale, Err(StoreError::Stale)), "one of two was seen");
+    finish(&store, &Collection::Projects, started_at, started_at, 1).await.unwrap();
+    finish(&store, &Collection::Roles, started_at, started_at, 1).await.unwrap();
+    let mut reader = store.reader().await.unwrap();
+    assert_eq!(reader.scan_projects(&tenant(), None, 9).await.unwrap(), [renamed]);
+    assert_eq!(reader.project(&tenant(), &projects[1].id).await.unwrap(), None);
+    assert_eq!(reader.roles(&tenant()).await.unwrap(), roles[..1]);
+    let sweep = reader.last_sweep(&tenant(), &Collection::Roles).await.unwrap().unwrap();
+    assert_eq!((sweep.started_at, sweep.count), (started_at, 1));
+}
+
+async fn the_catalogue_makes_nobody_due_and_belongs_to_one_tenant(db: &Database) {
+    let store = db.open().await;
+    settled_person(db, &store, "jane@example.com").await;
+    let now = db.clock.now();
+    observe_catalogue(&store, &[project("proj_a", None)], &[role("role_a", None, false)], now).await;
+    for collection in [Collection::Projects, Collection::Roles] {
+        assert_eq!(finish(&store, &collection, now, now, 1).await.unwrap(), 0);
+    }
+    assert_eq!(due(db, &store).await, []);
+    let mut reader = store.reader().await.unwrap();
+    assert_eq!(reader.scan_projects(&other_tenant(), None, 9).await.unwrap(), []);
+    assert_eq!(reader.project(&other_tenant(), &"proj_a".into()).await.unwrap(), None);
+    assert_eq!(reader.roles(&other_tenant()).await.unwrap(), []);
 }

@@ -44,6 +44,7 @@ macro_rules! write {
 
 mod agenda;
 mod durability;
+mod events;
 mod groups;
 mod mappings;
 mod mirror;

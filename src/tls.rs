@@ -1,4 +1,4 @@
-//! Whom the client trusts: the machine's root certificates, or Mozilla's where the machine has none.
+//! Whom clients of ours trust: the machine's root certificates, or Mozilla's where the machine has none.
 //!
 //! The machine's come first, so that a company's own authority (an inspecting gateway) is trusted once it is
 //! installed there; `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured. A bare container image has none at all, and
@@ -10,7 +10,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, Error, RootCertStore};
 
 /// TLS for a client of `https` addresses. No process-wide default is read or set.
-pub(super) fn verifying() -> Result<ClientConfig, Error> {
+pub(crate) fn verifying() -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
@@ -20,7 +20,7 @@ pub(super) fn verifying() -> Result<ClientConfig, Error> {
 }
 
 /// TLS that trusts nobody, for a client that speaks to a plain `http` address alone.
-pub(super) fn trusting_nobody() -> Result<ClientConfig, Error> {
+pub(crate) fn trusting_nobody() -> Result<ClientConfig, Error> {
     with_roots(RootCertStore::empty())
 }
 

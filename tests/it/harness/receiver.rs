@@ -1,0 +1,95 @@
+//! A receiver of pushed events (RFC 8935) whose every answer the test gives itself.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use openai_scim_bridge::clock::Clock;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use url::Url;
+
+/// A listener.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    listener: TcpListener,
+}
+
+/// A call that waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) line: String,
+    /// Headers by lower-case name.
+    pub(crate) headers: BTreeMap<String, String>,
+    /// The token.
+    pub(crate) body: String,
+    stream: BufReader<TcpStream>,
+}
+
+impl Receiver {
+    pub(crate) async fn start() -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+    }
+
+    /// Where it listens.
+    pub(crate) fn url(&self) -> Url {
+        format!("http://{}/events?stream=1", self.listener.local_addr().unwrap()).parse().unwrap()
+    }
+
+    /// The next call, which comes without any time passing.
+    pub(crate) async fn next(&self) -> Call {
+        read(self.listener.accept().await.unwrap().0).await
+    }
+
+    /// The next call, while time passes.
+    pub(crate) async fn next_in_time(&self, clock: &Clock) -> Call {
+        loop {
+            tokio::select! {
+                biased;
+                accepted = self.listener.accept() => return read(accepted.unwrap().0).await,
+                () = tokio::task::yield_now() => clock.advance(SignedDuration::from_millis(100)),
+            }
+        }
+    }
+}
+
+impl Call {
+    /// Answers it.
+    pub(crate) async fn answer(mut self, status: u16, headers: &[(&str, &str)], body: &str) {
+        let headers: Vec<String> =
+            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers = headers.concat();
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+        );
+        self.stream.write_all(answer.as_bytes()).await.unwrap();
+        self.stream.shutdown().await.unwrap();
+    }
+
+    /// Takes note of the event.
+    pub(crate) async fn accept(self) {
+        self.answer(202, &[], "").await;
+    }
+}
+
+async fn read(stream: TcpStream) -> Call {
+    let mut stream = BufReader::new(stream);
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await.unwrap();
+        if line.trim_end().is_empty() {
+            break;
+        }
+        lines.push(line.trim_end().to_owned());
+    }
+    let headers: BTreeMap<String, String> = lines[1..]
+        .iter()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.unwrap();
+    Call { line: lines[0].clone(), headers, body: String::from_utf8(body).unwrap(), stream }
+}
