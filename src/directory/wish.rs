@@ -98,8 +98,8 @@ fn check_grants(extension: Option<&Value>) -> Result<(), ScimError> {
                 let words = "`owner` is not given by an attribute; use a group rule that names the group by its id";
                 return Err(refuse("role", &words));
             }
-            Err(RoleError(word, _)) => {
-                let words = format!("`{word}` is not a role that an attribute can give; use reader");
+            Err(_) => {
+                let words = format!("`{role}` is not a role that an attribute can give; use reader");
                 return Err(refuse("role", &words));
             }
         }
