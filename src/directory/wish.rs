@@ -92,11 +92,16 @@ fn check_grants(extension: Option<&Value>) -> Result<(), ScimError> {
         ScimError::invalid_value(format!("{OPENAI_USER}:{attribute}: {words}"))
     };
     if let Some(role) = text(extension, "role") {
-        let role: OrgRole = role.parse().map_err(|error| refuse("role", &error))?;
-        if role == OrgRole::Owner {
-            let words =
-                "`owner` is not given by an attribute; use a group rule that names the group by its id";
-            return Err(refuse("role", &words));
+        match role.parse() {
+            Ok(OrgRole::Reader) => {}
+            Ok(OrgRole::Owner) => {
+                let words = "`owner` is not given by an attribute; use a group rule that names the group by its id";
+                return Err(refuse("role", &words));
+            }
+            Err(_) => {
+                let words = format!("`{role}` is not a role that an attribute can give; use reader");
+                return Err(refuse("role", &words));
+            }
         }
     }
     let projects = extension.get("projects").and_then(Value::as_array).into_iter().flatten();

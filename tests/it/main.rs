@@ -40,3 +40,4 @@ mod scim_patch;
 mod scim_users;
 mod simulator;
 mod store_contract;
+mod transcripts;

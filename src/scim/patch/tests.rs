@@ -533,12 +533,12 @@ fn values_and_paths_that_do_not_fit_are_refused() {
     check_refused(
         json!({}),
         json!([{"op": "add", "path": "title", "value": "x"}, {"op": "replace", "path": "active", "value": "no"}]),
-        "400 invalidValue: Operations[1]: active must be a boolean",
+        "400 invalidValue: Operations[1]: active must be true or false",
     );
     check_refused(
         json!({}),
         json!([{"op": "add", "path": "emails[type eq \"work\"].primary", "value": 1}]),
-        "400 invalidValue: Operations[0]: emails.primary must be a boolean",
+        "400 invalidValue: Operations[0]: emails.primary must be true or false",
     );
     check_refused(
         json!({}),

@@ -7,4 +7,5 @@ pub(crate) mod program;
 pub(crate) mod python;
 pub(crate) mod receiver;
 pub(crate) mod scripted;
+pub(crate) mod stage;
 pub(crate) mod wire;

@@ -49,7 +49,7 @@ pub enum Mode {
 ///
 /// let body = serde_json::json!({"userName": "jane", "emails": [{"primary": 1}]});
 /// let error = validate(user, body, Mode::Create).expect_err("1 is no boolean");
-/// assert_eq!(error.detail, "emails[0].primary must be a boolean");
+/// assert_eq!(error.detail, "emails[0].primary must be true or false");
 /// # Ok::<(), openai_scim_bridge::scim::error::ScimError>(())
 /// ```
 pub fn validate(resource_type: &ResourceType, body: Value, mode: Mode) -> Result<Resource, ScimError> {
@@ -289,7 +289,7 @@ fn single(attribute: &Attribute, value: Value, at: At<'_>) -> Result<Option<Valu
         (AttributeType::Complex, value) => return complex(attribute, value, at),
         (AttributeType::Boolean, value) => match dialect::boolean(&value) {
             Some(value) => return Ok(Some(Value::Bool(value))),
-            None => "a boolean",
+            None => "true or false",
         },
         (AttributeType::String | AttributeType::Reference | AttributeType::Binary, Value::String(text)) => {
             return self::text(attribute, text, at).map(Some);
