@@ -63,6 +63,9 @@ const EXPECTED_OF_SCIM_SANITY: [(&str, &str); 3] = [
     ),
     ("PATCH /Groups/{id} remove members", "RFC 7644 §3.5.2: as the first"),
 ];
+/// What it says of each check of a type that is read-only by nature, `Role` and `Entitlement`: it tries to make one
+/// first (RFC 7644 §3.2 lets a type be without POST, and §3.12 answers it 405).
+const READ_ONLY: &str = "POST is not served here; the Allow header names the methods that are";
 /// What scim2-tester leaves out.
 const SKIPPED: [&str; 1] =
     ["POST /.search: searching several resource types at once is not supported by the server"];
@@ -80,19 +83,24 @@ async fn scim2_tester_finds_no_errors() {
     let findings = findings(&told);
     let of = |status: &str| findings.iter().filter(|found| found.status == status).collect::<Vec<_>>();
     let (passed, skipped) = (of("SUCCESS"), of("SKIPPED"));
-    let mut errors = of("ERROR");
+    let (read_only, mut errors): (Vec<_>, Vec<_>) =
+        of("ERROR").into_iter().partition(|found| found.words == READ_ONLY);
     for (check, words, line) in EXPECTED {
         let found = errors.iter().position(|error| error.check == check && error.words == words);
         errors.remove(found.unwrap_or_else(|| panic!("{check} no longer finds {words} ({line}): {told}")));
     }
     assert!(errors.is_empty(), "{errors:#?}");
     assert!(skipped.iter().all(|found| SKIPPED.contains(&found.words)), "{skipped:#?}");
-    assert_eq!(passed.len() + EXPECTED.len() + skipped.len(), findings.len(), "another status: {told}");
+    assert_eq!(
+        passed.len() + EXPECTED.len() + read_only.len() + skipped.len(),
+        findings.len(),
+        "another status: {told}"
+    );
     assert!(passed.len() >= SCIM2_TESTER_CHECKS, "{} checks: {told}{output:?}", passed.len());
     tell(&format!(
         "scim2-tester: {} checks passed, {} excluded, {} skipped",
         passed.len(),
-        EXPECTED.len(),
+        EXPECTED.len() + read_only.len(),
         skipped.len()
     ));
 }
