@@ -5,6 +5,8 @@
 //! the value for `roles` and `entitlements` of a user; those are kept and shown as they are sent.
 //!
 //! Two schemas can tell of it, that of draft-ietf-scim-roles-entitlements and Okta's own; the tenant's profile chooses.
+//! The draft's `RolesAndEntitlements` in `/ServiceProviderConfig` is left out: RFC 7643 §5 has no such attribute, and
+//! clients that read that document strictly refuse it; `/ResourceTypes` tells as much.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
