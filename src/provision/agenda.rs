@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::execute::Order;
 use super::plan::{Planned, Read, Step};
 use crate::ids::PersonId;
+use crate::model::grant::Assignment;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::store::Mark;
@@ -185,6 +186,9 @@ fn readable_whole(need: &Need) -> Option<Collection> {
     match need {
         Need::Look(Read::MemberAt(_)) => Some(Collection::Members),
         Need::Look(Read::ProjectMember(project, _)) => Some(Collection::ProjectMembers(project.clone())),
+        Need::Look(Read::Assignment(Assignment::Group { group }, _)) => {
+            Some(Collection::GroupMembers(group.clone()))
+        }
         _ => None,
     }
 }

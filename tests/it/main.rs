@@ -24,6 +24,7 @@ mod prop_converge;
 mod prop_filter;
 mod prop_patch;
 mod provision;
+mod provision_grants;
 mod scim_auth;
 mod scim_catalogue;
 mod scim_discovery;
