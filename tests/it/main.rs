@@ -25,6 +25,7 @@ mod prop_filter;
 mod prop_patch;
 mod provision;
 mod scim_auth;
+mod scim_bulk;
 mod scim_catalogue;
 mod scim_discovery;
 mod scim_errors;
