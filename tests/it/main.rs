@@ -24,6 +24,7 @@ mod prop_converge;
 mod prop_filter;
 mod prop_patch;
 mod provision;
+mod readme;
 mod scim_auth;
 mod scim_bulk;
 mod scim_catalogue;
