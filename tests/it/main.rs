@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod bad_input;
 mod cli;
 mod conformance;
 mod crash;
@@ -42,4 +43,5 @@ mod scim_patch;
 mod scim_users;
 mod simulator;
 mod store_contract;
+mod supply_chain;
 mod transcripts;

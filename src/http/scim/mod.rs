@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use http::uri::PathAndQuery;
 use http::{StatusCode, Uri};
+use percent_encoding::percent_decode_str;
 use tower::ServiceExt;
 
 use super::layers::{Template, Trail, note_route};
@@ -59,6 +60,10 @@ async fn admit(state: &State, mut request: Request) -> Result<Request, Failure> 
     let base = Base::find(uri.path()).ok_or_else(no_such_endpoint)?;
     let caller = auth::admit(state, &trail, base.tenant, request.headers()).await?;
 
+    // axum would answer what is not UTF-8 in words of its own.
+    if percent_decode_str(base.rest).decode_utf8().is_err() {
+        return Err(no_such_endpoint().into());
+    }
     let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
     let target: Result<PathAndQuery, _> = format!("{}{query}", base.rest).parse();
     let target = target.map_err(|_malformed| no_such_endpoint())?;
