@@ -239,7 +239,7 @@ fn names_of_groups_follow_a_pattern_with_a_project_and_a_role() {
     ] {
         assert!(error(&format!("group_names = '{pattern}'"), &[]).contains("is no pattern"), "{pattern}");
     }
-    let loaded = load("group_names = 'OpenAI:<project>:<role>'\ngroups = 'mirror'", &[]).unwrap();
+    let loaded = load("group_names = 'OpenAI:<project>:<role>'", &[]).unwrap();
     let naming = loaded.tenants[&TenantId::default_tenant()].policy.group_naming.clone().unwrap();
     assert_eq!(naming.read("openai:Lab: East:owner"), Some(("Lab: East", "owner")));
     let rule = "groups = 'off'\n[[group_rules]]\ngroup = 'x'\nopenai_group = 'Staff'";

@@ -218,7 +218,7 @@ impl Grants<'_> {
                     self.give_role(role, &source, Some(NOT_BY_ATTRIBUTE));
                 }
                 (None, _) => {
-                    self.refuse(&source, "neither an alias in the settings nor the catalogue knows it")
+                    self.refuse(&source, "neither an alias in the settings nor the catalogue knows it");
                 }
             }
         }
@@ -257,7 +257,7 @@ impl Grants<'_> {
         if policy.groups == GroupMode::Mirror && self.inventory.groups != Listing::NotOffered {
             match self.inventory.mirrored.get(&group.id) {
                 Some(Mirrored::As(mirror)) => {
-                    self.assign(Assignment::Group { group: mirror.clone() }, &source)
+                    self.assign(Assignment::Group { group: mirror.clone() }, &source);
                 }
                 Some(Mirrored::Refused(words)) => self.refuse(&source, words),
                 None => {}

@@ -57,7 +57,7 @@ impl Driver {
             })
             .await?;
         facts.inventory = inventory;
-        self.agenda.refresh_where(|_| true);
+        self.agenda.refresh_everybody();
         self.refill_at = self.context.clock.now();
         Ok(())
     }

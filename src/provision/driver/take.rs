@@ -9,8 +9,7 @@ use crate::ids::PersonId;
 use crate::model::grant::Assignment;
 use crate::model::observed::Collection;
 use crate::model::operation::{Action, Lane};
-use crate::openai::{Failure, FailureKind};
-use crate::provision::agenda::Need;
+use crate::openai::{Endpoint, Failure, FailureKind};
 use crate::provision::execute::{Order, Outcome};
 use crate::provision::handle::Settlement;
 use crate::provision::observe::{self, Progress, ReadError, Reading};
@@ -212,9 +211,7 @@ impl Driver {
     /// Whoever waits for a list that could not be read is looked up by themselves.
     fn look_one_by_one(&mut self, collection: &Collection) {
         if matches!(collection, Collection::ProjectMembers(_) | Collection::GroupMembers(_)) {
-            self.agenda.refresh_where(
-                |need| matches!(need, Need::Sweeps(collections) if collections.contains(collection)),
-            );
+            self.agenda.refresh_readers(collection);
         }
     }
 
@@ -245,9 +242,7 @@ impl Driver {
                 if let Err(error) = self.note_offered(&collection).await {
                     self.pause_for_store(&error);
                 }
-                self.agenda.refresh_where(
-                    |need| matches!(need, Need::Sweeps(collections) if collections.contains(&collection)),
-                );
+                self.agenda.refresh_readers(&collection);
             }
             Err(StoreError::Stale) => self.sweeps.failed(&collection, now, |_| REPEAT_AFTER),
             Err(error) => {
@@ -318,8 +313,9 @@ impl Driver {
         let was_owner = facts.leaving_owners.remove(user);
         if was_owner || matches!(action, Action::SetRole { .. }) {
             self.owners_changed = true;
-            self.agenda.refresh_where(|need| {
-                matches!(need, Need::Call(order) if matches!(order.action, Action::DeleteUser { .. } | Action::SetRole { lowers: true, .. }))
+            self.agenda.refresh_callers(Endpoint::DeleteUser, |_| true);
+            self.agenda.refresh_callers(Endpoint::UpdateUser, |action| {
+                matches!(action, Action::SetRole { lowers: true, .. })
             });
         }
     }
