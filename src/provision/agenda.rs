@@ -106,8 +106,7 @@ impl Agenda {
     pub(super) fn set(&mut self, person: PersonId, turn: Turn) {
         self.stale.remove(&person);
         let Some(entry) = self.entries.get_mut(&person) else { return };
-        let since = entry.since;
-        let former = entry.turn.take();
+        let (since, former) = (entry.since, entry.turn.take());
         self.take_out(person, since, former.as_ref());
         self.file(person, since, &turn);
         if let Some(entry) = self.entries.get_mut(&person) {
