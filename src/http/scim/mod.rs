@@ -1,6 +1,7 @@
 //! The SCIM side: its base paths, the door in front of it and its table of routes.
 
 mod answer;
+mod bulk;
 mod catalogue;
 mod discovery;
 mod events;
@@ -104,7 +105,6 @@ impl<'a> Base<'a> {
 
 /// The table of routes below a base path.
 fn routes() -> Router<State> {
-    let bulk = async || not_offered("bulk requests (/Bulk)");
     let me = async || not_offered("the alias /Me");
     let search = async || not_offered("queries by POST (.search); use GET with a filter");
     Router::new()
@@ -126,7 +126,7 @@ fn routes() -> Router<State> {
         .route("/Schemas/{urn}", get(discovery::schema))
         .route(EVENTS, post(events::poll))
         .route(&format!("{TRANSACTIONS}/{{txn}}"), get(events::outcome))
-        .route("/Bulk", any(bulk))
+        .route("/Bulk", post(bulk::run))
         .route("/Me", any(me))
         .route("/.search", any(search))
         .route("/Users/.search", any(search))
