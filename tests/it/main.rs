@@ -26,6 +26,7 @@ mod prop_filter;
 mod prop_patch;
 mod provision;
 mod provision_grants;
+mod regressions;
 mod readme;
 mod scim_auth;
 mod scim_bulk;
