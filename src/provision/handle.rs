@@ -45,6 +45,8 @@ pub enum Message {
     Idle(oneshot::Sender<Option<Timestamp>>),
     /// Read the whole upstream side soon.
     Sweep,
+    /// Look at the groups soon.
+    Groups,
 }
 
 /// Reaches the engines of all tenants. Clones reach the same ones.
@@ -71,6 +73,11 @@ impl Handle {
     /// Asks the engine to look at a person soon.
     pub fn nudge(&self, tenant: &TenantId, person: PersonId) {
         self.tell(tenant, Message::Nudge(person));
+    }
+
+    /// Asks the engine to look at the groups soon.
+    pub fn nudge_groups(&self, tenant: &TenantId) {
+        self.tell(tenant, Message::Groups);
     }
 
     /// Asks the engine to read the whole upstream side soon.

@@ -14,6 +14,7 @@ mod backup;
 mod catalogue;
 mod error;
 mod events;
+mod group_links;
 mod groups;
 mod mappings;
 mod memberships;

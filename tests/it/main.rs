@@ -26,6 +26,7 @@ mod prop_filter;
 mod prop_patch;
 mod provision;
 mod provision_grants;
+mod provision_groups;
 mod readme;
 mod regressions;
 mod scim_auth;

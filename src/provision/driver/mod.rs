@@ -5,6 +5,7 @@
 //! for taking access away.
 
 mod gauges;
+mod groups;
 mod inventory;
 mod start;
 mod take;
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::groups::Groups;
 use super::agenda::{Agenda, Need, PutOff};
 use super::context::Context;
 use super::execute::{Order, Outcome, chain};
@@ -28,6 +30,7 @@ use super::plan::{Facts, Look, Read};
 use super::sweeps::{Sweeps, periodic};
 use crate::clock::Clock;
 use crate::ids::{PersonId, TenantId};
+use crate::model::group_link::GroupCall;
 use crate::model::inventory::Inventory;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
@@ -119,6 +122,10 @@ enum Report {
         progress: Result<Progress, ReadError>,
     },
     Probed(Result<(), Failure>),
+    GroupCalled {
+        call: GroupCall,
+        outcome: Outcome,
+    },
     /// A task that broke off.
     Lost,
 }
@@ -128,6 +135,7 @@ enum Report {
 enum Flight {
     Person(PersonId),
     Page(Collection),
+    Group,
     Probe,
 }
 
@@ -160,6 +168,7 @@ struct Driver {
     owners_changed: bool,
     /// Lists that OpenAI does not offer to this organization.
     not_offered: watch::Sender<BTreeSet<Collection>>,
+    groups: Groups,
     gauges_at: Timestamp,
     /// The next instant at which something can start, worked out each round.
     wake_at: Option<Timestamp>,
@@ -194,6 +203,7 @@ impl Driver {
             store_paused_until: None,
             owners_changed: false,
             not_offered,
+            groups: Groups::default(),
             gauges_at: Timestamp::MIN,
             wake_at: None,
         }
@@ -215,6 +225,10 @@ impl Driver {
             };
             if unplanned {
                 self.wake(self.context.clock.now());
+            }
+            if let Err(error) = self.tend_groups().await {
+                self.groups.look();
+                self.pause_for_store(&error);
             }
             self.start_jobs();
             self.answer_waiters();
@@ -265,6 +279,7 @@ impl Driver {
                 self.waiters.entry(person).or_default().push(reply);
             }
             Message::Idle(reply) => self.idlers.push(reply),
+            Message::Groups => self.groups.look(),
             Message::Sweep => {
                 let unread = Inventory::default();
                 let inventory = self.facts.as_ref().map_or(&unread, |facts| &facts.inventory);

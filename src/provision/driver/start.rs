@@ -81,6 +81,7 @@ impl Driver {
                 }
             }
         }
+        self.start_group_call(now);
         if self.more_due && self.flights.is_empty() && self.agenda.len() + WINDOW <= MAX_AGENDA {
             // Everybody on the agenda waits for a budget; somebody behind them may not have to.
             self.extend_agenda = true;
@@ -109,7 +110,7 @@ impl Driver {
     }
 
     /// Whether there is a place, a budget and an open gate for a call; notes when there may be.
-    fn can_start(&mut self, lane: Lane, endpoint: Endpoint, now: Timestamp) -> bool {
+    pub(super) fn can_start(&mut self, lane: Lane, endpoint: Endpoint, now: Timestamp) -> bool {
         if let Some(opens_at) = self.gate.opens_at(lane, now) {
             self.wake(opens_at);
             return false;
@@ -201,7 +202,7 @@ impl Driver {
         });
     }
 
-    fn fly(
+    pub(super) fn fly(
         &mut self,
         flight: Flight,
         lane: Lane,

@@ -32,6 +32,7 @@ impl Driver {
             Report::Called { order, sent_at, outcome } => self.take_call(order, sent_at, outcome).await,
             Report::Looked { person, read, at, found } => self.take_look(person, read, at, found, lane).await,
             Report::Paged { reading, progress } => self.take_page(reading, progress).await,
+            Report::GroupCalled { call, outcome } => self.take_group_call(&call, outcome).await,
             Report::Probed(result) => self.take_probe(result),
             Report::Lost => {
                 tracing::error!(tenant = %self.context.tenant, "a task of the engine broke off; its work is read back");
@@ -242,6 +243,9 @@ impl Driver {
                 if let Err(error) = self.note_offered(&collection).await {
                     self.pause_for_store(&error);
                 }
+                if matches!(collection, Collection::Groups | Collection::GroupMembers(_)) {
+                    self.groups.look();
+                }
                 self.agenda.refresh_readers(&collection);
             }
             Err(StoreError::Stale) => self.sweeps.failed(&collection, now, |_| REPEAT_AFTER),
@@ -268,7 +272,7 @@ impl Driver {
     }
 
     /// The key is refused: everything stops, once and loudly, and no person is blamed.
-    fn refuse_key(&mut self) {
+    pub(super) fn refuse_key(&mut self) {
         if self.gate.refuse_key(self.context.clock.now()) {
             tracing::error!(
                 tenant = %self.context.tenant,
