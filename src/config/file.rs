@@ -25,6 +25,7 @@ pub(super) struct SettingsFile {
     safety: Safety,
     group_rules: Vec<Spanned<GroupRule>>,
     events: Events,
+    auth: Auth,
 }
 
 impl SettingsFile {
@@ -38,6 +39,7 @@ impl SettingsFile {
             safety: std::mem::take(&mut self.safety),
             group_rules: std::mem::take(&mut self.group_rules),
             events: std::mem::take(&mut self.events),
+            auth: std::mem::take(&mut self.auth),
         }
     }
 }
@@ -53,6 +55,7 @@ pub(super) struct Tables {
     pub(super) safety: Safety,
     pub(super) group_rules: Vec<Spanned<GroupRule>>,
     pub(super) events: Events,
+    pub(super) auth: Auth,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -127,6 +130,38 @@ pub(super) struct Events {
     pub(super) push_token_env: Field<String>,
     pub(super) push_token_file: Field<PathBuf>,
     pub(super) allow_http: Field<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Auth {
+    pub(super) bare: Field<bool>,
+    pub(super) basic: Field<bool>,
+    pub(super) oauth: Field<bool>,
+    pub(super) entra: Option<Spanned<Entra>>,
+    pub(super) issuers: Vec<Spanned<IssuerTable>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entra {
+    pub(super) directory_id: String,
+    pub(super) audience: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuerTable {
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    pub(super) jwks_url: Option<String>,
+    #[serde(default)]
+    pub(super) clients: Vec<String>,
+    #[serde(default)]
+    pub(super) subjects: Vec<String>,
+    pub(super) required_scope: Option<String>,
+    pub(super) scopes: Option<Vec<String>>,
+    pub(super) allow_private: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use toml::Spanned;
 use url::{Host, Url};
 
+use crate::config::auth;
 use crate::config::events::{self, EventSettings};
 use crate::config::file::{Field, GroupRule, Invites, Project, Safety, Source, Tables, Upstream};
 use crate::config::origin::{ConfigError, Origin, Setting};
@@ -20,6 +21,7 @@ use crate::model::policy::{
     GroupRule as Rule, GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend,
     RuleEffect,
 };
+use crate::model::trust::Trust;
 use crate::scim::profile::Profile;
 
 /// The settings of one tenant.
@@ -43,6 +45,8 @@ pub struct TenantConfig {
     pub removal_limits: RemovalLimits,
     /// The event feed, if the tenant has one.
     pub events: Option<EventSettings>,
+    /// What its door accepts.
+    pub trust: Setting<Trust>,
 }
 
 impl TenantConfig {
@@ -64,7 +68,7 @@ pub(super) fn read(
     sources: &Sources,
     source: &Source,
 ) -> Result<TenantConfig, ConfigError> {
-    let Tables { profile, mut upstream, reconcile, invites, safety, group_rules, events } = tables;
+    let Tables { profile, mut upstream, reconcile, invites, safety, group_rules, events, auth } = tables;
     let allow_http = upstream.allow_http.take().is_some_and(Spanned::into_inner);
     let removal_limits = removal_limits(&safety, source)?;
     let policy = Policy {
@@ -72,12 +76,14 @@ pub(super) fn read(
         settle_time: seconds(number(upstream.settle_seconds.take(), 60, 1..=600, source)?.value),
         ..policy(invites, safety, group_rules, source)?
     };
+    let profile = match profile {
+        Some(word) => source.setting(word).try_map(|word| parse(&word))?,
+        None => Setting { value: Profile::default(), origin: Origin::Default },
+    };
     Ok(TenantConfig {
         tenant,
-        profile: match profile {
-            Some(word) => source.setting(word).try_map(|word| parse(&word))?,
-            None => Setting { value: Profile::default(), origin: Origin::Default },
-        },
+        trust: auth::read(auth, profile.value, source)?,
+        profile,
         base_url: base_url.try_map(|text| parse_base_url(&text, allow_http))?,
         requests_per_minute: number(upstream.requests_per_minute.take(), 7, 1..=60_000, source)?,
         admin_key: admin_key(upstream, sources, source)?,
@@ -290,7 +296,7 @@ fn parse_domain(text: &str) -> Result<String, String> {
     }
 }
 
-fn parse<T: FromStr>(word: &str) -> Result<T, String>
+pub(super) fn parse<T: FromStr>(word: &str) -> Result<T, String>
 where
     T::Err: ToString,
 {

@@ -11,6 +11,7 @@ mod agenda;
 mod audit;
 mod backup;
 mod catalogue;
+mod clients;
 mod error;
 mod events;
 mod groups;

@@ -14,6 +14,7 @@ use crate::ids::{GroupId, PersonId, TenantId};
 use crate::model::event::{Event, EventKind};
 use crate::model::group::Group;
 use crate::model::operation::Lane;
+use crate::model::scope::Scope;
 use crate::scim::dialect;
 use crate::scim::error::ScimError;
 use crate::scim::etag::{Condition, Version};
@@ -57,6 +58,7 @@ struct Written {
 impl Directory {
     /// Creates a group with its members.
     pub async fn create_group(&self, caller: &Caller, body: Value) -> Result<ShownGroup, DirectoryError> {
+        caller.require(Scope::GroupsWrite)?;
         let (wish, members) = read(validate(group_type(), body, Mode::Create)?)?;
         let order = self.order(caller, (GroupId::new(&self.clock), wish, members))?;
         let written = self
@@ -78,6 +80,7 @@ impl Directory {
         body: Value,
         if_match: Option<Condition>,
     ) -> Result<ShownGroup, DirectoryError> {
+        caller.require(Scope::GroupsWrite)?;
         let id = parse_id(id)?;
         let gives_members = dialect::gives(group_type(), &body, "members");
         let (wish, members) = read(validate(group_type(), body, Mode::Replace)?)?;
@@ -105,6 +108,7 @@ impl Directory {
         body: Value,
         if_match: Option<Condition>,
     ) -> Result<ShownGroup, DirectoryError> {
+        caller.require(Scope::GroupsWrite)?;
         let id = parse_id(id)?;
         let (patch, members) = PatchRequest::parse(body)?.split_members(group_type())?;
         let order = self.order(caller, (id, patch, Members::read(members)?, if_match))?;
@@ -133,6 +137,7 @@ impl Directory {
         id: &str,
         if_match: Option<Condition>,
     ) -> Result<(), DirectoryError> {
+        caller.require(Scope::GroupsWrite)?;
         let id = parse_id(id)?;
         let order = self.order(caller, (id, if_match))?;
         let written = self
