@@ -124,20 +124,18 @@ fn is_public(ip: IpAddr) -> bool {
 }
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
-    // An IPv4 address in other clothes, also behind a translator (RFC 6052) and 6to4 (RFC 3056), is judged as itself.
-    let [a, b, c, d, e, f, g, h] = ip.segments();
-    let embedded = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        IpAddr::from([a, b, c, d])
-    };
-    match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0xffff | 0) | (0x64, 0xff9b, 0, 0, 0, 0) => is_public(embedded(g, h)),
-        (0x2002, ..) => is_public(embedded(b, c)),
-        (0x2001, 0xdb8, ..) => false,
-        // Teredo, benchmarks, ORCHID and the rest of the protocol assignments.
-        (0x2001, 0..=0x1ff, ..) => false,
+    match ip.segments() {
+        // An IPv4 address in other clothes, also behind a translator (RFC 6052) or 6to4 (RFC 3056), is judged as itself.
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => {
+            let ([first, second], [third, fourth]) = (high.to_be_bytes(), low.to_be_bytes());
+            is_public(IpAddr::from([first, second, third, fourth]))
+        }
+        // Documentation; Teredo, benchmarks, ORCHID and the rest of the protocol assignments.
+        [0x2001, 0xdb8 | 0..=0x1ff, ..] => false,
         // Global unicast is all that is given out.
-        _ => (0x2000..0x4000).contains(&a),
+        [first, ..] => (0x2000..0x4000).contains(&first),
     }
 }
 

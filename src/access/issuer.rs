@@ -86,7 +86,7 @@ impl KeySource {
         KeySet::parse(&set).map_err(|_nothing_of_use| FetchError::Unusable("the key set has no key of use"))
     }
 
-    /// Where the issuer says its keys are (OpenID Connect Discovery 1.0 §4): on its own host, else the settings must
+    /// Where the issuer says its keys are (`OpenID` Connect Discovery 1.0 §4): on its own host, else the settings must
     /// name the place.
     async fn discover(&self) -> Result<Url, FetchError> {
         let issuer = &self.rules.issuer;

@@ -180,7 +180,7 @@ pub fn prove(token: &str, keys: &KeySet, expected: Expected<'_>, now: Timestamp)
     validation.required_spec_claims.clear();
     validation.validate_exp = false;
     validation.validate_aud = false;
-    let proven = jsonwebtoken::decode::<Map<String, Value>>(token, &key.key, &validation);
+    let proven = jsonwebtoken::decode::<Map<String, Value>>(token, &key.decoding, &validation);
     let claims = Claims(proven.map_err(|_unproven| Fault::Signature)?.claims);
 
     if claims.text("iss") != Some(expected.issuer) {

@@ -18,7 +18,7 @@ pub struct KeySet {
 pub(super) struct Key {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
-    pub(super) key: DecodingKey,
+    pub(super) decoding: DecodingKey,
 }
 
 /// A text that is no key set, or has no key of use.
@@ -93,8 +93,8 @@ impl Key {
                 of_kind.into_iter().filter(|algorithm| KeyAlgorithm::from(*algorithm) == named).collect()
             }
         };
-        let key = DecodingKey::from_jwk(&jwk).ok()?;
-        (!algorithms.is_empty()).then_some(Self { id: jwk.common.key_id, algorithms, key })
+        let decoding = DecodingKey::from_jwk(&jwk).ok()?;
+        (!algorithms.is_empty()).then_some(Self { id: jwk.common.key_id, algorithms, decoding })
     }
 }
 

@@ -88,14 +88,17 @@ async fn everybody_who_is_refused_is_in_the_trail_and_a_flood_costs_two_entries(
     bridge.anonymous().at("/tenants/none/scim/v2").get("/Users").await.expect(401);
     bridge.clock.advance(SignedDuration::from_mins(1));
     bridge.door.refusals().settle(false).await;
-    // The entries are written off the requests' path, in their order.
-    let mut connection = bridge.store.reader().await.unwrap();
-    let trail = connection.list_audit(&TenantId::default_tenant(), None, 0, 100).await.unwrap();
-    let mut refused: Vec<_> = trail
-        .iter()
-        .filter(|record| record.entry.event == "access.refused")
-        .map(|record| record.entry.detail.clone())
-        .collect();
+    // The entries are written off the requests' path.
+    let (trail, mut refused) = loop {
+        let mut reader = bridge.store.reader().await.unwrap();
+        let trail = reader.list_audit(&TenantId::default_tenant(), None, 0, 100).await.unwrap();
+        let refused = trail.iter().filter(|record| record.entry.event == "access.refused");
+        let refused: Vec<_> = refused.map(|record| record.entry.detail.clone()).collect();
+        if refused.len() >= 4 {
+            break (trail, refused);
+        }
+        tokio::task::yield_now().await;
+    };
     refused.sort_by_key(ToString::to_string);
     let mut expected = [
         json!({ "reason": "expired", "token_id": id, "count": 1 }),

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, in its helpers as well"
 )]
 
+mod access_cli;
 mod access_jwt;
 mod access_matrix;
 mod access_oauth;
