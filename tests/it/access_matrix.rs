@@ -51,7 +51,8 @@ const ROWS: &[(&str, &str, Need, u16)] = &[
     ("GET", "/Schemas/{urn}", None, 404),
     ("POST", "/Events", Some(Scope::EventsRead), 501),
     ("GET", "/Transactions/{txn}", Some(Scope::UsersWrite), 501),
-    ("*", "/Bulk", None, 501),
+    // What each operation of a bulk request needs, is asked for each of them.
+    ("POST", "/Bulk", None, 400),
     ("*", "/Me", None, 501),
     ("*", "/.search", None, 501),
     ("*", "/Users/.search", None, 501),
