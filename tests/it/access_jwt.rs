@@ -82,7 +82,7 @@ async fn no_trick_with_a_token_opens() {
             "a signature of other claims",
             format!("{}.{signature}", TestKey::new("k").sign(&good).rsplit_once('.').unwrap().0),
         ),
-        ("a signature cut short", format!("{head}.{}", &signature[..40])),
+        ("a signature cut short", format!("{head}.{}", signature.get(..40).unwrap())),
         (
             "claims exchanged",
             forged(&json!({"alg": "ES256", "kid": key.id}), &with("sub", json!("x")), signature.as_bytes()),
@@ -117,7 +117,7 @@ async fn no_trick_with_a_token_opens() {
     }
     // Also right after each other: nothing is remembered of a token but itself.
     assert_eq!(status(&bridge, &signed).await, 200);
-    assert_eq!(status(&bridge, &signed[..signed.len() - 1]).await, 401);
+    assert_eq!(status(&bridge, signed.get(..signed.len() - 1).unwrap()).await, 401);
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use futures_util::future::join_all;
 use jiff::SignedDuration;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use openai_scim_bridge::access::{client, token};
+use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::http;
-use openai_scim_bridge::ids::TenantId;
 use openai_scim_bridge::model::scope::{Scope, Scopes};
 use openai_scim_bridge::model::token::TokenRecord;
 use openai_scim_bridge::model::trust::Trust;
@@ -88,6 +88,12 @@ struct Principal {
     scopes: Option<Scopes>,
 }
 
+impl Principal {
+    fn new(name: &'static str, client: Actor, scopes: Option<Scopes>) -> Self {
+        Self { name, client, query: String::new(), scopes }
+    }
+}
+
 fn concrete(path: &str) -> String {
     ["{id}", "{name}", "{urn}", "{txn}"].iter().fold(path.to_owned(), |path, name| path.replace(name, NOBODY))
 }
@@ -139,19 +145,33 @@ async fn access_token(bridge: &TestBridge, tenant: &str, scopes: &str) -> (Strin
 
 /// Every kind of credential that somebody may show to `tenant`.
 async fn principals(bridge: &TestBridge, issuer: &TestIssuer, tenant: &str) -> Vec<Principal> {
-    let other = if tenant == "default" { "acme" } else { "default" };
-    let clock = &bridge.clock;
-    let now = clock.now();
-    let mut all = Vec::new();
-    let mut add = |name, client: Actor, scopes: Option<Scopes>| {
-        all.push(Principal { name, client, query: String::new(), scopes });
-    };
-    let nobody = bridge.anonymous();
-    let bearer = |token: &str| bridge.anonymous().with_authorization(format!("Bearer {token}"));
-    let id = || tenant.parse::<TenantId>().unwrap();
-    let mint = |scopes: Scopes| token::mint(clock, id(), "matrix".to_owned(), scopes, None);
+    let mut all = welcome(bridge, issuer, tenant).await;
+    all.extend(strangers(bridge, tenant).await);
+    let forgeries = forgeries(issuer, tenant, &bridge.clock).into_iter();
+    all.extend(forgeries.map(|(name, token)| Principal::new(name, bearer(bridge, &token), None)));
+    all
+}
 
-    // Those who may.
+fn bearer(bridge: &TestBridge, token: &str) -> Actor {
+    bridge.anonymous().with_authorization(format!("Bearer {token}"))
+}
+
+/// Makes a token of a tenant that may do everything, changed by `change` before it is kept.
+async fn kept(
+    bridge: &TestBridge,
+    tenant: &str,
+    change: impl FnOnce(TokenRecord) -> TokenRecord,
+) -> (String, TokenRecord) {
+    let tenant = tenant.parse().unwrap();
+    let (text, record) = token::mint(&bridge.clock, tenant, "matrix".to_owned(), Scopes::admin(), None);
+    let record = change(record);
+    keep_token(bridge, record.clone()).await;
+    (text.expose_secret().to_owned(), record)
+}
+
+/// Those who may come in.
+async fn welcome(bridge: &TestBridge, issuer: &TestIssuer, tenant: &str) -> Vec<Principal> {
+    let mut all = Vec::new();
     for (name, words) in [
         ("admin", "admin"),
         ("provisioning", "users:read users:write groups:read groups:write"),
@@ -161,55 +181,81 @@ async fn principals(bridge: &TestBridge, issuer: &TestIssuer, tenant: &str) -> V
         ("write only", "users:write groups:write"),
         ("events only", "events:read"),
     ] {
-        let (text, record) = mint(scopes(words));
-        keep_token(bridge, record).await;
-        add(name, bearer(text.expose_secret()), Some(scopes(words)));
+        let (text, record) =
+            kept(bridge, tenant, |record| TokenRecord { scopes: scopes(words), ..record }).await;
+        all.push(Principal::new(name, bearer(bridge, &text), Some(record.scopes)));
     }
-    let (old_text, old) = mint(Scopes::admin());
-    let (new_text, new) = mint(Scopes::admin());
-    let new = TokenRecord { replaces: Some(old.id.clone()), ..new };
-    for record in [old, new] {
-        keep_token(bridge, record).await;
-    }
-    add("being exchanged, the old one", bearer(old_text.expose_secret()), Some(Scopes::admin()));
-    add("being exchanged, the new one", bearer(new_text.expose_secret()), Some(Scopes::admin()));
-    let new_text = new_text.expose_secret().to_owned();
-    add("bare", nobody.clone().with_authorization(&new_text), Some(Scopes::admin()));
-    let good = issuer.claims(tenant, clock);
-    add("JWT", bearer(&issuer.key.sign(&good)), Some(Scopes::provisioning()));
-    let (access, client_id, client_secret) = access_token(bridge, tenant, "users:read").await;
-    add("access token", bearer(&access), Some(scopes("users:read")));
+    let mut add = |name, client, scopes| all.push(Principal::new(name, client, Some(scopes)));
+    let (old, record) = kept(bridge, tenant, |record| record).await;
+    let (new, _) = kept(bridge, tenant, |new| TokenRecord { replaces: Some(record.id.clone()), ..new }).await;
+    add("being exchanged, the old one", bearer(bridge, &old), Scopes::admin());
+    add("being exchanged, the new one", bearer(bridge, &new), Scopes::admin());
+    add("bare", bridge.anonymous().with_authorization(&new), Scopes::admin());
+    let signed = issuer.key.sign(&issuer.claims(tenant, &bridge.clock));
+    add("JWT", bearer(bridge, &signed), Scopes::provisioning());
+    let (access, ..) = access_token(bridge, tenant, "users:read").await;
+    add("access token", bearer(bridge, &access), scopes("users:read"));
+    all
+}
 
-    // Those who may not.
-    add("none", nobody.clone(), None);
-    add("empty", nobody.clone().with_authorization(""), None);
-    add("empty bearer", nobody.clone().with_authorization("Bearer "), None);
-    add("malformed", bearer("letmein"), None);
-    let (unknown, _) = mint(Scopes::admin());
-    add("unknown", bearer(unknown.expose_secret()), None);
-    let (text, record) = mint(Scopes::admin());
-    keep_token(bridge, TokenRecord { secret_hash: [7; 32], ..record }).await;
-    add("another secret", bearer(text.expose_secret()), None);
-    let (text, record) = mint(Scopes::admin());
-    keep_token(bridge, TokenRecord { expires_at: Some(now), ..record }).await;
-    add("expired", bearer(text.expose_secret()), None);
-    let (text, record) = mint(Scopes::admin());
-    keep_token(bridge, TokenRecord { revoked_at: Some(now), ..record }).await;
-    add("revoked", bearer(text.expose_secret()), None);
-    let (_, foreign) = bridge.mint(other, None).await;
-    add("of another tenant", bearer(&foreign), None);
-    if other == "default" {
-        add("of the settings of another tenant", bearer(STATIC_TOKEN), None);
+/// Those who may not, with credentials that are not signed by somebody else.
+async fn strangers(bridge: &TestBridge, tenant: &str) -> Vec<Principal> {
+    let other = other_than(tenant);
+    let now = bridge.clock.now();
+    let nobody = bridge.anonymous();
+    let (good, _) = kept(bridge, tenant, |record| record).await;
+    let (unknown, _) =
+        token::mint(&bridge.clock, tenant.parse().unwrap(), "matrix".to_owned(), Scopes::admin(), None);
+    let (changed, _) = kept(bridge, tenant, |record| TokenRecord { secret_hash: [7; 32], ..record }).await;
+    let (expired, _) = kept(bridge, tenant, |record| TokenRecord { expires_at: Some(now), ..record }).await;
+    let (revoked, _) = kept(bridge, tenant, |record| TokenRecord { revoked_at: Some(now), ..record }).await;
+    let (foreign, _) = kept(bridge, other, |record| record).await;
+    let (foreign_access, ..) = access_token(bridge, other, "admin").await;
+    let (revoked_access, client_id, client_secret) = access_token(bridge, tenant, "admin").await;
+    let form = format!("token={revoked_access}&client_id={client_id}&client_secret={client_secret}");
+    let client = nobody.clone().with_content_type("application/x-www-form-urlencoded");
+    client.send("POST", "/oauth/revoke", Some(form.as_bytes())).await.expect(200);
+
+    let with = |name, value: &str| nobody.clone().with(name, value);
+    let authorization = |value: &str| with("Authorization", value);
+    let basic = format!("Basic {}", STANDARD.encode(format!("idp:{good}")));
+    let twice = bearer(bridge, &good).with("Authorization", format!("Bearer {good}"));
+    let mut all: Vec<_> = [
+        ("none", nobody.clone()),
+        ("empty", authorization("")),
+        ("empty bearer", authorization("Bearer ")),
+        ("malformed", bearer(bridge, "letmein")),
+        ("unknown", bearer(bridge, unknown.expose_secret())),
+        ("another secret", bearer(bridge, &changed)),
+        ("expired", bearer(bridge, &expired)),
+        ("revoked", bearer(bridge, &revoked)),
+        ("of another tenant", bearer(bridge, &foreign)),
+        ("cut short", bearer(bridge, cut(&good, 1))),
+        ("Basic where it is not allowed", authorization(&basic)),
+        ("another scheme", authorization(&format!("Token {good}"))),
+        ("two headers", twice),
+        ("in another header", with("X-Api-Key", &good)),
+        ("in a cookie", with("Cookie", &format!("access_token={good}"))),
+        ("a client's secret", bearer(bridge, &client_secret)),
+        ("a client's name", bearer(bridge, &client_id)),
+        ("access token of another tenant", bearer(bridge, &foreign_access)),
+        ("access token that was revoked", bearer(bridge, &revoked_access)),
+    ]
+    .into_iter()
+    .map(|(name, client)| Principal::new(name, client, None))
+    .collect();
+    if tenant != "default" {
+        all.push(Principal::new("of the settings of another tenant", bearer(bridge, STATIC_TOKEN), None));
     }
-    let basic = |text: &str| format!("Basic {}", STANDARD.encode(format!("idp:{text}")));
-    add("Basic where it is not allowed", nobody.clone().with_authorization(basic(&new_text)), None);
-    add("another scheme", nobody.clone().with_authorization(format!("Token {new_text}")), None);
-    add("two headers", bearer(&new_text).with("Authorization", format!("Bearer {new_text}")), None);
-    add("in another header", nobody.clone().with("X-Api-Key", &*new_text), None);
-    add("in a cookie", nobody.clone().with("Cookie", format!("access_token={new_text}")), None);
-    add("a client's secret", bearer(&client_secret), None);
-    add("a client's name", bearer(&client_id), None);
+    let query = format!("?access_token={good}");
+    all.push(Principal { query, ..Principal::new("in the query", nobody, None) });
+    all
+}
+
+/// Signed tokens that are not what they should be.
+fn forgeries(issuer: &TestIssuer, tenant: &str, clock: &Clock) -> Vec<(&'static str, String)> {
     let key = &issuer.key;
+    let good = issuer.claims(tenant, clock);
     let with = |name: &str, value: Value| {
         let mut claims = good.clone();
         claims[name] = value;
@@ -223,19 +269,18 @@ async fn principals(bridge: &TestBridge, issuer: &TestIssuer, tenant: &str) -> V
     let hmac = Header { kid: Some(key.id.clone()), ..Header::new(Algorithm::HS256) };
     let public = key.public().to_string();
     let hmac = jsonwebtoken::encode(&hmac, &good, &EncodingKey::from_secret(public.as_bytes())).unwrap();
-    let signed = key.sign(&good);
-    let at = now.as_second();
-    for (name, token) in [
-        ("JWT of another tenant", key.sign(&issuer.claims(other, clock))),
+    let now = clock.now().as_second();
+    vec![
+        ("JWT of another tenant", key.sign(&issuer.claims(other_than(tenant), clock))),
         ("JWT with none", forged(&json!({ "alg": "none", "typ": "JWT" }), &good, b"")),
         ("JWT by HMAC with the public key", hmac),
         ("JWT by another key", TestKey::new(&key.id).sign(&good)),
         ("JWT by an unknown key", TestKey::new("stranger").sign(&good)),
-        ("JWT cut short", signed[..signed.len() - 2].to_owned()),
-        ("JWT that expired", with("exp", json!(at - 61))),
-        ("JWT of the future", with("nbf", json!(at + 120))),
+        ("JWT cut short", cut(&key.sign(&good), 2).to_owned()),
+        ("JWT that expired", with("exp", json!(now - 61))),
+        ("JWT of the future", with("nbf", json!(now + 120))),
         ("JWT without exp", with("exp", Value::Null)),
-        ("JWT with exp as a text", with("exp", json!((at + 60).to_string()))),
+        ("JWT with exp as a text", with("exp", json!((now + 60).to_string()))),
         ("JWT for another audience", with("aud", json!("somebody"))),
         ("JWT of another issuer", with("iss", json!("https://idp.example.com"))),
         ("JWT of another client", with("appid", json!("somebody"))),
@@ -243,18 +288,16 @@ async fn principals(bridge: &TestBridge, issuer: &TestIssuer, tenant: &str) -> V
         ("JWT with jku", header(&|header| header.jku = Some(format!("{}/keys", issuer.url)))),
         ("JWT with crit", header(&|header| header.crit = Some(vec!["b64".to_owned()]))),
         ("JWT that claims to be ours", with("iss", json!(PUBLIC_URL))),
-        ("access token of another tenant", access_token(bridge, other, "admin").await.0),
-    ] {
-        add(name, bearer(&token), None);
-    }
-    let (revoked, id, secret) = access_token(bridge, tenant, "admin").await;
-    let form = format!("token={revoked}&client_id={id}&client_secret={secret}");
-    let client = bridge.anonymous().with_content_type("application/x-www-form-urlencoded");
-    client.send("POST", "/oauth/revoke", Some(form.as_bytes())).await.expect(200);
-    add("access token that was revoked", bearer(&revoked), None);
-    let query = format!("?access_token={new_text}");
-    all.push(Principal { name: "in the query", client: nobody, query, scopes: None });
-    all
+    ]
+}
+
+fn other_than(tenant: &str) -> &'static str {
+    if tenant == "default" { "acme" } else { "default" }
+}
+
+/// An ASCII text without its last characters.
+fn cut(text: &str, characters: usize) -> &str {
+    text.get(..text.len() - characters).unwrap()
 }
 
 /// Which methods a path serves, as the router says: `Allow` of the answer to a method that nobody serves, or `*`.

@@ -64,7 +64,7 @@ async fn tokens_that_end_within_30_days_are_told_of_once_a_day() {
     let metrics = Metrics::new();
     let tenants = [TenantId::default_tenant()];
     let mut watch = Watch::new(bridge.store.clone(), bridge.clock.clone(), metrics.clone(), tenants);
-    assert_eq!(watch.look().await.unwrap(), [soon.clone()]);
+    assert_eq!(watch.look().await.unwrap(), [soon]);
     assert!(metrics.render().contains("scim_bridge_tokens_expiring{tenant=\"default\"} 1"));
     assert!(metrics.render().contains("scim_bridge_token_time_left_seconds{tenant=\"default\"} 2592000"));
     assert!(watch.look().await.unwrap().is_empty());
