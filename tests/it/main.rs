@@ -30,6 +30,7 @@ mod prop_converge;
 mod prop_filter;
 mod prop_patch;
 mod provision;
+mod regressions;
 mod readme;
 mod scim_auth;
 mod scim_bulk;
