@@ -28,6 +28,7 @@ pub(super) struct SettingsFile {
     group_rules: Vec<Spanned<GroupRule>>,
     aliases: Vec<Spanned<Alias>>,
     events: Events,
+    auth: Auth,
 }
 
 impl SettingsFile {
@@ -44,6 +45,7 @@ impl SettingsFile {
             group_rules: std::mem::take(&mut self.group_rules),
             aliases: std::mem::take(&mut self.aliases),
             events: std::mem::take(&mut self.events),
+            auth: std::mem::take(&mut self.auth),
         }
     }
 }
@@ -62,6 +64,7 @@ pub(super) struct Tables {
     pub(super) group_rules: Vec<Spanned<GroupRule>>,
     pub(super) aliases: Vec<Spanned<Alias>>,
     pub(super) events: Events,
+    pub(super) auth: Auth,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -137,6 +140,38 @@ pub(super) struct Events {
     pub(super) push_token_env: Field<String>,
     pub(super) push_token_file: Field<PathBuf>,
     pub(super) allow_http: Field<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Auth {
+    pub(super) bare: Field<bool>,
+    pub(super) basic: Field<bool>,
+    pub(super) oauth: Field<bool>,
+    pub(super) entra: Option<Spanned<Entra>>,
+    pub(super) issuers: Vec<Spanned<IssuerTable>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entra {
+    pub(super) directory_id: String,
+    pub(super) audience: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuerTable {
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    pub(super) jwks_url: Option<String>,
+    #[serde(default)]
+    pub(super) clients: Vec<String>,
+    #[serde(default)]
+    pub(super) subjects: Vec<String>,
+    pub(super) required_scope: Option<String>,
+    pub(super) scopes: Option<Vec<String>>,
+    pub(super) allow_private: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use toml::Spanned;
 use url::{Host, Url};
 
+use crate::config::auth;
 use crate::config::events::{self, EventSettings};
 use crate::config::file::{Field, Invites, Safety, Source, Tables, Upstream};
 use crate::config::grants::{self, Grants};
@@ -17,6 +18,7 @@ use crate::config::source::{Sources, checked, secret_in_file};
 use crate::ids::TenantId;
 use crate::model::address::Address;
 use crate::model::policy::{OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend, RoleChange};
+use crate::model::trust::Trust;
 use crate::scim::profile::Profile;
 
 /// The settings of one tenant.
@@ -40,6 +42,8 @@ pub struct TenantConfig {
     pub removal_limits: RemovalLimits,
     /// The event feed, if the tenant has one.
     pub events: Option<EventSettings>,
+    /// What its door accepts.
+    pub trust: Setting<Trust>,
 }
 
 impl TenantConfig {
@@ -72,6 +76,7 @@ pub(super) fn read(
         group_rules,
         aliases,
         events,
+        auth,
     } = tables;
     let grants = Grants { groups, group_names, group_rules, aliases };
     let allow_http = upstream.allow_http.take().is_some_and(Spanned::into_inner);
@@ -81,12 +86,14 @@ pub(super) fn read(
         settle_time: seconds(number(upstream.settle_seconds.take(), 60, 1..=600, source)?.value),
         ..policy(invites, safety, grants, source)?
     };
+    let profile = match profile {
+        Some(word) => source.setting(word).try_map(|word| parse(&word))?,
+        None => Setting { value: Profile::default(), origin: Origin::Default },
+    };
     Ok(TenantConfig {
         tenant,
-        profile: match profile {
-            Some(word) => source.setting(word).try_map(|word| parse(&word))?,
-            None => Setting { value: Profile::default(), origin: Origin::Default },
-        },
+        trust: auth::read(auth, profile.value, source)?,
+        profile,
         base_url: base_url.try_map(|text| parse_base_url(&text, allow_http))?,
         requests_per_minute: number(upstream.requests_per_minute.take(), 7, 1..=60_000, source)?,
         admin_key: admin_key(upstream, sources, source)?,

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State as Given;
-use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
@@ -14,7 +12,7 @@ use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
 
 use super::State;
-use super::layers::note_route;
+use super::table::Table;
 use crate::telemetry::metrics;
 
 /// Longest time that the database has to answer a question about its health.
@@ -27,6 +25,8 @@ pub enum Condition {
     Ok,
     /// Something needs a human, and requests are served all the same: what they ask for waits.
     Degraded,
+    /// OpenAI does not offer it to the organization, or not to its key: what grants ask of it waits.
+    NotOffered,
     /// Requests cannot be served.
     Down,
 }
@@ -36,6 +36,7 @@ impl Condition {
         match self {
             Self::Ok => "ok",
             Self::Degraded => "degraded",
+            Self::NotOffered => "not offered",
             Self::Down => "down",
         }
     }
@@ -57,12 +58,11 @@ impl Readiness {
 }
 
 /// The routes that need no token.
-pub(super) fn routes() -> Router<State> {
-    Router::new()
+pub(super) fn routes() -> Table {
+    Table::default()
         .route("/healthz", get(async || plain_json(StatusCode::OK, &json!({ "status": "ok" }))))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics_page))
-        .route_layer(from_fn(note_route))
 }
 
 async fn ready(Given(state): Given<State>) -> Response {

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod audit;
+pub mod client;
 pub mod event;
 pub mod grant;
 pub mod group;
@@ -12,4 +13,6 @@ pub mod observed;
 pub mod operation;
 pub mod person;
 pub mod policy;
+pub mod scope;
 pub mod token;
+pub mod trust;

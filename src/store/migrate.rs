@@ -8,7 +8,7 @@ use super::error::classify;
 use super::session::sql;
 
 /// The version that this program writes.
-const CURRENT: i64 = 4;
+const CURRENT: i64 = 8;
 
 /// Brings a SQLite database up to date.
 pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreError> {
@@ -17,6 +17,7 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (2, "events", include_str!("migrations/sqlite/0002_events.sql")),
         (3, "catalogue", include_str!("migrations/sqlite/0003_catalogue.sql")),
         (4, "assignments", include_str!("migrations/sqlite/0004_assignments.sql")),
+        (8, "access", include_str!("migrations/sqlite/0008_access.sql")),
     ];
     run(connection, steps).await
 }
@@ -28,6 +29,7 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (2, "events", include_str!("migrations/postgres/0002_events.sql")),
         (3, "catalogue", include_str!("migrations/postgres/0003_catalogue.sql")),
         (4, "assignments", include_str!("migrations/postgres/0004_assignments.sql")),
+        (8, "access", include_str!("migrations/postgres/0008_access.sql")),
     ];
     run(connection, steps).await
 }

@@ -12,6 +12,7 @@ mod assignments;
 mod audit;
 mod backup;
 mod catalogue;
+mod clients;
 mod error;
 mod events;
 mod group_links;
