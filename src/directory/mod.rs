@@ -7,7 +7,7 @@
 //! - `write`: the transactions.
 //! - `rules`: who may be created, changed and removed.
 //! - `settle`: the wait for the engine after a write, and undoing a create that OpenAI refuses.
-//! - `list`, `compile`: looking people up by filter and page.
+//! - `list`, `compile`: what satisfies a query, in an order and by pages.
 //! - `feed`: what other systems are told, and requests that are answered later.
 //! - `render`: a person as a SCIM resource.
 //! - `groups`: the same for groups, whose members are rows.
@@ -31,11 +31,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
+
 use crate::clock::Clock;
 use crate::events::Feed;
 use crate::ids::{PersonId, RequestId, TenantId};
 use crate::model::policy::Policy;
 use crate::provision::handle::Handle;
+use crate::scim::cursor::CursorKey;
 use crate::scim::error::ScimError;
 use crate::scim::profile::Profile;
 use crate::scim::schema::{Registry, ResourceType};
@@ -46,7 +49,7 @@ pub use error::DirectoryError;
 pub(crate) use error::chain;
 pub use feed::{Accepted, EVENTS, Progress, Reply, TRANSACTIONS};
 pub use groups::ShownGroup;
-pub use list::Found;
+pub use list::{Entry, Kind, Listing, Turn};
 pub use render::Shown;
 pub use wish::OPENAI_USER;
 
@@ -74,6 +77,7 @@ pub struct Directory {
     public_url: Arc<str>,
     answer_wait: Duration,
     feed: Option<Feed>,
+    cursor_key: Arc<OnceCell<CursorKey>>,
 }
 
 /// How long an answer waits at most for the engine to settle the person it is about.
@@ -101,6 +105,7 @@ impl Directory {
             public_url: public_url.trim_end_matches('/').into(),
             answer_wait: ANSWER_WAIT,
             feed: None,
+            cursor_key: Arc::default(),
         }
     }
 

@@ -37,6 +37,7 @@ mod scim_listener;
 mod scim_log;
 mod scim_paging;
 mod scim_patch;
+mod scim_query;
 mod scim_users;
 mod simulator;
 mod store_contract;

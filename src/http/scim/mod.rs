@@ -6,6 +6,7 @@ mod discovery;
 mod events;
 mod groups;
 mod members;
+mod search;
 mod users;
 
 use axum::Router;
@@ -17,10 +18,11 @@ use http::uri::PathAndQuery;
 use http::{StatusCode, Uri};
 use tower::ServiceExt;
 
+use self::search::{list, search};
 use super::layers::{Template, Trail, note_route};
 use super::reply::{self, Failure};
 use super::{State, auth};
-use crate::directory::{Caller, Catalogue, EVENTS, TRANSACTIONS};
+use crate::directory::{Caller, Catalogue, EVENTS, Kind, TRANSACTIONS};
 use crate::ids::TenantId;
 use crate::scim::error::ScimError;
 use crate::scim::profile::Deviation;
@@ -97,22 +99,32 @@ impl<'a> Base<'a> {
     }
 }
 
+const USERS: &[Kind] = &[Kind::Users];
+const GROUPS: &[Kind] = &[Kind::Groups];
+const ROLES: &[Kind] = &[Kind::Catalogue(Catalogue::Roles)];
+const ENTITLEMENTS: &[Kind] = &[Kind::Catalogue(Catalogue::Entitlements)];
+
 /// The table of routes below a base path.
 fn routes() -> Router<State> {
     let bulk = async || not_offered("bulk requests (/Bulk)");
     let me = async || not_offered("the alias /Me");
-    let search = async || not_offered("queries by POST (.search); use GET with a filter");
     Router::new()
-        .route("/Users", get(users::list).post(users::create))
+        .route("/", list(&Kind::ALL))
+        .route("/.search", search(&Kind::ALL))
+        .route("/Users", list(USERS).post(users::create))
+        .route("/Users/.search", search(USERS))
         .route("/Users/{id}", get(users::get).put(users::replace).patch(users::patch).delete(users::delete))
-        .route("/Groups", get(groups::list).post(groups::create))
+        .route("/Groups", list(GROUPS).post(groups::create))
+        .route("/Groups/.search", search(GROUPS))
         .route(
             "/Groups/{id}",
             get(groups::get).put(groups::replace).patch(groups::patch).delete(groups::delete),
         )
-        .route("/Roles", catalogue::list(Catalogue::Roles))
+        .route("/Roles", list(ROLES))
+        .route("/Roles/.search", search(ROLES))
         .route("/Roles/{id}", catalogue::item(Catalogue::Roles))
-        .route("/Entitlements", catalogue::list(Catalogue::Entitlements))
+        .route("/Entitlements", list(ENTITLEMENTS))
+        .route("/Entitlements/.search", search(ENTITLEMENTS))
         .route("/Entitlements/{id}", catalogue::item(Catalogue::Entitlements))
         .route("/ServiceProviderConfig", get(discovery::service_provider_config))
         .route("/ResourceTypes", get(discovery::resource_types))
@@ -123,11 +135,6 @@ fn routes() -> Router<State> {
         .route(&format!("{TRANSACTIONS}/{{txn}}"), get(events::outcome))
         .route("/Bulk", any(bulk))
         .route("/Me", any(me))
-        .route("/.search", any(search))
-        .route("/Users/.search", any(search))
-        .route("/Groups/.search", any(search))
-        .route("/Roles/.search", any(search))
-        .route("/Entitlements/.search", any(search))
         .method_not_allowed_fallback(reply::other_method)
         .route_layer(from_fn(note_route))
         .fallback(async || Failure::from(no_such_endpoint()))
