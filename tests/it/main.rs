@@ -23,6 +23,7 @@ mod profiles;
 mod prop_converge;
 mod prop_filter;
 mod prop_patch;
+mod prop_query;
 mod provision;
 mod scim_auth;
 mod scim_catalogue;
