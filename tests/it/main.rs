@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod bad_input;
 mod cli;
 mod conformance;
 mod crash;
@@ -25,7 +26,9 @@ mod prop_filter;
 mod prop_patch;
 mod prop_query;
 mod provision;
+mod readme;
 mod scim_auth;
+mod scim_bulk;
 mod scim_catalogue;
 mod scim_discovery;
 mod scim_errors;
@@ -42,4 +45,5 @@ mod scim_query;
 mod scim_users;
 mod simulator;
 mod store_contract;
+mod supply_chain;
 mod transcripts;

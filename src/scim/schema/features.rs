@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::limits::{MAX_BULK_BYTES, MAX_BULK_OPERATIONS};
+use super::limits::{MAX_BODY_BYTES, MAX_BULK_OPERATIONS};
 use crate::scim::list::{DEFAULT_COUNT, MAX_COUNT};
 
 /// For how many seconds a cursor is good.
@@ -10,7 +10,7 @@ pub const CURSOR_SECONDS: u32 = 3_600;
 
 /// What this server offers; a part is named here once its endpoint answers.
 pub const OFFERED: Features =
-    Features { sort: true, bulk: false, cursor_timeout_seconds: Some(CURSOR_SECONDS), security_events: None };
+    Features { sort: true, bulk: true, cursor_timeout_seconds: Some(CURSOR_SECONDS), security_events: None };
 
 /// The optional parts that are offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Features {
     /// assert_eq!(config["pagination"]["cursorTimeout"], 600);
     /// ```
     pub fn to_config(&self) -> Map<String, Value> {
-        let (operations, bytes) = if self.bulk { (MAX_BULK_OPERATIONS, MAX_BULK_BYTES) } else { (0, 0) };
+        let (operations, bytes) = if self.bulk { (MAX_BULK_OPERATIONS, MAX_BODY_BYTES) } else { (0, 0) };
         let mut pagination = json!({
             "cursor": self.cursor_timeout_seconds.is_some(),
             "index": true,
