@@ -455,10 +455,10 @@ impl Keys {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::store::Store;
+    use crate::store::{Column, Key, Store};
 
     /// How SQLite would answer these.
-    async fn plan(reader: &mut Reader, statements: [Sql; 2]) -> String {
+    async fn plan<const N: usize>(reader: &mut Reader, statements: [Sql; N]) -> String {
         let mut plan = String::new();
         for sql in statements {
             for row in reader.fetch_all(sql.explained()).await.unwrap() {
@@ -501,6 +501,45 @@ mod tests {
                 [count(&tenant, &condition), page(&tenant, &condition, Sequence::default(), 50_000, 10)];
             let plan = plan(&mut reader, statements).await;
             assert_eq!(plan.matches("COVERING INDEX people_live (tenant=?)").count(), 2, "{plan}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_costs_the_same_at_any_depth() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
+        let url = format!("sqlite://{}", folder.path().join("bridge.db").display());
+        let store = Store::open(&url, clock.clone()).await.unwrap();
+        let tenant = TenantId::default_tenant();
+        let mut reader = store.reader().await.unwrap();
+        let id = PersonId::new(&clock).to_string();
+        for (column, index) in [
+            (Column::Id, "sqlite_autoindex_people_1"),
+            (Column::Name, "people_user_name"),
+            (Column::DisplayName, "people_display_name"),
+            (Column::ExternalId, "people_external_id"),
+            (Column::Modified, "people_modified"),
+        ] {
+            let key = match column {
+                Column::Id => None,
+                Column::Modified => Some(Key::Time(clock.now())),
+                _ => Some(Key::Text("m".to_owned())),
+            };
+            let spot = Spot { key, id: id.clone() };
+            for sequence in [Sequence::by(column), Sequence::by(column).reversed()] {
+                for condition in [Condition::All, Condition::Active(true)] {
+                    let stretches = sequence.stretches(Some(&spot));
+                    let sql = scan(&tenant, &condition, sequence, stretches[0], 10);
+                    let plan = plan(&mut reader, [sql]).await;
+                    // The index gives the order and the place to begin; at most those with equal keys are sorted.
+                    let begins = if column == Column::Id { "id" } else { "" };
+                    assert!(
+                        plan.contains(&format!("{index} (tenant=? AND {begins}")),
+                        "{sequence:?}:\n{plan}"
+                    );
+                    assert!(!plan.contains("B-TREE FOR ORDER BY"), "{sequence:?}:\n{plan}");
+                }
+            }
         }
     }
 }
