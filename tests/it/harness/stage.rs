@@ -20,7 +20,7 @@ const AT_ONCE: SignedDuration = SignedDuration::from_secs(60);
 /// Longer than the engine goes without looking into the store for work that nobody told it of.
 const POLL: SignedDuration = SignedDuration::from_secs(6);
 /// Longer than anything takes on a busy machine.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// A bridge with all its parts.
 pub(crate) struct Stage {
