@@ -31,8 +31,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
-
 use crate::clock::Clock;
 use crate::events::Feed;
 use crate::ids::{PersonId, RequestId, TenantId};
@@ -77,7 +75,7 @@ pub struct Directory {
     public_url: Arc<str>,
     answer_wait: Duration,
     feed: Option<Feed>,
-    cursor_key: Arc<OnceCell<CursorKey>>,
+    cursor_key: CursorKey,
 }
 
 /// How long an answer waits at most for the engine to settle the person it is about.
@@ -87,7 +85,8 @@ impl Directory {
     /// A directory of the tenants that have a policy.
     ///
     /// `public_url` is where clients reach the program, such as `https://scim.example.com`; every `meta.location`
-    /// begins with it.
+    /// begins with it. Its cursors are good as long as this directory and its clones are there
+    /// ([`Directory::with_lasting_cursors`]).
     pub fn new(
         store: Store,
         engine: Handle,
@@ -96,6 +95,7 @@ impl Directory {
         public_url: &str,
     ) -> Self {
         let policies = policies.into_iter().map(|(tenant, policy)| (tenant, Arc::new(policy))).collect();
+        let cursor_key = CursorKey::new(clock.random_bytes());
         Self {
             store,
             engine,
@@ -105,7 +105,7 @@ impl Directory {
             public_url: public_url.trim_end_matches('/').into(),
             answer_wait: ANSWER_WAIT,
             feed: None,
-            cursor_key: Arc::default(),
+            cursor_key,
         }
     }
 

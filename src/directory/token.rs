@@ -84,11 +84,6 @@ fn is_hex(text: &str, bytes: usize) -> bool {
     text.len() == 2 * bytes && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// A text that nobody guesses.
-pub(super) fn random_text(clock: &Clock) -> String {
-    to_hex(&clock.random_bytes::<SECRET_BYTES>())
-}
-
 fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         // Writing to a String cannot fail.

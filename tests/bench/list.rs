@@ -3,7 +3,12 @@
 //! By cursor the depth must make no difference; by index what lies before a page is counted in an index. Requests go
 //! from the query or body to the resources, on SQLite, without HTTP.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark stops where its set-up fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a benchmark stops where its set-up fails"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -101,7 +106,7 @@ impl Bench {
     async fn patch(&self) {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let index = usize::try_from(number).unwrap() * 7_919 % PEOPLE;
-        let id = self.people.get(index).unwrap().to_string();
+        let id = self.people[index].to_string();
         let title = format!("Engineer {number}");
         let body = json!({"Operations": [{"op": "replace", "path": "title", "value": title}]});
         self.directory.patch_user(&self.caller, &id, body, None, None).await.unwrap();
@@ -116,7 +121,7 @@ fn person(clock: &Clock, number: usize) -> Person {
         "emails": [{"value": name, "type": "work", "primary": true}],
         "name": {"givenName": "Person", "familyName": number.to_string()},
     });
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         attributes["displayName"] = format!("Person {number}").into();
     }
     Person {

@@ -52,6 +52,7 @@ const EXPECTED_OF_SANITY: [(&str, &str, &str); 3] = [
     ),
     ("PATCH /Groups/{id} remove members", "Expected 200, got 204", "RFC 7644 §3.5.2: as above"),
 ];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scim2_tester_finds_no_errors() {
     let Some(mut command) = python::script("tests/conformance/scim2.py") else { return };

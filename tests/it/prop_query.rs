@@ -244,7 +244,7 @@ fn value_filter(groups: &[String]) -> BoxedStrategy<String> {
                 if is_negated { format!("emails[not ({inner})]") } else { format!("emails[{inner}]") }
             });
     let by_path = select(&NAMES[..]).prop_map(|name| {
-        format!("emails[primary eq true].value sw {}", Value::from(&name[..name.len() - 8]))
+        format!("emails[primary eq true].value sw {}", Value::from(name.trim_end_matches("example")))
     });
     let group =
         select(groups.to_vec()).prop_map(|id| format!("groups[value eq \"{id}\" or display eq \"Ann\"]"));
@@ -405,6 +405,40 @@ fn tally(seen: &[String]) -> BTreeMap<&str, usize> {
     tally
 }
 
+/// A question for people and where it is put, to be asked page by page.
+fn question(dice: &mut Dice, by_index: bool) -> (String, Value) {
+    const CONDITIONS: [&str; 4] =
+        ["id pr", "active eq true", "title co \"n\"", "userName sw \"a\" or emails.type eq \"work\""];
+    const ORDERS: [&str; 9] = [
+        "",
+        "userName",
+        "displayName",
+        "externalId",
+        "title",
+        "emails",
+        "active",
+        "meta.created",
+        "meta.lastModified",
+    ];
+    let (filter, sort) = (dice.draw(&select(&CONDITIONS[..])), dice.draw(&select(&ORDERS[..])));
+    let order = dice.draw(&select(&["ascending", "descending"][..]));
+    let path = dice.draw(&select(&["/Users", "/Users", ""][..]));
+    let people = if path.is_empty() {
+        format!("meta.resourceType eq \"User\" and ({filter})")
+    } else {
+        filter.to_owned()
+    };
+    let mut ask = json!({"filter": people, "attributes": ["id"], "count": dice.draw(&(1_usize..6))});
+    if by_index {
+        ask["startIndex"] = 1.into();
+    } else {
+        ask["cursor"] = "".into();
+        ask["sortBy"] = sort.into();
+        ask["sortOrder"] = order.into();
+    }
+    (format!("{path}/.search"), ask)
+}
+
 async fn pages_lose_nobody(database: impl AsyncFn() -> Database) {
     let mut dice = Dice::new();
     let bridge = TestBridge::builder().on(database().await).start().await;
@@ -423,56 +457,17 @@ async fn pages_lose_nobody(database: impl AsyncFn() -> Database) {
         }
         // Every fourth list is turned by index in the order of making, which no one leaves and all join at the end.
         let by_index = walk % 4 == 3;
-        let sort = dice.draw(&select(
-            &[
-                "",
-                "userName",
-                "displayName",
-                "externalId",
-                "title",
-                "emails",
-                "active",
-                "meta.created",
-                "meta.lastModified",
-            ][..],
-        ));
-        let sort = if by_index { "" } else { sort };
-        let order = dice.draw(&select(&["ascending", "descending"][..]));
-        let filter =
-            dice.draw(&select(
-                &[
-                    "id pr",
-                    "active eq true",
-                    "title co \"n\"",
-                    "userName sw \"a\" or emails.type eq \"work\"",
-                ][..],
-            ));
-        let path = dice.draw(&select(&["/Users", "/Users", "/"][..]));
-        let count = dice.draw(&(1_usize..6));
+        let (search, mut ask) = question(&mut dice, by_index);
         stage.moved.clear();
-        stage.by_time = sort == "meta.lastModified";
-
-        let search = format!("{}/.search", path.trim_end_matches('/'));
-        let filter = if path == "/" {
-            format!("meta.resourceType eq \"User\" and ({filter})")
-        } else {
-            filter.to_owned()
-        };
-        let ask = json!({"filter": filter, "attributes": ["id"]});
+        stage.by_time = ask["sortBy"] == "meta.lastModified";
         let whole = {
             let mut ask = ask.clone();
+            for name in ["cursor", "startIndex"] {
+                ask.as_object_mut().unwrap().remove(name);
+            }
             ask["count"] = 200.into();
             ids(&stage.okta.post(&search, &ask).await.expect(200))
         };
-        let mut ask = ask;
-        ask["count"] = count.into();
-        if by_index {
-            ask["startIndex"] = 1.into();
-        } else {
-            ask["cursor"] = "".into();
-            ask["sortBy"] = sort.into();
-            ask["sortOrder"] = order.into();
-        }
         let told = ask.to_string();
         let mut seen = Vec::new();
         loop {

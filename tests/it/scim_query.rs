@@ -190,7 +190,8 @@ async fn a_cursor_is_good_for_its_query_and_its_time_alone() {
 
     let foreign = bridge.client_of("acme").await;
     let mut forged = next.clone();
-    forged.replace_range(10..11, if &next[10..11] == "A" { "B" } else { "A" });
+    let other = if forged.remove(10) == 'A' { 'B' } else { 'A' };
+    forged.insert(10, other);
     for (actor, path) in [
         (&okta, format!("/Users?sortBy=userName&filter=active%20eq%20false&cursor={next}")),
         (&okta, format!("/Users?filter=active%20eq%20true&cursor={next}")),

@@ -4,8 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 use super::Start;
-use crate::directory::token::random_text;
-use crate::directory::{Caller, Directory, DirectoryError};
+use crate::directory::{Caller, Directory};
 use crate::scim::cursor::{Cursor, CursorKey, Direction, Fingerprint};
 use crate::scim::error::{ScimError, ScimType};
 use crate::scim::schema::features::CURSOR_SECONDS;
@@ -53,36 +52,20 @@ impl Cursors {
 }
 
 impl Directory {
+    /// The same directory with a key for cursors that is kept in the store: all processes that serve it, now and after
+    /// a restart, read each other's cursors.
+    pub async fn with_lasting_cursors(self) -> Result<Self, StoreError> {
+        let secret = self.store.secret(SECRET).await?;
+        Ok(Self { cursor_key: CursorKey::new(Sha256::digest(secret).into()), ..self })
+    }
+
     /// The cursors of a query at an endpoint.
-    pub(super) async fn cursors(
-        &self,
-        caller: &Caller,
-        endpoint: &str,
-        query: &Query,
-    ) -> Result<Cursors, DirectoryError> {
-        Ok(Cursors {
-            key: self.cursor_key.get_or_try_init(|| self.make_key()).await?.clone(),
+    pub(super) fn cursors(&self, caller: &Caller, endpoint: &str, query: &Query) -> Cursors {
+        Cursors {
+            key: self.cursor_key.clone(),
             query: query.fingerprint(caller.tenant.as_str(), endpoint),
             order: query.sort.as_ref().map(|sort| sort.order).unwrap_or_default(),
             now: self.clock.now(),
-        })
-    }
-
-    /// The key is in the store: all processes that serve one directory, now and after a restart, read each other's
-    /// cursors.
-    async fn make_key(&self) -> Result<CursorKey, StoreError> {
-        let known = self.store.reader().await?.secret(SECRET).await?;
-        let secret = match known {
-            Some(secret) => secret,
-            None => {
-                let fresh = random_text(&self.clock);
-                let written = self.store.write::<_, StoreError>(move |tx| {
-                    let fresh = fresh.clone();
-                    Box::pin(async move { tx.secret_or(SECRET, &fresh).await })
-                });
-                written.await?
-            }
-        };
-        Ok(CursorKey::new(Sha256::digest(secret).into()))
+        }
     }
 }

@@ -149,7 +149,7 @@ impl Directory {
         match &query.paging {
             Paging::Index(page) => self.list_by_index(caller, &parts, *page).await,
             Paging::Cursor { cursor, count } => {
-                let cursors = self.cursors(caller, endpoint, query).await?;
+                let cursors = self.cursors(caller, endpoint, query);
                 let start = match cursor {
                     None => Start::After(None),
                     Some(text) => cursors.read(text)?,
