@@ -6,6 +6,7 @@
 
 mod events;
 mod file;
+mod grants;
 mod origin;
 mod source;
 mod tenant;

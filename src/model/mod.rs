@@ -5,6 +5,7 @@ pub mod audit;
 pub mod event;
 pub mod grant;
 pub mod group;
+pub mod inventory;
 pub mod mapping;
 pub mod observed;
 pub mod operation;
