@@ -26,6 +26,8 @@ mod postgres;
 mod query;
 mod record;
 mod row;
+mod secret;
+mod sequence;
 mod session;
 mod shelf;
 mod sqlite;
@@ -48,6 +50,7 @@ pub use memberships::MemberDelta;
 pub use people::Work;
 pub use query::{Condition, GroupCondition, Order};
 pub use record::{ImportError, Imported, MappingRecord, RecordError};
+pub use sequence::{Column, Key, Sequence, Spot};
 pub use session::{Reader, Tx};
 
 use crate::clock::Clock;
