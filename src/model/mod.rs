@@ -1,10 +1,12 @@
 //! Plain data of our domain: what is remembered, wished and planned. No I/O, no clock, no wire format.
 
 pub mod address;
+pub mod alarm;
 pub mod audit;
 pub mod event;
 pub mod grant;
 pub mod group;
+pub mod hold;
 pub mod mapping;
 pub mod observed;
 pub mod operation;

@@ -65,6 +65,7 @@ endpoints! {
     ListUserRoles = GET "/organization/users/{user_id}/roles", "list_user_roles";
     AssignUserRole = POST "/organization/users/{user_id}/roles", "assign_user_role";
     UnassignUserRole = DELETE "/organization/users/{user_id}/roles/{role_id}", "unassign_user_role";
+    ListAdminKeys = GET "/organization/admin_api_keys", "list_admin_keys";
     ListAuditLogs = GET "/organization/audit_logs", "list_audit_logs";
 }
 

@@ -8,12 +8,15 @@
 //! the same from both databases: times are microseconds since 1970, flags are 0 or 1, documents are JSON text.
 
 mod agenda;
+mod alarms;
 mod audit;
 mod backup;
 mod catalogue;
 mod error;
 mod events;
 mod groups;
+mod guards;
+mod holds;
 mod mappings;
 mod memberships;
 mod migrate;
@@ -41,6 +44,8 @@ use sqlx::AnyPool;
 pub use agenda::{LaneDepth, Mark};
 pub use audit::AuditRecord;
 pub use error::StoreError;
+pub use guards::Losses;
+pub use holds::HoldFilter;
 pub use mappings::{MappingFilter, MappingRow};
 pub use memberships::MemberDelta;
 pub use people::Work;

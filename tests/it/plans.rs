@@ -109,6 +109,7 @@ impl Script {
             address_wanted_elsewhere: false,
             address_in_transit: false,
             looks: Vec::new(),
+            holds: Vec::new(),
         };
         let mut script = Self {
             now,

@@ -4,6 +4,8 @@
 //! and from the plan. At most one call is in flight per person, a few per tenant, and one of these few places is kept
 //! for taking access away.
 
+mod alarms;
+mod brake;
 mod gauges;
 mod start;
 mod take;
@@ -20,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::agenda::{Agenda, Need};
 use super::context::Context;
 use super::execute::{Order, Outcome, chain};
-use super::handle::{Message, Settlement, Upstream};
+use super::handle::{Health, Message, Settlement, Upstream};
 use super::observe::{Progress, ReadError, Reading};
 use super::pace::{Gate, Ticker, later};
 use super::plan::{Facts, Look, Read};
@@ -30,7 +32,7 @@ use crate::ids::{PersonId, TenantId};
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::model::policy::Policy;
-use crate::openai::{Client, Endpoint, Failure};
+use crate::openai::{AdminKey, Client, Endpoint, Failure};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -61,6 +63,7 @@ pub struct Engine {
     context: Context,
     inbox: mpsc::UnboundedReceiver<Message>,
     upstream: watch::Sender<Upstream>,
+    health: watch::Sender<Health>,
 }
 
 impl Engine {
@@ -75,8 +78,9 @@ impl Engine {
         metrics: Metrics,
         inbox: mpsc::UnboundedReceiver<Message>,
     ) -> Self {
-        let context = Context { tenant, policy: Arc::new(policy), store, client, clock, metrics };
-        Self { context, inbox, upstream: watch::Sender::default() }
+        let policy = Arc::new(policy);
+        let context = Context { tenant, policy, store, client, clock, metrics, queue_alarms: false };
+        Self { context, inbox, upstream: watch::Sender::default(), health: watch::Sender::default() }
     }
 
     /// Tells how the organization looks from here, now and whenever that changes.
@@ -84,10 +88,22 @@ impl Engine {
         self.upstream.subscribe()
     }
 
+    /// Tells how the engine does, now and whenever that changes.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// Has alarms put into the queue of those who are to be called.
+    #[must_use]
+    pub fn with_alarms(mut self) -> Self {
+        self.context.queue_alarms = true;
+        self
+    }
+
     /// Works until `cancel` is cancelled, then lets the calls in flight end (for at most 25 seconds). What is left
     /// is in the store and goes on at the next start.
     pub async fn run(self, cancel: CancellationToken) {
-        Driver::new(self.context, self.upstream).run(self.inbox, &cancel).await;
+        Driver::new(self.context, self.upstream, self.health).run(self.inbox, &cancel).await;
     }
 }
 
@@ -110,6 +126,8 @@ enum Report {
         progress: Result<Progress, ReadError>,
     },
     Probed(Result<(), Failure>),
+    /// The admin keys that may be the one in use.
+    Owner(Result<Vec<AdminKey>, Failure>),
     /// A task that broke off.
     Lost,
 }
@@ -120,6 +138,7 @@ enum Flight {
     Person(PersonId),
     Page(Collection),
     Probe,
+    Owner,
 }
 
 struct Driver {
@@ -130,6 +149,19 @@ struct Driver {
     looks: BTreeMap<PersonId, Vec<Look>>,
     gate: Gate,
     upstream: watch::Sender<Upstream>,
+    health: watch::Sender<Health>,
+    /// What the last refusal of the key said.
+    key_words: Option<String>,
+    /// Why no change is made, if none may be.
+    standstill: Option<String>,
+    /// When to look into the store for that.
+    brake_at: Timestamp,
+    /// The organization that answers, as far as it was compared with the one that is known.
+    organization: Option<String>,
+    /// When to ask whose the admin key is, and whether that was asked yet.
+    ask_owner_at: Timestamp,
+    key_asked: bool,
+    key_expires_at: Option<Timestamp>,
     ticker: Ticker,
     flights: BTreeMap<Flight, (Lane, Endpoint)>,
     busy: BTreeMap<PersonId, Lane>,
@@ -155,7 +187,7 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(context: Context, upstream: watch::Sender<Upstream>) -> Self {
+    fn new(context: Context, upstream: watch::Sender<Upstream>, health: watch::Sender<Health>) -> Self {
         Self {
             context,
             facts: None,
@@ -164,6 +196,14 @@ impl Driver {
             looks: BTreeMap::new(),
             gate: Gate::default(),
             upstream,
+            health,
+            key_words: None,
+            standstill: None,
+            brake_at: Timestamp::MIN,
+            organization: None,
+            ask_owner_at: Timestamp::MIN,
+            key_asked: false,
+            key_expires_at: None,
             ticker: Ticker::new(),
             flights: BTreeMap::new(),
             busy: BTreeMap::new(),
@@ -250,6 +290,10 @@ impl Driver {
             }
             Message::Idle(reply) => self.idlers.push(reply),
             Message::Sweep => self.sweeps.ask(periodic(&self.context.policy)),
+            Message::KeyChanged => {
+                self.gate.try_key(now);
+                self.ask_owner_at = now;
+            }
         }
     }
 

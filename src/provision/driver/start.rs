@@ -33,6 +33,7 @@ impl Driver {
         if let Some(due_at) = due_at {
             self.wake(due_at.max(now));
         }
+        self.ask_owner(now);
         if let Some(probe_at) = self.gate.key_probe_at() {
             self.start_probe(probe_at, now);
             return;
@@ -95,8 +96,13 @@ impl Driver {
                 Some(Need::Look(read)) => observe::endpoint_of(read),
                 Some(Need::Sweeps(_)) | None => return,
             },
-            Flight::Probe => Endpoint::ListInvites,
+            Flight::Probe | Flight::Owner => return,
         };
+        let changes = matches!(&flight, Flight::Person(person)
+            if matches!(self.agenda.turn(*person).map(|turn| &turn.need), Some(Need::Call(_))));
+        if changes && (self.standstill.is_some() || !self.key_asked) {
+            return;
+        }
         if let Some(opens_at) = self.gate.opens_at(lane, now) {
             self.wake(opens_at);
             return;
@@ -116,7 +122,7 @@ impl Driver {
         match flight {
             Flight::Person(person) => self.start_person(person, lane, endpoint, now),
             Flight::Page(collection) => self.start_page(collection, lane, endpoint, now),
-            Flight::Probe => {}
+            Flight::Probe | Flight::Owner => {}
         }
     }
 
@@ -181,7 +187,7 @@ impl Driver {
         });
     }
 
-    fn fly(
+    pub(super) fn fly(
         &mut self,
         flight: Flight,
         lane: Lane,
