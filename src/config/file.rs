@@ -19,12 +19,14 @@ pub(super) struct SettingsFile {
     pub(super) tenants: BTreeMap<String, Spanned<Tables>>,
     // What is set for the tenant `default`. Serde cannot both flatten and refuse unknown keys.
     profile: Field<String>,
+    mode: Field<String>,
     upstream: Upstream,
     reconcile: Reconcile,
     invites: Invites,
     safety: Safety,
     group_rules: Vec<Spanned<GroupRule>>,
     events: Events,
+    alarms: Alarms,
 }
 
 impl SettingsFile {
@@ -32,12 +34,14 @@ impl SettingsFile {
     pub(super) fn take_default_tables(&mut self) -> Tables {
         Tables {
             profile: self.profile.take(),
+            mode: self.mode.take(),
             upstream: std::mem::take(&mut self.upstream),
             reconcile: std::mem::take(&mut self.reconcile),
             invites: std::mem::take(&mut self.invites),
             safety: std::mem::take(&mut self.safety),
             group_rules: std::mem::take(&mut self.group_rules),
             events: std::mem::take(&mut self.events),
+            alarms: std::mem::take(&mut self.alarms),
         }
     }
 }
@@ -47,12 +51,14 @@ impl SettingsFile {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Tables {
     pub(super) profile: Field<String>,
+    pub(super) mode: Field<String>,
     pub(super) upstream: Upstream,
     pub(super) reconcile: Reconcile,
     pub(super) invites: Invites,
     pub(super) safety: Safety,
     pub(super) group_rules: Vec<Spanned<GroupRule>>,
     pub(super) events: Events,
+    pub(super) alarms: Alarms,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -96,6 +102,7 @@ pub(super) struct Invites {
     pub(super) allowed_domains: Vec<Spanned<String>>,
     pub(super) on_existing_member: Field<String>,
     pub(super) on_address_change: Field<String>,
+    pub(super) max_per_address: Field<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -116,6 +123,8 @@ pub(super) struct Safety {
     pub(super) removal_window_seconds: Field<u32>,
     pub(super) max_removals_per_day: Field<u32>,
     pub(super) max_removal_percent_per_day: Field<u32>,
+    pub(super) seat_limit: Field<u32>,
+    pub(super) stop: Field<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -127,6 +136,16 @@ pub(super) struct Events {
     pub(super) push_token_env: Field<String>,
     pub(super) push_token_file: Field<PathBuf>,
     pub(super) allow_http: Field<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Alarms {
+    pub(super) url: Field<String>,
+    pub(super) secret_env: Field<String>,
+    pub(super) secret_file: Field<PathBuf>,
+    pub(super) allow_http: Field<bool>,
+    pub(super) late_removal_minutes: Field<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -165,6 +184,9 @@ impl Source {
                 message if message.starts_with("unknown field `push_token`") => {
                     "a token does not belong in this file; write push_token_env or push_token_file instead"
                         .to_owned()
+                }
+                message if message.starts_with("unknown field `secret`") => {
+                    "a secret does not belong in this file; write secret_env or secret_file instead".to_owned()
                 }
                 message => message.to_owned(),
             },

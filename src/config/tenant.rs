@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use toml::Spanned;
 use url::{Host, Url};
 
+use crate::config::alarms::{self, AlarmSettings};
 use crate::config::events::{self, EventSettings};
 use crate::config::file::{Field, GroupRule, Invites, Project, Safety, Source, Tables, Upstream};
 use crate::config::origin::{ConfigError, Origin, Setting};
@@ -18,7 +19,7 @@ use crate::model::address::Address;
 use crate::model::grant::{OrgRole, ProjectGrant, ProjectRole};
 use crate::model::policy::{
     GroupRule as Rule, GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend,
-    RuleEffect,
+    RuleEffect, Standstill,
 };
 use crate::scim::profile::Profile;
 
@@ -39,8 +40,8 @@ pub struct TenantConfig {
     pub static_token: Option<Setting<SecretString>>,
     /// What plans depend on.
     pub policy: Policy,
-    /// How much may be removed before a human is asked.
-    pub removal_limits: RemovalLimits,
+    /// Who is called when something needs a human, if somebody is.
+    pub alarms: Option<AlarmSettings>,
     /// The event feed, if the tenant has one.
     pub events: Option<EventSettings>,
 }
@@ -64,13 +65,17 @@ pub(super) fn read(
     sources: &Sources,
     source: &Source,
 ) -> Result<TenantConfig, ConfigError> {
-    let Tables { profile, mut upstream, reconcile, invites, safety, group_rules, events } = tables;
+    let Tables { profile, mode, mut upstream, reconcile, invites, safety, group_rules, events, alarms } = tables;
     let allow_http = upstream.allow_http.take().is_some_and(Spanned::into_inner);
-    let removal_limits = removal_limits(&safety, source)?;
+    let observes = word(mode, source, &[("act", false), ("observe", true)])?;
+    let (alarms, late_removal) = alarms::read(alarms, sources, source)?;
+    let policy = policy(invites, safety, group_rules, source)?;
     let policy = Policy {
         reconcile_interval: seconds(number(reconcile.interval_seconds, 300, 10..=86_400, source)?.value),
         settle_time: seconds(number(upstream.settle_seconds.take(), 60, 1..=600, source)?.value),
-        ..policy(invites, safety, group_rules, source)?
+        late_removal,
+        standstill: policy.standstill.or(observes.then_some(Standstill::Observe)),
+        ..policy
     };
     Ok(TenantConfig {
         tenant,
@@ -83,7 +88,7 @@ pub(super) fn read(
         admin_key: admin_key(upstream, sources, source)?,
         static_token: None,
         policy,
-        removal_limits,
+        alarms,
         events: events::read(events, sources, source)?,
     })
 }
@@ -162,7 +167,11 @@ fn policy(
     source: &Source,
 ) -> Result<Policy, ConfigError> {
     let defaults = Policy::default();
-    let allow_owner_grants = safety.allow_owner_grants.is_some_and(Spanned::into_inner);
+    let allow_owner_grants = safety.allow_owner_grants.as_ref().is_some_and(|allowed| *allowed.get_ref());
+    let stops = safety.stop.as_ref().is_some_and(|stop| *stop.get_ref());
+    let limit = |field| number(Some(field), 0, 1..=1_000_000, source);
+    let seat_limit = safety.seat_limit.clone().map(limit).transpose()?;
+    let removals = removal_limits(&safety, source)?;
     let min_owners = number(safety.min_owners, 2, 1..=1000, source)?.value;
     Ok(Policy {
         protected: collect(safety.protected, source, |text| {
@@ -190,6 +199,10 @@ fn policy(
                 ("refuse", OnAddressChange::Refuse),
             ],
         )?,
+        removals,
+        seat_limit: seat_limit.map(|limit| limit.value),
+        max_invites_per_address: number(invites.max_per_address, 5, 1..=1_000, source)?.value,
+        standstill: stops.then_some(Standstill::Stop),
         resend: word(invites.resend, source, &[("auto", Resend::Auto), ("never", Resend::Never)])?,
         default_projects: default_projects(invites.default_projects, source)?,
         group_rules: group_rules
@@ -323,7 +336,7 @@ fn word<T: Copy + Default>(
 }
 
 /// A number within bounds.
-fn number(
+pub(super) fn number(
     field: Field<u32>,
     default: u32,
     bounds: std::ops::RangeInclusive<u32>,

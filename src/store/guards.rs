@@ -163,23 +163,31 @@ impl Tx {
     }
 
     /// Lets the engine of a tenant make changes again, or those of all tenants and all of them together; tells what
-    /// kept them from it.
+    /// kept them from it. If that was another organization, the one that answers next is the right one.
     pub async fn release_brakes(&mut self, tenant: Option<&TenantId>) -> Result<Vec<BrakeCause>, StoreError> {
-        const ONE: &str = "DELETE FROM brakes WHERE tenant = $1 RETURNING cause";
-        const ALL: &str = "DELETE FROM brakes WHERE tenant <> $1 OR tenant = '*' RETURNING cause";
+        const ONE: &str = "DELETE FROM brakes WHERE tenant = $1 RETURNING tenant, cause";
+        const ALL: &str = "DELETE FROM brakes WHERE tenant <> $1 OR tenant = '*' RETURNING tenant, cause";
         let (text, bound) = match tenant {
             Some(tenant) => (ONE, tenant.as_str()),
             None => (ALL, EVERYBODY),
         };
-        let rows = self.execute_returning(sql(text).bind(bound)).await?;
-        rows.iter().map(|row| Row(row).parsed("cause")).collect()
+        let mut causes = Vec::new();
+        for row in self.execute_returning(sql(text).bind(bound)).await? {
+            let cause = Row(&row).parsed("cause")?;
+            causes.push(cause);
+            if cause == BrakeCause::Organization {
+                let forget = sql("UPDATE tenants SET organization_id = NULL WHERE id = $1");
+                self.execute(forget.bind(Row(&row).text("tenant")?)).await?;
+            }
+        }
+        Ok(causes)
     }
 
     /// Notes which organization a tenant's people belong to.
     pub async fn bind_organization(
         &mut self,
         tenant: &TenantId,
-        organization: Option<&str>,
+        organization: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.execute(

@@ -16,6 +16,7 @@ mod error;
 mod events;
 mod groups;
 mod guards;
+mod high_water;
 mod holds;
 mod mappings;
 mod memberships;
@@ -99,14 +100,17 @@ impl Store {
     /// Opens the database at `url` (`sqlite://path` or `postgres://…`) for serving, creating and migrating it as
     /// needed.
     ///
-    /// A SQLite file is checked for damage, and locked: a second process cannot serve it.
+    /// A SQLite file is checked for damage, and locked: a second process cannot serve it. If it is older than what was
+    /// last seen of it, a brake keeps every engine from making changes.
     ///
     /// # Errors
     ///
     /// `Unusable`: served by another process, written by a newer program, damaged or not ours; the message says what
     /// to do. `Unavailable`: cannot be reached or written at the moment.
     pub async fn open(url: &str, clock: Clock) -> Result<Self, StoreError> {
-        Self::connect(url, clock, true).await
+        let store = Self::connect(url, clock, true).await?;
+        store.check_high_water().await?;
+        Ok(store)
     }
 
     /// Opens the database for the short transactions of a command that may run while a server is serving it.

@@ -61,7 +61,7 @@ impl Driver {
                 let (tenant, named) = (tenant.clone(), named.clone());
                 Box::pin(async move {
                     match tx.bound_organization(&tenant).await? {
-                        None => tx.bind_organization(&tenant, Some(&named), now).await.map(|()| false),
+                        None => tx.bind_organization(&tenant, &named, now).await.map(|()| false),
                         Some(bound) if bound == named => Ok(false),
                         Some(bound) => {
                             let reason = format!(
@@ -81,12 +81,18 @@ impl Driver {
         Ok(())
     }
 
-    /// After a reading of all members: if none of several people who are bound is among them, this is another
-    /// organization, or its people were exchanged; nothing is done about it without a human.
-    pub(super) async fn look_for_strangers(&mut self) -> Result<(), StoreError> {
+    /// How many of the members that people stand for the mirror shows.
+    pub(super) async fn acquaintances(&self) -> Result<i64, StoreError> {
+        let (_, seen) = self.context.store.reader().await?.bound_members(&self.context.tenant).await?;
+        Ok(seen)
+    }
+
+    /// After a reading of all members: if of several people who are bound some were there before and none is now, this
+    /// is another organization, or its people were exchanged; nothing is done about it without a human.
+    pub(super) async fn look_for_strangers(&mut self, before: i64) -> Result<(), StoreError> {
         let tenant = self.context.tenant.clone();
         let (bound, seen) = self.context.store.reader().await?.bound_members(&tenant).await?;
-        if bound < MANY_STRANGERS || seen > 0 {
+        if bound < MANY_STRANGERS || seen > 0 || before == 0 {
             return Ok(());
         }
         let now = self.context.clock.now();

@@ -209,6 +209,12 @@ impl Driver {
             self.sweeps.failed(&collection, now, |_| REPEAT_AFTER);
             return;
         }
+        let before = if collection == Collection::Members {
+            self.acquaintances().await.unwrap_or_default()
+        } else {
+            0
+        };
+        let Some(facts) = &mut self.facts else { return };
         match observe::finish(&self.context, reading, ids.len()).await {
             Ok((sweep, due)) => {
                 facts.sweeps.insert(collection.clone(), sweep);
@@ -222,7 +228,7 @@ impl Driver {
                     |need| matches!(need, Need::Sweeps(collections) if collections.contains(&collection)),
                 );
                 if collection == Collection::Members
-                    && let Err(error) = self.look_for_strangers().await
+                    && let Err(error) = self.look_for_strangers(before).await
                 {
                     self.pause_for_store(&error);
                 }
