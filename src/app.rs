@@ -10,9 +10,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::net::TcpListener;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -69,9 +69,10 @@ impl App {
             let tenant = config.tenants.get(&id).context("every engine belongs to a tenant")?;
             let policy = tenant.policy.clone();
             let client = openai::Client::new(client_settings(tenant)?, clock.clone(), metrics.clone())?;
-            let keeper = tenant.admin_key.as_ref().and_then(|key| {
-                admin_key::Keeper::of(key, id.clone(), client.clone(), handle.clone())
-            });
+            let keeper = tenant
+                .admin_key
+                .as_ref()
+                .and_then(|key| admin_key::Keeper::of(key, id.clone(), client.clone(), handle.clone()));
             if let Some(keeper) = keeper {
                 engines.spawn(keeper.run(hang_ups.clone(), stop_driving.clone()));
             }

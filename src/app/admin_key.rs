@@ -55,9 +55,9 @@ impl Keeper {
         let path = self.path.clone();
         let read = tokio::task::spawn_blocking(move || read_secret(&path)).await;
         let Ok(read) = read else { return };
-        let outcome = read.map_err(|error| error.to_string()).and_then(|key| {
-            self.client.set_key(&key.value).map_err(|error| error.to_string())
-        });
+        let outcome = read
+            .map_err(|error| error.to_string())
+            .and_then(|key| self.client.set_key(&key.value).map_err(|error| error.to_string()));
         match outcome {
             Ok(true) => {
                 tracing::info!(tenant = %self.tenant, path = %self.path.display(), "the admin key was exchanged");
@@ -72,7 +72,9 @@ impl Keeper {
             Err(error) if told => {
                 tracing::error!(tenant = %self.tenant, error, "the admin key cannot be read again; the former one stays");
             }
-            Err(error) => tracing::debug!(tenant = %self.tenant, error, "the admin key cannot be read at the moment"),
+            Err(error) => {
+                tracing::debug!(tenant = %self.tenant, error, "the admin key cannot be read at the moment")
+            }
         }
     }
 }

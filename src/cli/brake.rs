@@ -13,9 +13,11 @@ use crate::model::hold::{Brake, BrakeCause};
 use crate::store::StoreError;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Whatever identity providers ask is still taken and kept; calls under way come to their end. It \
+#[command(
+    after_help = "Whatever identity providers ask is still taken and kept; calls under way come to their end. It \
     holds for every process on the database, and over restarts.\n\nExample:\n  \
-    scim-bridge stop --reason \"the directory was deleted by mistake\"")]
+    scim-bridge stop --reason \"the directory was deleted by mistake\""
+)]
 pub(super) struct Stop {
     /// Only this tenant; without it all of them
     #[arg(long)]
@@ -25,8 +27,10 @@ pub(super) struct Stop {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Also ends the standstill that begins when an older database was put back, or when the admin key \
-    belongs to another organization than the database: look at `scim-bridge holds list` and the log first.")]
+#[command(
+    after_help = "Also ends the standstill that begins when an older database was put back, or when the admin key \
+    belongs to another organization than the database: look at `scim-bridge holds list` and the log first."
+)]
 pub(super) struct Resume {
     /// Only this tenant; without it all of them
     #[arg(long)]
@@ -87,7 +91,9 @@ impl Resume {
                 None => None,
             };
             if left.is_some() {
-                bail!("all tenants are stopped together; `scim-bridge resume` without --tenant lets them go on");
+                bail!(
+                    "all tenants are stopped together; `scim-bridge resume` without --tenant lets them go on"
+                );
             }
             if causes.is_empty() {
                 out::note("nothing was stopped by a command; see mode and safety.stop in the settings");

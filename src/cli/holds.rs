@@ -31,7 +31,9 @@ pub(super) enum Command {
     )]
     Approve(Decide),
     /// Do not let it happen: the wish stays held until the identity provider changes the user
-    #[command(after_help = "Example:\n  scim-bridge holds reject --guard mass-removal --reason \"wrong group\"")]
+    #[command(
+        after_help = "Example:\n  scim-bridge holds reject --guard mass-removal --reason \"wrong group\""
+    )]
     Reject(Decide),
 }
 
@@ -218,9 +220,8 @@ fn audit(desk: &Desk, hold: &Hold, approve: bool, decision: &Decision) -> AuditE
 }
 
 fn to_json(hold: &Hold) -> Value {
-    let decision = hold.decision.as_ref().map(|Decision { at, by, why }| {
-        json!({ "at": at, "by": by, "why": why })
-    });
+    let decision =
+        hold.decision.as_ref().map(|Decision { at, by, why }| json!({ "at": at, "by": by, "why": why }));
     json!({
         "id": hold.id.to_string(),
         "tenant": hold.tenant,

@@ -38,7 +38,9 @@ pub(super) fn read(
     let is_enabled = enabled.is_some_and(Spanned::into_inner);
     let allow_http = allow_http.is_some_and(Spanned::into_inner);
     let audience = audience.map(|text| source.setting(text).try_map(parse_audience)).transpose()?;
-    let url = push_url.map(|text| source.setting(text).try_map(|text| parse_receiver(("push_url", "events"), &text, allow_http)));
+    let url = push_url.map(|text| {
+        source.setting(text).try_map(|text| parse_receiver(("push_url", "events"), &text, allow_http))
+    });
     let url = url.transpose()?;
     let names = ("push_token_env", "push_token_file");
     let token = secret(names, push_token_env, push_token_file, sources, source)?;

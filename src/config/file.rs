@@ -186,7 +186,8 @@ impl Source {
                         .to_owned()
                 }
                 message if message.starts_with("unknown field `secret`") => {
-                    "a secret does not belong in this file; write secret_env or secret_file instead".to_owned()
+                    "a secret does not belong in this file; write secret_env or secret_file instead"
+                        .to_owned()
                 }
                 message => message.to_owned(),
             },

@@ -65,7 +65,8 @@ pub(super) fn read(
     sources: &Sources,
     source: &Source,
 ) -> Result<TenantConfig, ConfigError> {
-    let Tables { profile, mode, mut upstream, reconcile, invites, safety, group_rules, events, alarms } = tables;
+    let Tables { profile, mode, mut upstream, reconcile, invites, safety, group_rules, events, alarms } =
+        tables;
     let allow_http = upstream.allow_http.take().is_some_and(Spanned::into_inner);
     let observes = word(mode, source, &[("act", false), ("observe", true)])?;
     let (alarms, late_removal) = alarms::read(alarms, sources, source)?;

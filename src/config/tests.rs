@@ -6,7 +6,9 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::model::grant::{OrgRole, ProjectRole};
-use crate::model::policy::{GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend, Standstill};
+use crate::model::policy::{
+    GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend, Standstill,
+};
 use crate::scim::profile::Profile;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -478,12 +480,23 @@ fn guards_are_set_and_a_brake_in_the_settings_is_a_standstill() {
     let tenant = default_tenant(&config);
     let policy = &tenant.policy;
     assert_eq!((policy.seat_limit, policy.max_invites_per_address), (Some(40), 2));
-    assert_eq!((policy.standstill, policy.late_removal), (Some(Standstill::Observe), SignedDuration::from_mins(10)));
+    assert_eq!(
+        (policy.standstill, policy.late_removal),
+        (Some(Standstill::Observe), SignedDuration::from_mins(10))
+    );
     let alarms = tenant.alarms.as_ref().unwrap();
-    assert_eq!((alarms.url.value.as_str(), alarms.secret.value.expose_secret()), ("https://pager.example/hook", "hook-secret"));
+    assert_eq!(
+        (alarms.url.value.as_str(), alarms.secret.value.expose_secret()),
+        ("https://pager.example/hook", "hook-secret")
+    );
     let standstills: Vec<_> = config.tenants.values().map(|tenant| tenant.policy.standstill).collect();
     assert_eq!(standstills, [Some(Standstill::Stop), Some(Standstill::Observe), None]);
-    assert!(config.describe().iter().any(|(name, value, _)| name == "default: alarms sent to" && value == "https://pager.example"));
+    assert!(
+        config
+            .describe()
+            .iter()
+            .any(|(name, value, _)| name == "default: alarms sent to" && value == "https://pager.example")
+    );
 }
 
 #[test]

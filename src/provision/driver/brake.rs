@@ -10,7 +10,6 @@ use crate::ids::UserId;
 use crate::model::hold::{Brake, BrakeCause};
 use crate::model::operation::Lane;
 use crate::openai::{AdminKey, Endpoint, Failure, FailureKind};
-use crate::provision::agenda::Need;
 use crate::provision::execute::chain;
 use crate::provision::handle::Upstream;
 use crate::provision::pace::later;
@@ -38,10 +37,10 @@ impl Driver {
         }
         if let Some(reason) = &standstill {
             tracing::warn!(tenant = %self.context.tenant, reason, "no change is made upstream");
-            self.agenda.refresh_where(|need| matches!(need, Need::Call(_)));
+            self.agenda.refresh_all_callers();
         } else {
             tracing::info!(tenant = %self.context.tenant, "changes are made upstream again");
-            self.put_off.values_mut().for_each(|until| *until = now);
+            self.put_off.hasten(now);
         }
         self.standstill = standstill;
         Ok(())
