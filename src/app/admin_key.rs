@@ -73,7 +73,7 @@ impl Keeper {
                 tracing::error!(tenant = %self.tenant, error, "the admin key cannot be read again; the former one stays");
             }
             Err(error) => {
-                tracing::debug!(tenant = %self.tenant, error, "the admin key cannot be read at the moment")
+                tracing::debug!(tenant = %self.tenant, error, "the admin key cannot be read at the moment");
             }
         }
     }

@@ -21,7 +21,7 @@ pub(super) enum Admission {
     /// Yes, and it is counted.
     Granted,
     /// No: the reason is written down as a hold.
-    Held(Hold),
+    Held(Box<Hold>),
     /// No call may be made at present.
     Braked,
 }
@@ -50,7 +50,7 @@ pub(super) async fn admit(
         let before = standing.into_iter().find(|hold| hold.guard == guard);
         let hold = held(operation, guard, subject, reason, before, id);
         tx.save_hold(&hold).await?;
-        return Ok(Admission::Held(hold));
+        return Ok(Admission::Held(Box::new(hold)));
     }
     let mut is_approved = false;
     for hold in &standing {

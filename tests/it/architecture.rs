@@ -17,7 +17,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("openai", &["clock", "telemetry", "tls"]),
     // What is in a token is pure.
     ("events::set", &["model", "events"]),
-    ("events", &["ids", "clock", "telemetry", "model", "scim::error", "store", "tls"]),
+    ("events", &["ids", "clock", "telemetry", "model", "scim::error", "store", "courier"]),
+    // Signed calls out, one after the other.
+    ("alarms", &["ids", "clock", "model", "store", "courier"]),
+    ("courier", &["clock", "tls"]),
     ("simulator", &["clock"]),
     ("store", &["ids", "clock", "model", "scim::filter", "scim::path", "scim::resource"]),
     // Deciding is pure: no store, no client, no clock.
@@ -45,6 +48,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "openai",
             "provision",
             "events",
+            "alarms",
             "directory",
             "http",
         ],
@@ -78,7 +82,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main"]),
     ("csv", &["cli"]),
     // `cli::demo` plays an identity provider, so it is a client of our own door.
-    ("reqwest", &["openai", "cli::demo", "events::push"]),
+    ("reqwest", &["openai", "cli::demo", "events::push", "alarms", "courier"]),
     ("jsonwebtoken", &["events::key"]),
     ("sqlx", &["store"]),
     ("toml", &["config"]),

@@ -33,7 +33,7 @@ impl Driver {
         }
         let health = Health {
             upstream: self.gate.upstream(now),
-            key_trouble: self.key_words.clone().filter(|_| self.gate.upstream(now) == Upstream::KeyRefused),
+            key_trouble: self.key.trouble.clone().filter(|_| self.gate.upstream(now) == Upstream::KeyRefused),
             standstill: self.standstill.clone(),
             open_holds: holds.iter().map(|(_, count)| count).sum(),
             oldest_removal,
@@ -57,7 +57,7 @@ impl Driver {
         let late = health
             .oldest_removal
             .filter(|since| now.duration_since(*since) >= self.context.policy.late_removal);
-        let expires = self.key_expires_at.filter(|at| *at <= later(now, KEY_RUNS_OUT));
+        let expires = self.key.expires_at.filter(|at| *at <= later(now, KEY_RUNS_OUT));
         [
             sighting("key.refused", health.upstream == Upstream::KeyRefused, || {
                 let words = health.key_trouble.as_deref().unwrap_or("OpenAI refuses the admin key");

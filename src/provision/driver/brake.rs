@@ -113,10 +113,10 @@ impl Driver {
 
     /// Asks, from time to time, whose the admin key is. The first answer, of whatever kind, comes before any change.
     pub(super) fn ask_owner(&mut self, now: Timestamp) {
-        if self.ask_owner_at > now || self.flights.contains_key(&Flight::Owner) {
+        if self.key.ask_at > now || self.flights.contains_key(&Flight::Owner) {
             return;
         }
-        if self.gate.upstream(now) != Upstream::Ok && self.key_asked {
+        if self.gate.upstream(now) != Upstream::Ok && self.key.asked {
             return;
         }
         let limiter = self.context.client.limiter();
@@ -131,11 +131,11 @@ impl Driver {
 
     pub(super) fn take_owner(&mut self, result: Result<Vec<AdminKey>, Failure>) {
         let now = self.context.clock.now();
-        self.key_asked = true;
+        self.key.asked = true;
         match result {
             Ok(keys) => {
-                self.ask_owner_at = later(now, ASK_OWNER_EVERY);
-                self.key_expires_at = keys.iter().filter_map(|key| key.expires_at).min();
+                self.key.ask_at = later(now, ASK_OWNER_EVERY);
+                self.key.expires_at = keys.iter().filter_map(|key| key.expires_at).min();
                 if let Some(facts) = &mut self.facts {
                     // Should several keys look alike, all their owners are spared.
                     let owners = keys.into_iter().filter_map(|key| key.owner?.id).map(UserId::from);
@@ -146,7 +146,7 @@ impl Driver {
                 // A key that may not read keys is as good as any for everything else.
                 let is_final = matches!(failure.kind, FailureKind::KeyRefused | FailureKind::NotFound);
                 let again = if is_final { ASK_OWNER_EVERY } else { ASK_OWNER_AGAIN };
-                self.ask_owner_at = later(now, again);
+                self.key.ask_at = later(now, again);
                 tracing::debug!(tenant = %self.context.tenant, "the owner of the admin key is not known: {}", chain(&failure));
             }
         }

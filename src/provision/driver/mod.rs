@@ -141,6 +141,19 @@ enum Flight {
     Owner,
 }
 
+/// What is known of the admin key in use.
+#[derive(Debug, Default)]
+struct KeyFacts {
+    /// What the last refusal of it said.
+    trouble: Option<String>,
+    /// When to ask whose it is.
+    ask_at: Timestamp,
+    /// Whether that was asked yet.
+    asked: bool,
+    /// When it runs out, if it does.
+    expires_at: Option<Timestamp>,
+}
+
 struct Driver {
     context: Context,
     facts: Option<Facts>,
@@ -150,18 +163,13 @@ struct Driver {
     gate: Gate,
     upstream: watch::Sender<Upstream>,
     health: watch::Sender<Health>,
-    /// What the last refusal of the key said.
-    key_words: Option<String>,
+    key: KeyFacts,
     /// Why no change is made, if none may be.
     standstill: Option<String>,
     /// When to look into the store for that.
     brake_at: Timestamp,
     /// The organization that answers, as far as it was compared with the one that is known.
     organization: Option<String>,
-    /// When to ask whose the admin key is, and whether that was asked yet.
-    ask_owner_at: Timestamp,
-    key_asked: bool,
-    key_expires_at: Option<Timestamp>,
     ticker: Ticker,
     flights: BTreeMap<Flight, (Lane, Endpoint)>,
     busy: BTreeMap<PersonId, Lane>,
@@ -197,13 +205,10 @@ impl Driver {
             gate: Gate::default(),
             upstream,
             health,
-            key_words: None,
+            key: KeyFacts::default(),
             standstill: None,
             brake_at: Timestamp::MIN,
             organization: None,
-            ask_owner_at: Timestamp::MIN,
-            key_asked: false,
-            key_expires_at: None,
             ticker: Ticker::new(),
             flights: BTreeMap::new(),
             busy: BTreeMap::new(),
@@ -292,7 +297,7 @@ impl Driver {
             Message::Sweep => self.sweeps.ask(periodic(&self.context.policy)),
             Message::KeyChanged => {
                 self.gate.try_key(now);
-                self.ask_owner_at = now;
+                self.key.ask_at = now;
             }
         }
     }

@@ -138,7 +138,7 @@ impl Driver {
             return true;
         }
         let changes = matches!(self.agenda.turn(person), Some(Turn { need: Need::Call(_), .. }));
-        if changes && (self.standstill.is_some() || !self.key_asked) {
+        if changes && (self.standstill.is_some() || !self.key.asked) {
             return false;
         }
         if !self.can_start(lane, endpoint, now) {
