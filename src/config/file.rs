@@ -24,7 +24,10 @@ pub(super) struct SettingsFile {
     reconcile: Reconcile,
     invites: Invites,
     safety: Safety,
+    groups: Field<String>,
+    group_names: Field<String>,
     group_rules: Vec<Spanned<GroupRule>>,
+    aliases: Vec<Spanned<Alias>>,
     events: Events,
     alarms: Alarms,
 }
@@ -39,7 +42,10 @@ impl SettingsFile {
             reconcile: std::mem::take(&mut self.reconcile),
             invites: std::mem::take(&mut self.invites),
             safety: std::mem::take(&mut self.safety),
+            groups: self.groups.take(),
+            group_names: self.group_names.take(),
             group_rules: std::mem::take(&mut self.group_rules),
+            aliases: std::mem::take(&mut self.aliases),
             events: std::mem::take(&mut self.events),
             alarms: std::mem::take(&mut self.alarms),
         }
@@ -56,7 +62,10 @@ pub(super) struct Tables {
     pub(super) reconcile: Reconcile,
     pub(super) invites: Invites,
     pub(super) safety: Safety,
+    pub(super) groups: Field<String>,
+    pub(super) group_names: Field<String>,
     pub(super) group_rules: Vec<Spanned<GroupRule>>,
+    pub(super) aliases: Vec<Spanned<Alias>>,
     pub(super) events: Events,
     pub(super) alarms: Alarms,
 }
@@ -103,6 +112,7 @@ pub(super) struct Invites {
     pub(super) on_existing_member: Field<String>,
     pub(super) on_address_change: Field<String>,
     pub(super) max_per_address: Field<u32>,
+    pub(super) role_change: Field<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -157,6 +167,20 @@ pub(super) struct GroupRule {
     pub(super) org_role: Option<String>,
     pub(super) project: Option<String>,
     pub(super) role: Option<String>,
+    pub(super) project_role: Option<String>,
+    pub(super) custom_role: Option<String>,
+    pub(super) openai_group: Option<String>,
+}
+
+// Serde cannot both flatten and refuse unknown keys.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Alias {
+    pub(super) value: Option<String>,
+    pub(super) org_role: Option<String>,
+    pub(super) project: Option<String>,
+    pub(super) role: Option<String>,
+    pub(super) project_role: Option<String>,
     pub(super) custom_role: Option<String>,
     pub(super) openai_group: Option<String>,
 }

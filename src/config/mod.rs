@@ -7,6 +7,7 @@
 mod alarms;
 mod events;
 mod file;
+mod grants;
 mod origin;
 mod source;
 mod tenant;

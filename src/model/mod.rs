@@ -7,6 +7,7 @@ pub mod event;
 pub mod grant;
 pub mod group;
 pub mod hold;
+pub mod inventory;
 pub mod mapping;
 pub mod observed;
 pub mod operation;

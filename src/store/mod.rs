@@ -9,6 +9,7 @@
 
 mod agenda;
 mod alarms;
+mod assignments;
 mod audit;
 mod backup;
 mod catalogue;

@@ -37,7 +37,7 @@ impl Driver {
         }
         if let Some(reason) = &standstill {
             tracing::warn!(tenant = %self.context.tenant, reason, "no change is made upstream");
-            self.agenda.refresh_all_callers();
+            self.agenda.refresh_everybody();
         } else {
             tracing::info!(tenant = %self.context.tenant, "changes are made upstream again");
             self.put_off.hasten(now);

@@ -7,11 +7,12 @@
 mod alarms;
 mod brake;
 mod gauges;
+mod inventory;
 mod start;
 mod take;
 mod work_out;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -29,6 +30,7 @@ use super::plan::{Facts, Look, Read};
 use super::sweeps::{Sweeps, periodic};
 use crate::clock::Clock;
 use crate::ids::{PersonId, TenantId};
+use crate::model::inventory::Inventory;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::model::policy::Policy;
@@ -64,6 +66,7 @@ pub struct Engine {
     inbox: mpsc::UnboundedReceiver<Message>,
     upstream: watch::Sender<Upstream>,
     health: watch::Sender<Health>,
+    not_offered: watch::Sender<BTreeSet<Collection>>,
 }
 
 impl Engine {
@@ -78,9 +81,16 @@ impl Engine {
         metrics: Metrics,
         inbox: mpsc::UnboundedReceiver<Message>,
     ) -> Self {
-        let policy = Arc::new(policy);
-        let context = Context { tenant, policy, store, client, clock, metrics, queue_alarms: false };
-        Self { context, inbox, upstream: watch::Sender::default(), health: watch::Sender::default() }
+        let context =
+            Context { tenant, policy: Arc::new(policy), store, client, clock, metrics, queue_alarms: false };
+        let (upstream, health) = (watch::Sender::default(), watch::Sender::default());
+        Self { context, inbox, upstream, health, not_offered: watch::Sender::default() }
+    }
+
+    /// Tells which lists OpenAI does not offer to the organization, or not to its key, now and whenever that changes:
+    /// what grants say of them waits.
+    pub fn not_offered(&self) -> watch::Receiver<BTreeSet<Collection>> {
+        self.not_offered.subscribe()
     }
 
     /// Tells how the organization looks from here, now and whenever that changes.
@@ -103,7 +113,9 @@ impl Engine {
     /// Works until `cancel` is cancelled, then lets the calls in flight end (for at most 25 seconds). What is left
     /// is in the store and goes on at the next start.
     pub async fn run(self, cancel: CancellationToken) {
-        Driver::new(self.context, self.upstream, self.health).run(self.inbox, &cancel).await;
+        Driver::new(self.context, self.upstream, self.health, self.not_offered)
+            .run(self.inbox, &cancel)
+            .await;
     }
 }
 
@@ -189,13 +201,20 @@ struct Driver {
     store_paused_until: Option<Timestamp>,
     /// Whether the mirror's owners must be loaded anew.
     owners_changed: bool,
+    /// Lists that OpenAI does not offer to this organization.
+    not_offered: watch::Sender<BTreeSet<Collection>>,
     gauges_at: Timestamp,
     /// The next instant at which something can start, worked out each round.
     wake_at: Option<Timestamp>,
 }
 
 impl Driver {
-    fn new(context: Context, upstream: watch::Sender<Upstream>, health: watch::Sender<Health>) -> Self {
+    fn new(
+        context: Context,
+        upstream: watch::Sender<Upstream>,
+        health: watch::Sender<Health>,
+        not_offered: watch::Sender<BTreeSet<Collection>>,
+    ) -> Self {
         Self {
             context,
             facts: None,
@@ -223,6 +242,7 @@ impl Driver {
             next_due_at: None,
             store_paused_until: None,
             owners_changed: false,
+            not_offered,
             gauges_at: Timestamp::MIN,
             wake_at: None,
         }
@@ -294,10 +314,14 @@ impl Driver {
                 self.waiters.entry(person).or_default().push(reply);
             }
             Message::Idle(reply) => self.idlers.push(reply),
-            Message::Sweep => self.sweeps.ask(periodic(&self.context.policy)),
             Message::KeyChanged => {
                 self.gate.try_key(now);
                 self.key.ask_at = now;
+            }
+            Message::Sweep => {
+                let unread = Inventory::default();
+                let inventory = self.facts.as_ref().map_or(&unread, |facts| &facts.inventory);
+                self.sweeps.ask(periodic(&self.context.policy, inventory));
             }
         }
     }

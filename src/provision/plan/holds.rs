@@ -1,10 +1,12 @@
 //! What waits for a human inside a plan: guarded steps pass by an approval, and wait without one.
 
-use super::{Change, Flow, Planner, Step, Summary, later};
+use jiff::Timestamp;
+
+use super::{Change, Flow, Observed, Planned, Planner, Read, Step, Summary, later};
 use crate::ids::HoldId;
 use crate::model::hold::{Decision, Guard, Hold, HoldState};
 use crate::model::mapping::Origin;
-use crate::model::observed::Member;
+use crate::model::observed::{Collection, Member};
 use crate::model::operation::{Action, Lane};
 use crate::provision::guard::{self, Verdict};
 
@@ -49,7 +51,7 @@ impl Planner<'_> {
         self.push(lane, Step::Hold(Held { guard, subject }), reason)
     }
 
-    /// Takes access away, if the guard or an administrator lets it. `look` is the step that tells more about the owners.
+    /// Takes access away, if the guard or an administrator lets it.
     pub(super) fn take_away(&mut self, member: &Member, action: Action, lane: Lane, why: &str) -> Flow {
         match guard::judge_loss(self.now, member, self.facts, self.policy) {
             Verdict::Allowed => self.insist(action, lane, why),
@@ -59,7 +61,7 @@ impl Planner<'_> {
             },
             Verdict::Unsure => self.push(
                 lane,
-                Step::Read(super::Read::Sweep(crate::model::observed::Collection::Members)),
+                Step::Read(Read::Sweep(Collection::Members)),
                 "the member is an owner; count the owners first",
             ),
         }
@@ -120,9 +122,9 @@ fn words(decision: &Decision) -> String {
 /// A hold is over when a plan that leaves nothing open does not speak of it any more. An approval or rejection that
 /// was about another version of the person is open again.
 pub fn settle_holds(
-    now: jiff::Timestamp,
-    plan: &[super::Planned],
-    observed: &super::Observed,
+    now: Timestamp,
+    plan: &[Planned],
+    observed: &Observed,
     mut new_id: impl FnMut() -> HoldId,
 ) -> Vec<Hold> {
     let mut changed = Vec::new();
