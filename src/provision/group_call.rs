@@ -60,12 +60,16 @@ pub(super) async fn carry_out(context: &Context, order: &GroupOrder, sent_at: Ti
     let mut link = order.link.clone();
     link.begin(order.call.clone(), sent_at);
     let detail = json!({ "call": order.call.to_string(), "reason": order.reason });
-    if let Err(error) = keep(context, order, &link, None, entry(&link, sent_at, "group.send", detail)).await {
-        tracing::warn!(
-            tenant = %context.tenant,
-            "call {} not made, it could not be put on record: {}", order.call.kind(), chain(&error)
-        );
-        return Outcome::Unrecorded;
+    match begin(context, &link, entry(&link, sent_at, "group.send", detail)).await {
+        Ok(true) => {}
+        Ok(false) => return Outcome::Braked,
+        Err(error) => {
+            tracing::warn!(
+                tenant = %context.tenant,
+                "call {} not made, it could not be put on record: {}", order.call.kind(), chain(&error)
+            );
+            return Outcome::Unrecorded;
+        }
     }
     let result = call(&context.client, &order.call).await;
     let at = context.clock.now().max(sent_at);
@@ -129,7 +133,7 @@ fn settle_failure(link: &mut GroupLink, call: &GroupCall, failure: &Failure, at:
         }
         FailureKind::KeyRefused => {
             link.drop_open();
-            Outcome::KeyRefused
+            Outcome::KeyRefused { status: failure.status }
         }
         FailureKind::RateLimited { .. } => {
             link.drop_open();
@@ -195,7 +199,7 @@ async fn look_back(context: &Context, order: &GroupOrder) -> Outcome {
         Err(failure) => match failure.kind {
             FailureKind::NotFound | FailureKind::Rejected | FailureKind::Conflict => false,
             FailureKind::RateLimited { .. } => return Outcome::RateLimited,
-            FailureKind::KeyRefused => return Outcome::KeyRefused,
+            FailureKind::KeyRefused => return Outcome::KeyRefused { status: failure.status },
             FailureKind::NotSent | FailureKind::Unknown => return Outcome::NotSent,
         },
     };
@@ -210,6 +214,29 @@ async fn look_back(context: &Context, order: &GroupOrder) -> Outcome {
         Ok(()) => Outcome::Done,
         Err(_) => Outcome::Unrecorded,
     }
+}
+
+/// Puts a call on record, unless no change may be made at present.
+async fn begin(context: &Context, link: &GroupLink, entry: AuditEntry) -> Result<bool, StoreError> {
+    if context.policy.standstill.is_some() {
+        return Ok(false);
+    }
+    let begun = Arc::new((link.clone(), entry));
+    context
+        .store
+        .write(move |tx| {
+            let begun = Arc::clone(&begun);
+            Box::pin(async move {
+                let (link, entry) = &*begun;
+                if tx.brake(&link.tenant).await?.is_some() {
+                    return Ok(false);
+                }
+                tx.save_group_link(link).await?;
+                tx.append_audit(entry).await?;
+                Ok(true)
+            })
+        })
+        .await
 }
 
 /// What a call left upstream.

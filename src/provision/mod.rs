@@ -32,6 +32,7 @@
 //! `group_call` read and act; `pace` and `sweeps` say how fast; `agenda` and `driver` say
 //! who is next; [`handle`] is the door for others.
 
+mod admit;
 mod agenda;
 mod context;
 pub mod desired;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Driver, Flight, Report, STORE_PAUSE};
+use super::{Driver, Flight, POLL, Report, STORE_PAUSE};
 use crate::ids::{GroupId, OpenAiGroupId};
 use crate::model::group::GroupName;
 use crate::model::group_link::{GroupCall, GroupLink};
@@ -17,10 +17,10 @@ use crate::provision::execute::Outcome;
 use crate::provision::group_call::{GroupOrder, carry_out, save_link};
 use crate::provision::group_plan::{Next, Scene, plan_group};
 use crate::provision::pace::{backoff, later};
-use crate::store::{GroupCondition, StoreError};
+use crate::store::{Column, GroupCondition, Sequence, Spot, StoreError};
 
 /// SCIM groups loaded at a time.
-const CHUNK: i64 = 1000;
+const CHUNK: usize = 1000;
 /// The pause after a call whose budget was used up.
 const BUDGET_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
@@ -120,11 +120,12 @@ impl Driver {
         let mut reader = self.context.store.reader().await?;
         let mut wishes = BTreeMap::new();
         if let Some(facts) = &self.facts {
-            let mut after = None;
+            let (mut after, order) = (None, Sequence::by(Column::Id));
             loop {
-                let chunk = reader.scan_groups(tenant, &GroupCondition::All, after, CHUNK).await?;
+                let chunk =
+                    reader.scan_groups(tenant, &GroupCondition::All, order, after.as_ref(), CHUNK).await?;
                 let Some(last) = chunk.last() else { break };
-                after = Some(last.id);
+                after = Some(Spot { key: None, id: last.id.to_string() });
                 for group in chunk {
                     let name = GroupName {
                         id: group.id,
@@ -169,7 +170,7 @@ impl Driver {
 
     /// Starts the first call about a group that can start.
     pub(super) fn start_group_call(&mut self, now: Timestamp) {
-        if self.flights.contains_key(&Flight::Group) {
+        if self.flights.contains_key(&Flight::Group) || self.standstill.is_some() || !self.key.asked {
             return;
         }
         let orders: Vec<_> =
@@ -205,9 +206,10 @@ impl Driver {
                 self.sweeps.ask([Collection::Groups]);
             }
             Outcome::RateLimited => self.groups.look_at = Some(later(now, BUDGET_PAUSE)),
-            Outcome::Superseded => {}
+            Outcome::Superseded | Outcome::Held => {}
             Outcome::NotSent | Outcome::Unknown => self.gate.failed(now),
-            Outcome::KeyRefused => self.refuse_key(),
+            Outcome::KeyRefused { status } => self.refuse_key(status, true),
+            Outcome::Braked => self.groups.look_at = Some(later(now, POLL)),
             Outcome::Unrecorded => self.pause_for(STORE_PAUSE),
         }
         self.groups.failures = match outcome {
