@@ -23,7 +23,10 @@ pub(super) struct SettingsFile {
     reconcile: Reconcile,
     invites: Invites,
     safety: Safety,
+    groups: Field<String>,
+    group_names: Field<String>,
     group_rules: Vec<Spanned<GroupRule>>,
+    aliases: Vec<Spanned<Alias>>,
     events: Events,
     auth: Auth,
 }
@@ -37,7 +40,10 @@ impl SettingsFile {
             reconcile: std::mem::take(&mut self.reconcile),
             invites: std::mem::take(&mut self.invites),
             safety: std::mem::take(&mut self.safety),
+            groups: self.groups.take(),
+            group_names: self.group_names.take(),
             group_rules: std::mem::take(&mut self.group_rules),
+            aliases: std::mem::take(&mut self.aliases),
             events: std::mem::take(&mut self.events),
             auth: std::mem::take(&mut self.auth),
         }
@@ -53,7 +59,10 @@ pub(super) struct Tables {
     pub(super) reconcile: Reconcile,
     pub(super) invites: Invites,
     pub(super) safety: Safety,
+    pub(super) groups: Field<String>,
+    pub(super) group_names: Field<String>,
     pub(super) group_rules: Vec<Spanned<GroupRule>>,
+    pub(super) aliases: Vec<Spanned<Alias>>,
     pub(super) events: Events,
     pub(super) auth: Auth,
 }
@@ -99,6 +108,7 @@ pub(super) struct Invites {
     pub(super) allowed_domains: Vec<Spanned<String>>,
     pub(super) on_existing_member: Field<String>,
     pub(super) on_address_change: Field<String>,
+    pub(super) role_change: Field<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -173,6 +183,20 @@ pub(super) struct GroupRule {
     pub(super) org_role: Option<String>,
     pub(super) project: Option<String>,
     pub(super) role: Option<String>,
+    pub(super) project_role: Option<String>,
+    pub(super) custom_role: Option<String>,
+    pub(super) openai_group: Option<String>,
+}
+
+// Serde cannot both flatten and refuse unknown keys.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Alias {
+    pub(super) value: Option<String>,
+    pub(super) org_role: Option<String>,
+    pub(super) project: Option<String>,
+    pub(super) role: Option<String>,
+    pub(super) project_role: Option<String>,
     pub(super) custom_role: Option<String>,
     pub(super) openai_group: Option<String>,
 }

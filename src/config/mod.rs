@@ -7,6 +7,7 @@
 mod auth;
 mod events;
 mod file;
+mod grants;
 mod origin;
 mod source;
 mod tenant;

@@ -201,15 +201,49 @@ fn a_group_rule_must_say_which_group_and_what_it_gives() {
     for (rule, advice) in [
         ("org_role = 'reader'", "exactly one of group, group_id and external_id"),
         ("group = 'x'\ngroup_id = 'y'\norg_role = 'reader'", "exactly one of"),
-        ("group = ' '\norg_role = 'reader'", "empty value"),
-        ("group = 'x'", "needs org_role, project and role"),
+        ("group = ' '\norg_role = 'reader'", "group is empty"),
+        ("group = 'x'", "write org_role, project and role"),
         ("group = 'x'\nproject = 'proj_1'", "project needs role"),
         ("group = 'x'\nrole = 'member'", "needs project beside it"),
+        ("group = 'x'\nproject_role = 'role_1'", "needs project and role beside it"),
         ("group = 'x'\norg_role = 'billing'", "use one of: owner, reader"),
     ] {
         let error = error(&format!("[[group_rules]]\n{rule}"), &[]);
         assert!(error.contains(advice), "{rule}: {error}");
     }
+}
+
+#[test]
+fn an_alias_explains_a_value_that_nothing_else_explains() {
+    for (alias, advice) in [
+        ("org_role = 'reader'", "an alias needs value"),
+        ("value = 'org:owner'\norg_role = 'reader'", "means something already"),
+        ("value = 'Boss'\norg_role = 'owner'", "no attribute makes anybody an owner"),
+        ("value = 'Boss'", "nothing is given"),
+    ] {
+        let error = error(&format!("[[aliases]]\n{alias}"), &[]);
+        assert!(error.contains(advice), "{alias}: {error}");
+    }
+    let loaded = load("[[aliases]]\nvalue = 'Boss'\nproject = 'Research'\nrole = 'owner'", &[]).unwrap();
+    assert_eq!(loaded.tenants[&TenantId::default_tenant()].policy.aliases.len(), 1);
+}
+
+#[test]
+fn names_of_groups_follow_a_pattern_with_a_project_and_a_role() {
+    for pattern in [
+        "OpenAI",
+        "<project>:<role>",
+        "OpenAI:<role>:<project>",
+        "a:<project><role>",
+        "a:<b>:<project>:<role>",
+    ] {
+        assert!(error(&format!("group_names = '{pattern}'"), &[]).contains("is no pattern"), "{pattern}");
+    }
+    let loaded = load("group_names = 'OpenAI:<project>:<role>'", &[]).unwrap();
+    let naming = loaded.tenants[&TenantId::default_tenant()].policy.group_naming.clone().unwrap();
+    assert_eq!(naming.read("openai:Lab: East:owner"), Some(("Lab: East", "owner")));
+    let rule = "groups = 'off'\n[[group_rules]]\ngroup = 'x'\nopenai_group = 'Staff'";
+    assert!(error(rule, &[]).contains("groups = \"rules\""));
 }
 
 #[test]

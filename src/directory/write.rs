@@ -27,6 +27,9 @@ use crate::scim::resource::Resource;
 use crate::scim::schema::{Mode, replace, validate};
 use crate::store::Tx;
 
+/// The attributes that can ask for access.
+const GRANTING: [&str; 3] = [OPENAI_USER, "roles", "entitlements"];
+
 /// What a write came to.
 #[derive(Debug, Clone)]
 pub(super) struct Written {
@@ -307,7 +310,7 @@ async fn change<T>(
     let concerns_upstream = before.active != person.active
         || (person.active
             && (before.address != person.address
-                || before.attributes.get(OPENAI_USER) != person.attributes.get(OPENAI_USER)));
+                || GRANTING.iter().any(|name| before.attributes.get(*name) != person.attributes.get(*name))));
     Ok(Written { person, mapping, groups, before: Some(before), changed: true, concerns_upstream })
 }
 

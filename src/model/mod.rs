@@ -6,6 +6,7 @@ pub mod client;
 pub mod event;
 pub mod grant;
 pub mod group;
+pub mod inventory;
 pub mod mapping;
 pub mod observed;
 pub mod operation;

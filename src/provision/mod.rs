@@ -38,6 +38,7 @@ mod driver;
 mod execute;
 pub mod guard;
 pub mod handle;
+mod inventory;
 mod load;
 mod observe;
 mod pace;

@@ -30,6 +30,7 @@ mod prop_converge;
 mod prop_filter;
 mod prop_patch;
 mod provision;
+mod provision_grants;
 mod readme;
 mod regressions;
 mod scim_auth;

@@ -385,7 +385,7 @@ async fn make_due<T>(
 }
 
 fn has_rules<T>(order: &Order<T>) -> bool {
-    !order.policy.group_rules.is_empty()
+    order.policy.heeds_groups()
 }
 
 fn name_taken(error: StoreError) -> DirectoryError {

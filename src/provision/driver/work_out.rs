@@ -30,7 +30,8 @@ impl Driver {
         self.store_paused_until = None;
         if self.facts.is_none() {
             let mut reader = self.context.store.reader().await?;
-            let facts = load_facts(&self.context, &mut reader).await?;
+            let not_offered = self.not_offered.borrow().clone();
+            let facts = load_facts(&self.context, &mut reader, &not_offered).await?;
             // What was removed since the last reading explains why the next one shows less.
             for (collection, sweep) in &facts.sweeps {
                 let gone = reader.count_gone(&self.context.tenant, collection, sweep.started_at).await?;
@@ -87,8 +88,10 @@ impl Driver {
     async fn work_out_person(&mut self, person: PersonId) -> Result<(), StoreError> {
         let now = self.context.clock.now();
         let looks = self.looks.get(&person).map(Vec::as_slice).unwrap_or_default();
+        let Some(facts) = &mut self.facts else { return Ok(()) };
         let mut reader = self.context.store.reader().await?;
-        let Some(loaded) = load_person(&self.context, &mut reader, person, looks).await? else {
+        let inventory = &facts.inventory;
+        let Some(loaded) = load_person(&self.context, &mut reader, inventory, person, looks).await? else {
             self.agenda.remove(person);
             self.looks.remove(&person);
             self.removing.remove(&person);
@@ -102,7 +105,6 @@ impl Driver {
             self.answer(person, &Settlement::Queued);
             return Ok(());
         }
-        let Some(facts) = &mut self.facts else { return Ok(()) };
         load_missing_sweeps(&self.context.tenant, &mut reader, facts, &loaded).await?;
         drop(reader);
         for operation in &loaded.observed.open {
