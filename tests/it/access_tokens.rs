@@ -41,6 +41,41 @@ async fn a_missing_scope_is_named_and_nothing_is_done() {
 }
 
 #[tokio::test]
+async fn each_operation_of_a_bulk_request_needs_its_own_scope() {
+    let bridge = TestBridge::start().await;
+    let (_, token) = bridge.mint_for("default", "users:write".parse().unwrap(), None).await;
+    let writer = bridge.anonymous().at("/scim/v2").with_authorization(format!("Bearer {token}"));
+    let group = json!({ "displayName": "Staff" });
+    let request = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "Operations": [
+            { "method": "POST", "path": "/Groups", "bulkId": "1", "data": group },
+            { "method": "POST", "path": "/Users", "bulkId": "2", "data": user("jane@x.example") },
+            { "method": "DELETE", "path": "/Groups/0191e5a0-0000-7000-8000-000000000000" },
+        ],
+    });
+    let answer = writer.post("/Bulk", &request).await.expect(200);
+    let statuses: Vec<_> =
+        answer["Operations"].as_array().unwrap().iter().map(|operation| &operation["status"]).collect();
+    assert_eq!(statuses, ["403", "201", "403"]);
+    assert_eq!(bridge.okta().get("/Groups").await.expect(200)["totalResults"], 0);
+}
+
+#[tokio::test]
+async fn the_outcome_of_a_request_is_told_to_those_who_may_make_it() {
+    let bridge = TestBridge::builder().feed("default").start().await;
+    let later = bridge.okta().with("Prefer", "respond-async");
+    let answer = later.post("/Groups", &json!({ "displayName": "Staff" })).await;
+    assert_eq!(answer.status, 202);
+    let path = format!("/Transactions/{}", answer.header("set-txn").unwrap());
+    for (scopes, is_refused) in [("groups:write", false), ("users:write groups:read events:read", true)] {
+        let (_, token) = bridge.mint_for("default", scopes.parse().unwrap(), None).await;
+        let client = bridge.anonymous().at("/scim/v2").with_authorization(format!("Bearer {token}"));
+        assert_eq!(client.get(&path).await.status == 403, is_refused, "{scopes}");
+    }
+}
+
+#[tokio::test]
 async fn several_tokens_work_at_once_and_each_ends_alone() {
     let bridge = TestBridge::start().await;
     let (_, first) = bridge.mint("default", Some("2026-01-01T01:00:00Z")).await;
