@@ -3,15 +3,18 @@
 //! Every command reads the same settings ([`crate::config`]); the flags of this level override them. Exit codes: 0
 //! when it is done, 1 when it failed, 2 when the command line makes no sense.
 
+mod brake;
 mod client;
 mod db;
 mod demo;
+mod holds;
 mod mapping;
 mod out;
 mod rotate;
 mod serve;
 mod simulate;
 mod token;
+mod who;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,6 +82,13 @@ enum Command {
     /// Show, export and import the table that ties SCIM ids to OpenAI ids
     #[command(subcommand)]
     Mapping(mapping::Command),
+    /// Show what waits for a human, and let it happen or not
+    #[command(subcommand)]
+    Holds(holds::Command),
+    /// Make no more changes in the OpenAI organization, from now on
+    Stop(brake::Stop),
+    /// Make changes again after `stop`, or after an older database was put back
+    Resume(brake::Resume),
     /// Prepare or back up the database
     #[command(subcommand)]
     Db(db::Command),
@@ -97,6 +107,9 @@ pub fn run() -> ExitCode {
                 Command::Token(command) => Box::pin(token::run(&global, command)).await,
                 Command::Client(command) => Box::pin(client::run(&global, command)).await,
                 Command::Mapping(command) => Box::pin(mapping::run(&global, command)).await,
+                Command::Holds(command) => Box::pin(holds::run(&global, command)).await,
+                Command::Stop(stop) => Box::pin(stop.run(&global)).await,
+                Command::Resume(resume) => Box::pin(resume.run(&global)).await,
                 Command::Db(command) => Box::pin(db::run(&global, command)).await,
             }
         }),
@@ -125,6 +138,7 @@ impl Global {
 pub(crate) struct Desk {
     store: Store,
     clock: Clock,
+    tenants: Vec<TenantId>,
 }
 
 impl Desk {
@@ -134,16 +148,27 @@ impl Desk {
         tenant: &TenantId,
         work: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
+        Self::open_for_all(global, async |desk| {
+            if !desk.tenants.contains(tenant) {
+                let known: Vec<_> = desk.tenants.iter().map(TenantId::as_str).collect();
+                bail!("the settings know no tenant `{tenant}`; they have: {}", known.join(", "));
+            }
+            work(desk).await
+        })
+        .await
+    }
+
+    /// The same, for whatever tenants there are.
+    async fn open_for_all(
+        global: &Global,
+        work: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let config = global.load(Flags::default())?;
-        if !config.tenants.contains_key(tenant) {
-            let known: Vec<_> = config.tenants.keys().map(TenantId::as_str).collect();
-            bail!("the settings know no tenant `{tenant}`; they have: {}", known.join(", "));
-        }
         let clock = Clock::system();
         let store = Store::open_beside(config.database_url.value.expose_secret(), clock.clone())
             .await
             .with_context(|| format!("the database {} cannot be used", config.database_label()))?;
-        let desk = Self { store, clock };
+        let desk = Self { store, clock, tenants: config.tenants.keys().cloned().collect() };
         let done = work(&desk).await;
         desk.store.close().await;
         done

@@ -31,6 +31,7 @@
 //! pure; `load`, `observe` and `execute` read and act; `pace` and `sweeps` say how fast; `agenda` and `driver` say
 //! who is next; [`handle`] is the door for others.
 
+mod admit;
 mod agenda;
 mod context;
 pub mod desired;

@@ -343,6 +343,27 @@ impl Simulator {
         Ok(organization.add_project_key(project, name, owner))
     }
 
+    /// Gives an admin key another owner.
+    ///
+    /// # Errors
+    /// There is no such key, or no such member.
+    pub fn set_key_owner(&self, value: &str, member: &str) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let owner = find_member(&world.organization, member)?;
+        let keys = &mut world.organization.admin_keys;
+        let id = keys.rows().find(|row| row.value.value == value).map(|row| row.id.clone());
+        let key = id.and_then(|id| keys.get_mut(&id));
+        key.ok_or_else(|| ControlError::unknown("admin key", "(not shown)"))?.owner = owner;
+        Ok(())
+    }
+
+    /// Makes an admin key, as an owner does in the console.
+    pub fn seed_admin_key(&self, value: &str, is_read_only: bool) {
+        let mut world = self.lock();
+        let owner = world.organization.members.rows().next().map(|row| row.id.clone()).unwrap_or_default();
+        world.organization.add_admin_key("made in the console", value.to_owned(), owner, is_read_only, None);
+    }
+
     /// Makes an admin key stop working: every further call with it is a 401.
     ///
     /// # Errors

@@ -40,6 +40,7 @@ struct Catalogue {
     lane_depth: Family<Lane, Gauge>,
     lane_age: Family<Lane, FloatGauge>,
     people: Family<People, Gauge>,
+    holds: Family<Holds, Gauge>,
 }
 
 type FloatGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
@@ -99,6 +100,12 @@ struct People {
     status: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Holds {
+    tenant: String,
+    guard: &'static str,
+}
+
 impl Metrics {
     /// An empty catalogue.
     pub fn new() -> Self {
@@ -118,6 +125,7 @@ impl Metrics {
             lane_depth: Family::default(),
             lane_age: Family::default(),
             people: Family::default(),
+            holds: Family::default(),
         };
         catalogue.register();
         Self(Arc::new(catalogue))
@@ -181,6 +189,11 @@ impl Metrics {
     /// How many people of a tenant stand where in their life.
     pub fn set_people(&self, tenant: &str, status: &'static str, count: u64) {
         self.0.people.get_or_create(&People { tenant: tenant.to_owned(), status }).set(whole(count));
+    }
+
+    /// How many holds of a guard wait for a decision.
+    pub fn set_holds(&self, tenant: &str, guard: &'static str, count: u64) {
+        self.0.holds.get_or_create(&Holds { tenant: tenant.to_owned(), guard }).set(whole(count));
     }
 
     /// Everything, in the `OpenMetrics` text format.
@@ -254,6 +267,7 @@ impl Catalogue {
             self.lane_age.clone(),
         );
         r.register("people", "People of the directory, by status", self.people.clone());
+        r.register("holds", "Holds that wait for a decision, by guard", self.holds.clone());
     }
 }
 
@@ -283,6 +297,7 @@ mod tests {
         metrics.operation("default", "create_invite", "done");
         metrics.set_lane("default", "revoke", 2, 1.5);
         metrics.set_people("default", "member", 12);
+        metrics.set_holds("default", "mass-removal", 7);
         let page = metrics.render();
         for line in [
             "scim_bridge_requests_total{method=\"GET\",route=\"/scim/v2/Users/{id}\",status=\"200\"} 1",
@@ -297,6 +312,7 @@ mod tests {
             "scim_bridge_operations_total{tenant=\"default\",kind=\"create_invite\",outcome=\"done\"} 1",
             "scim_bridge_lane_depth{tenant=\"default\",lane=\"revoke\"} 2",
             "scim_bridge_lane_oldest_age_seconds{tenant=\"default\",lane=\"revoke\"} 1.5",
+            "scim_bridge_holds{tenant=\"default\",guard=\"mass-removal\"} 7",
             "scim_bridge_people{tenant=\"default\",status=\"member\"} 12",
             "# EOF",
         ] {

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::ids::{OperationId, PersonId, ProjectId, TenantId};
+use openai_scim_bridge::ids::{HoldId, OperationId, PersonId, ProjectId, TenantId};
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::grant::{Assignment, OrgRole, ProjectGrant};
 use openai_scim_bridge::model::group::GroupName;
+use openai_scim_bridge::model::hold::{Decision, Hold, HoldState};
 use openai_scim_bridge::model::inventory::{Listing, Mirrored};
 use openai_scim_bridge::model::mapping::{Mapping, Origin, Status};
 use openai_scim_bridge::model::observed::{
@@ -114,6 +115,7 @@ impl Script {
             address_wanted_elsewhere: false,
             address_in_transit: false,
             looks: Vec::new(),
+            holds: Vec::new(),
         };
         let mut script = Self {
             now,
@@ -175,6 +177,8 @@ impl Script {
                 let owner = self.member_from(&line, OrgRole::Owner);
                 self.facts.owners.push(owner);
             }
+            "hold" => self.add_hold(&line),
+            "key_owner" => drop(self.facts.key_owners.insert(line.plain[1].into())),
             "wanted_elsewhere" => self.observed.address_wanted_elsewhere = true,
             "in_transit" => self.observed.address_in_transit = true,
             other => panic!("`{other}` is no fact"),
@@ -381,6 +385,28 @@ impl Script {
         } else {
             self.observed.recent.push(operation);
         }
+    }
+
+    /// `hold GUARD STATE subject=… [version=…] [judged=…] [words=…]`; `~` stands for a blank.
+    fn add_hold(&mut self, line: &Line<'_>) {
+        let judged_at = self.at(line.named.get("judged").unwrap_or(&"-1m"));
+        let state: HoldState = line.plain[2].parse().unwrap();
+        let decided = state != HoldState::Open;
+        let text = |name: &str| line.named.get(name).map(|text| text.replace('~', " "));
+        self.observed.holds.push(Hold {
+            tenant: self.observed.tenant.clone(),
+            id: HoldId::new(&self.clock),
+            person: self.observed.person,
+            guard: line.plain[1].parse().unwrap(),
+            subject: text("subject").unwrap(),
+            person_version: line.named.get("version").map_or(1, |version| version.parse().unwrap()),
+            reason: text("words").unwrap_or_else(|| "it was held".into()),
+            state,
+            made_at: judged_at,
+            judged_at,
+            decision: decided.then(|| Decision { at: self.now, by: "ann".into(), why: text("why") }),
+            operation: None,
+        });
     }
 
     /// The plan as text, with the status it leads to.

@@ -4,6 +4,8 @@
 //! and from the plan. At most one call is in flight per person, a few per tenant, and one of these few places is kept
 //! for taking access away.
 
+mod alarms;
+mod brake;
 mod gauges;
 mod inventory;
 mod start;
@@ -21,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::agenda::{Agenda, Need, PutOff};
 use super::context::Context;
 use super::execute::{Order, Outcome, chain};
-use super::handle::{Message, Settlement, Upstream};
+use super::handle::{Health, Message, Settlement, Upstream};
 use super::observe::{Progress, ReadError, Reading};
 use super::pace::{Gate, Ticker, later};
 use super::plan::{Facts, Look, Read};
@@ -32,7 +34,7 @@ use crate::model::inventory::Inventory;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::model::policy::Policy;
-use crate::openai::{Client, Endpoint, Failure};
+use crate::openai::{AdminKey, Client, Endpoint, Failure};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -63,6 +65,7 @@ pub struct Engine {
     context: Context,
     inbox: mpsc::UnboundedReceiver<Message>,
     upstream: watch::Sender<Upstream>,
+    health: watch::Sender<Health>,
     not_offered: watch::Sender<BTreeSet<Collection>>,
 }
 
@@ -78,8 +81,10 @@ impl Engine {
         metrics: Metrics,
         inbox: mpsc::UnboundedReceiver<Message>,
     ) -> Self {
-        let context = Context { tenant, policy: Arc::new(policy), store, client, clock, metrics };
-        Self { context, inbox, upstream: watch::Sender::default(), not_offered: watch::Sender::default() }
+        let context =
+            Context { tenant, policy: Arc::new(policy), store, client, clock, metrics, queue_alarms: false };
+        let (upstream, health) = (watch::Sender::default(), watch::Sender::default());
+        Self { context, inbox, upstream, health, not_offered: watch::Sender::default() }
     }
 
     /// Tells which lists OpenAI does not offer to the organization, or not to its key, now and whenever that changes:
@@ -93,10 +98,24 @@ impl Engine {
         self.upstream.subscribe()
     }
 
+    /// Tells how the engine does, now and whenever that changes.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// Has alarms put into the queue of those who are to be called.
+    #[must_use]
+    pub fn with_alarms(mut self) -> Self {
+        self.context.queue_alarms = true;
+        self
+    }
+
     /// Works until `cancel` is cancelled, then lets the calls in flight end (for at most 25 seconds). What is left
     /// is in the store and goes on at the next start.
     pub async fn run(self, cancel: CancellationToken) {
-        Driver::new(self.context, self.upstream, self.not_offered).run(self.inbox, &cancel).await;
+        Driver::new(self.context, self.upstream, self.health, self.not_offered)
+            .run(self.inbox, &cancel)
+            .await;
     }
 }
 
@@ -119,6 +138,8 @@ enum Report {
         progress: Result<Progress, ReadError>,
     },
     Probed(Result<(), Failure>),
+    /// The admin keys that may be the one in use.
+    Owner(Result<Vec<AdminKey>, Failure>),
     /// A task that broke off.
     Lost,
 }
@@ -129,6 +150,20 @@ enum Flight {
     Person(PersonId),
     Page(Collection),
     Probe,
+    Owner,
+}
+
+/// What is known of the admin key in use.
+#[derive(Debug, Default)]
+struct KeyFacts {
+    /// What the last refusal of it said.
+    trouble: Option<String>,
+    /// When to ask whose it is.
+    ask_at: Timestamp,
+    /// Whether that was asked yet.
+    asked: bool,
+    /// When it runs out, if it does.
+    expires_at: Option<Timestamp>,
 }
 
 struct Driver {
@@ -139,6 +174,14 @@ struct Driver {
     looks: BTreeMap<PersonId, Vec<Look>>,
     gate: Gate,
     upstream: watch::Sender<Upstream>,
+    health: watch::Sender<Health>,
+    key: KeyFacts,
+    /// Why no change is made, if none may be.
+    standstill: Option<String>,
+    /// When to look into the store for that.
+    brake_at: Timestamp,
+    /// The organization that answers, as far as it was compared with the one that is known.
+    organization: Option<String>,
     ticker: Ticker,
     flights: BTreeMap<Flight, (Lane, Endpoint)>,
     busy: BTreeMap<PersonId, Lane>,
@@ -169,6 +212,7 @@ impl Driver {
     fn new(
         context: Context,
         upstream: watch::Sender<Upstream>,
+        health: watch::Sender<Health>,
         not_offered: watch::Sender<BTreeSet<Collection>>,
     ) -> Self {
         Self {
@@ -179,6 +223,11 @@ impl Driver {
             looks: BTreeMap::new(),
             gate: Gate::default(),
             upstream,
+            health,
+            key: KeyFacts::default(),
+            standstill: None,
+            brake_at: Timestamp::MIN,
+            organization: None,
             ticker: Ticker::new(),
             flights: BTreeMap::new(),
             busy: BTreeMap::new(),
@@ -265,6 +314,10 @@ impl Driver {
                 self.waiters.entry(person).or_default().push(reply);
             }
             Message::Idle(reply) => self.idlers.push(reply),
+            Message::KeyChanged => {
+                self.gate.try_key(now);
+                self.key.ask_at = now;
+            }
             Message::Sweep => {
                 let unread = Inventory::default();
                 let inventory = self.facts.as_ref().map_or(&unread, |facts| &facts.inventory);

@@ -11,7 +11,7 @@ use crate::ids::PersonId;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::openai::Endpoint;
-use crate::provision::agenda::{Need, Place};
+use crate::provision::agenda::{Need, Place, Turn};
 use crate::provision::execute::execute;
 use crate::provision::observe::{self, look};
 use crate::provision::pace::later;
@@ -50,6 +50,7 @@ impl Driver {
         if let Some(due_at) = due_at {
             self.wake(due_at.max(now));
         }
+        self.ask_owner(now);
         if let Some(probe_at) = self.gate.key_probe_at() {
             self.start_probe(probe_at, now);
             return;
@@ -136,6 +137,10 @@ impl Driver {
         if self.busy.contains_key(&person) {
             return true;
         }
+        let changes = matches!(self.agenda.turn(person), Some(Turn { need: Need::Call(_), .. }));
+        if changes && (self.standstill.is_some() || !self.key.asked) {
+            return false;
+        }
         if !self.can_start(lane, endpoint, now) {
             return false;
         }
@@ -201,7 +206,7 @@ impl Driver {
         });
     }
 
-    fn fly(
+    pub(super) fn fly(
         &mut self,
         flight: Flight,
         lane: Lane,
