@@ -5,6 +5,7 @@
 
 mod admin_key;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::events::push::{Courier, Receiver};
 use crate::events::{Feed, Stream};
 use crate::http::{self, Condition, Limits, Readiness};
 use crate::ids::TenantId;
+use crate::model::observed::Collection;
 use crate::openai;
 use crate::provision::Engine;
 use crate::provision::handle::{Handle, Health, Upstream};
@@ -94,6 +96,7 @@ impl App {
             }
             let board = (readiness.clone(), format!("upstream:{id}"));
             engines.spawn(report(board, engine.upstream(), engine.health()));
+            engines.spawn(report_features(readiness.clone(), id.clone(), engine.not_offered()));
             engines.spawn(engine.run(stop_driving.clone()));
         }
 
@@ -261,6 +264,32 @@ async fn report(
             changed = health.changed() => changed.is_err(),
         };
         if ended {
+            return;
+        }
+    }
+}
+
+/// Likewise about what OpenAI does not offer to the organization.
+async fn report_features(
+    readiness: Readiness,
+    tenant: TenantId,
+    mut not_offered: watch::Receiver<BTreeSet<Collection>>,
+) {
+    let mut told = BTreeSet::new();
+    loop {
+        let now = not_offered.borrow_and_update().clone();
+        for collection in told.union(&now) {
+            let condition = if now.contains(collection) { Condition::NotOffered } else { Condition::Ok };
+            let feature = match collection {
+                Collection::Projects => "projects",
+                Collection::Roles => "roles",
+                Collection::Groups => "groups",
+                _ => continue,
+            };
+            readiness.set(&format!("{feature}:{tenant}"), condition);
+        }
+        told = now;
+        if not_offered.changed().await.is_err() {
             return;
         }
     }

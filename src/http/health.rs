@@ -25,6 +25,8 @@ pub enum Condition {
     Ok,
     /// Something needs a human, and requests are served all the same: what they ask for waits.
     Degraded,
+    /// OpenAI does not offer it to the organization, or not to its key: what grants ask of it waits.
+    NotOffered,
     /// Requests cannot be served.
     Down,
 }
@@ -34,6 +36,7 @@ impl Condition {
         match self {
             Self::Ok => "ok",
             Self::Degraded => "degraded",
+            Self::NotOffered => "not offered",
             Self::Down => "down",
         }
     }

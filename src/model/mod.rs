@@ -7,6 +7,7 @@ pub mod client;
 pub mod event;
 pub mod grant;
 pub mod group;
+pub mod group_link;
 pub mod hold;
 pub mod inventory;
 pub mod mapping;

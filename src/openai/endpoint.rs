@@ -76,6 +76,7 @@ endpoints! {
     AssignProjectUserRole = POST "/projects/{project_id}/users/{user_id}/roles", "assign_project_user_role";
     UnassignProjectUserRole = DELETE "/projects/{project_id}/users/{user_id}/roles/{role_id}", "unassign_project_user_role";
     AddProjectGroup = POST "/organization/projects/{project_id}/groups", "add_project_group";
+    GetProjectGroup = GET "/organization/projects/{project_id}/groups/{group_id}", "get_project_group";
     RemoveProjectGroup = DELETE "/organization/projects/{project_id}/groups/{group_id}", "remove_project_group";
     ListAuditLogs = GET "/organization/audit_logs", "list_audit_logs";
 }

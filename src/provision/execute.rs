@@ -303,11 +303,16 @@ impl Settlement {
                 | Action::RemoveFromProject { .. }
                 | Action::Unassign { .. }
         );
+        let is_assignment = matches!(action, Action::Assign { .. } | Action::Unassign { .. });
         let (outcome, state, effect) = match failure.kind {
             FailureKind::NotFound if takes_away => {
                 (Outcome::Done, OperationState::Done, Some(Effect::Missing))
             }
             FailureKind::NotFound | FailureKind::Conflict | FailureKind::Rejected => {
+                (Outcome::Refused, OperationState::Refused, None)
+            }
+            // A key without the scope for groups and roles is good for everything else.
+            FailureKind::KeyRefused if is_assignment && failure.status == Some(403) => {
                 (Outcome::Refused, OperationState::Refused, None)
             }
             FailureKind::RateLimited { .. } => (Outcome::RateLimited, OperationState::Failed, None),
@@ -324,7 +329,7 @@ impl Settlement {
 
 impl Outcome {
     /// The word for metrics and logs.
-    fn word(&self) -> &'static str {
+    pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Refused => "refused",

@@ -62,6 +62,8 @@ pub enum Message {
     Sweep,
     /// The admin key was exchanged: see whether it is accepted, and whose it is.
     KeyChanged,
+    /// Look at the groups soon.
+    Groups,
 }
 
 /// Reaches the engines of all tenants. Clones reach the same ones.
@@ -88,6 +90,11 @@ impl Handle {
     /// Asks the engine to look at a person soon.
     pub fn nudge(&self, tenant: &TenantId, person: PersonId) {
         self.tell(tenant, Message::Nudge(person));
+    }
+
+    /// Asks the engine to look at the groups soon.
+    pub fn nudge_groups(&self, tenant: &TenantId) {
+        self.tell(tenant, Message::Groups);
     }
 
     /// Asks the engine to read the whole upstream side soon.

@@ -318,6 +318,44 @@ impl Simulator {
         Ok(())
     }
 
+    /// The groups, by id and name, in the order of making.
+    pub fn groups(&self) -> Vec<(String, String)> {
+        let world = self.lock();
+        world.organization.groups.values().map(|group| (group.id.clone(), group.name.clone())).collect()
+    }
+
+    /// Deletes a group out of band.
+    ///
+    /// # Errors
+    /// There is no such group.
+    pub fn remove_group(&self, group: &str) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        organization.groups.remove(group).ok_or_else(|| ControlError::unknown("group", group))?;
+        for project in organization.projects.values_mut() {
+            project.groups.remove(group);
+        }
+        let actor = organization.dashboard();
+        organization.record(&actor, "group.deleted", None, json!({"id": group}));
+        Ok(())
+    }
+
+    /// The groups that were let into a project, with the names of their roles there.
+    pub fn project_groups(&self, project: &str) -> Vec<(String, String)> {
+        let world = self.lock();
+        let organization = &world.organization;
+        let scope = Scope::Project(project.to_owned());
+        let assigned = organization.assignments.keys().filter(|assigned| assigned.scope == scope);
+        assigned
+            .filter_map(|assigned| match &assigned.principal {
+                Principal::Group(group) => {
+                    Some((group.clone(), organization.role(&scope, &assigned.role_id)?.name.clone()))
+                }
+                Principal::User(_) => None,
+            })
+            .collect()
+    }
+
     /// The user ids in a group, in the order of adding.
     pub fn group_members(&self, group: &str) -> Vec<String> {
         let world = self.lock();

@@ -16,6 +16,7 @@ mod catalogue;
 mod clients;
 mod error;
 mod events;
+mod group_links;
 mod groups;
 mod guards;
 mod high_water;

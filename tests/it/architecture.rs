@@ -33,6 +33,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("provision::desired", &["ids", "model"]),
     ("provision::plan", &["ids", "model", "provision::desired", "provision::guard"]),
     ("provision::guard", &["ids", "model", "provision::plan"]),
+    ("provision::group_plan", &["ids", "model", "provision::desired", "provision::plan"]),
     ("provision::status", &["ids", "model", "provision::desired", "provision::plan"]),
     ("provision::handle", &["ids"]),
     ("provision", &["ids", "clock", "telemetry", "model", "store", "openai"]),

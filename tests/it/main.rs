@@ -32,6 +32,7 @@ mod prop_patch;
 mod prop_query;
 mod provision;
 mod provision_grants;
+mod provision_groups;
 mod readme;
 mod regressions;
 mod scim_auth;

@@ -2,7 +2,7 @@
 //! the engine.
 //!
 //! Above the line `---` stands the state, one fact a line; below it the plan, one step a line, and the status it
-//! leads to. Instants are relative to now (`-90s`, `+2h`, `-3d`). `UPDATE_PLANS=1` writes the plans anew.
+//! leads to. `~` stands for a blank in a name. Instants are relative to now (`-90s`, `+2h`, `-3d`). `UPDATE_PLANS=1` writes the plans anew.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -38,7 +38,7 @@ fn every_script_has_its_plan() {
     let mut scripts: Vec<PathBuf> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     scripts.sort();
-    assert!(scripts.len() >= 25);
+    assert!(scripts.len() >= 80);
     #[expect(clippy::disallowed_methods, reason = "whether to write the plans anew is the caller's word")]
     let update = std::env::var("UPDATE_PLANS").is_ok();
     let mut wrong = String::new();
@@ -140,7 +140,7 @@ impl Script {
             "alias" => self
                 .policy
                 .aliases
-                .push(Alias { value: line.named["value"].replace('_', " "), effect: effect_of(&line) }),
+                .push(Alias { value: line.named["value"].replace('~', " "), effect: effect_of(&line) }),
             "inventory" => self.set_inventory(&line),
             "has" => self
                 .observed
@@ -149,8 +149,8 @@ impl Script {
             "person" => self.set_person(&line),
             "group" => self.groups.push(GroupName {
                 id: line.named["id"].parse().unwrap(),
-                external_id: None,
-                display_name: line.plain[1].into(),
+                external_id: line.named.get("external").map(|id| (*id).to_owned()),
+                display_name: line.plain[1].replace('~', " "),
             }),
             "mapping" => self.set_mapping(&line),
             "member" => self.add_member(&line),
@@ -223,14 +223,16 @@ impl Script {
     }
 
     fn add_rule(&mut self, line: &Line<'_>) {
-        let group = match line.named.get("id") {
-            Some(id) => GroupSelector::Id((*id).into()),
-            None => GroupSelector::Name(line.named["group"].into()),
+        let group = match (line.named.get("id"), line.named.get("external")) {
+            (Some(id), _) => GroupSelector::Id((*id).into()),
+            (None, Some(id)) => GroupSelector::ExternalId((*id).into()),
+            (None, None) => GroupSelector::Name(line.named["group"].into()),
         };
         self.policy.group_rules.push(GroupRule { group, effect: effect_of(line) });
     }
 
-    /// `inventory projects|roles|groups|managed|mirrored ID=NAME…`, or `off`.
+    /// `inventory projects|roles|groups|managed|mirrored ID=NAME…`, or `off`. A SCIM group that is not mirrored says
+    /// `refused:WHY`.
     fn set_inventory(&mut self, line: &Line<'_>) {
         let inventory = &mut self.facts.inventory;
         let things = line.named.iter().map(|(id, name)| (*id, (*name).to_owned()));
@@ -259,7 +261,13 @@ impl Script {
             ("groups", false) => inventory.groups = Listing::Read(things.map(group(false)).collect()),
             ("managed", false) => inventory.groups = Listing::Read(things.map(group(true)).collect()),
             ("mirrored", false) => {
-                let mirrored = |(id, name): (&str, String)| (id.parse().unwrap(), Mirrored::As(name.into()));
+                let mirrored = |(id, name): (&str, String)| {
+                    let refused = name.strip_prefix("refused:").map(|words| words.replace('~', " "));
+                    (
+                        id.parse().unwrap(),
+                        refused.map_or_else(|| Mirrored::As(name.into()), Mirrored::Refused),
+                    )
+                };
                 inventory.mirrored = things.map(mirrored).collect();
             }
             ("roles", true) => inventory.roles = Listing::NotOffered,
@@ -294,7 +302,7 @@ impl Script {
             let values = values
                 .unwrap_or_default()
                 .into_iter()
-                .map(|value| json!({ "value": value.replace('_', " ") }));
+                .map(|value| json!({ "value": value.replace('~', " ") }));
             person.attributes.insert(attribute.into(), values.collect());
         }
         person.attributes.insert(EXTENSION.into(), json!({ "role": role, "projects": projects }));
@@ -317,6 +325,7 @@ impl Script {
             .get("assigned")
             .map(|list| list.split(',').map(assignment_of).collect())
             .unwrap_or_default();
+        mapping.status_reason = line.named.get("because").map(|words| words.replace('~', " "));
         mapping.status = line.named.get("status").map_or(Status::Pending, |word| word.parse().unwrap());
         mapping.origin = line.named.get("origin").map_or(Origin::Invited, |word| word.parse().unwrap());
         self.observed.mapping = Some(mapping);
@@ -462,6 +471,9 @@ fn collection_of(text: &str) -> Collection {
     match text {
         "members" => Collection::Members,
         "invites" => Collection::Invites,
+        "projects" => Collection::Projects,
+        "roles" => Collection::Roles,
+        "groups" => Collection::Groups,
         group if group.starts_with("group") => Collection::GroupMembers(group.into()),
         project => Collection::ProjectMembers(ProjectId::from(project)),
     }

@@ -7,6 +7,7 @@
 mod alarms;
 mod brake;
 mod gauges;
+mod groups;
 mod inventory;
 mod start;
 mod take;
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::groups::Groups;
 use super::agenda::{Agenda, Need, PutOff};
 use super::context::Context;
 use super::execute::{Order, Outcome, chain};
@@ -30,6 +32,7 @@ use super::plan::{Facts, Look, Read};
 use super::sweeps::{Sweeps, periodic};
 use crate::clock::Clock;
 use crate::ids::{PersonId, TenantId};
+use crate::model::group_link::GroupCall;
 use crate::model::inventory::Inventory;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
@@ -140,6 +143,10 @@ enum Report {
     Probed(Result<(), Failure>),
     /// The admin keys that may be the one in use.
     Owner(Result<Vec<AdminKey>, Failure>),
+    GroupCalled {
+        call: GroupCall,
+        outcome: Outcome,
+    },
     /// A task that broke off.
     Lost,
 }
@@ -149,6 +156,7 @@ enum Report {
 enum Flight {
     Person(PersonId),
     Page(Collection),
+    Group,
     Probe,
     Owner,
 }
@@ -203,6 +211,7 @@ struct Driver {
     owners_changed: bool,
     /// Lists that OpenAI does not offer to this organization.
     not_offered: watch::Sender<BTreeSet<Collection>>,
+    groups: Groups,
     gauges_at: Timestamp,
     /// The next instant at which something can start, worked out each round.
     wake_at: Option<Timestamp>,
@@ -243,6 +252,7 @@ impl Driver {
             store_paused_until: None,
             owners_changed: false,
             not_offered,
+            groups: Groups::default(),
             gauges_at: Timestamp::MIN,
             wake_at: None,
         }
@@ -264,6 +274,10 @@ impl Driver {
             };
             if unplanned {
                 self.wake(self.context.clock.now());
+            }
+            if let Err(error) = self.tend_groups().await {
+                self.groups.look();
+                self.pause_for_store(&error);
             }
             self.start_jobs();
             self.answer_waiters();
@@ -318,6 +332,7 @@ impl Driver {
                 self.gate.try_key(now);
                 self.key.ask_at = now;
             }
+            Message::Groups => self.groups.look(),
             Message::Sweep => {
                 let unread = Inventory::default();
                 let inventory = self.facts.as_ref().map_or(&unread, |facts| &facts.inventory);

@@ -32,6 +32,7 @@ impl Driver {
             Report::Called { order, sent_at, outcome } => self.take_call(order, sent_at, outcome).await,
             Report::Looked { person, read, at, found } => self.take_look(person, read, at, found, lane).await,
             Report::Paged { reading, progress } => self.take_page(reading, progress).await,
+            Report::GroupCalled { call, outcome } => self.take_group_call(&call, outcome).await,
             Report::Probed(result) => self.take_probe(result),
             Report::Owner(result) => self.take_owner(result),
             Report::Lost => {
@@ -253,6 +254,9 @@ impl Driver {
                 if let Err(error) = self.note_offered(&collection).await {
                     self.pause_for_store(&error);
                 }
+                if matches!(collection, Collection::Groups | Collection::GroupMembers(_)) {
+                    self.groups.look();
+                }
                 self.agenda.refresh_readers(&collection);
                 if collection == Collection::Members
                     && let Err(error) = self.look_for_strangers(before).await
@@ -284,7 +288,7 @@ impl Driver {
     }
 
     /// The key is refused: everything stops, once and loudly, and no person is blamed.
-    fn refuse_key(&mut self, status: Option<u16>, by_a_change: bool) {
+    pub(super) fn refuse_key(&mut self, status: Option<u16>, by_a_change: bool) {
         self.key.trouble = Some(match status {
             Some(401) => "OpenAI does not know the admin key (401): it is wrong, has run out or was revoked".to_owned(),
             _ => "OpenAI does not let the admin key do this (403): it lacks a scope, or is no admin key. It needs \

@@ -44,6 +44,7 @@ impl Driver {
                 self.sweeps.judge(collection).note_removals(gone);
             }
             self.facts = Some(facts);
+            self.groups.look();
         }
         if let (true, Some(facts)) = (self.owners_changed, &mut self.facts) {
             facts.owners = self.context.store.reader().await?.owners(&self.context.tenant).await?;

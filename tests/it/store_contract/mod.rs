@@ -45,6 +45,7 @@ macro_rules! write {
 mod agenda;
 mod durability;
 mod events;
+mod grants;
 mod groups;
 mod mappings;
 mod mirror;
