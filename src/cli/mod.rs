@@ -4,11 +4,13 @@
 //! when it is done, 1 when it failed, 2 when the command line makes no sense.
 
 mod brake;
+mod client;
 mod db;
 mod demo;
 mod holds;
 mod mapping;
 mod out;
+mod rotate;
 mod serve;
 mod simulate;
 mod token;
@@ -71,9 +73,12 @@ enum Command {
     Demo(demo::Demo),
     /// Run the stand-in for the OpenAI administration API alone
     Simulate(simulate::Simulate),
-    /// Make, show and revoke the bearer tokens of identity providers
+    /// Make, show, exchange and revoke the bearer tokens of identity providers
     #[command(subcommand)]
     Token(token::Command),
+    /// Make, show and remove clients of the token endpoint (OAuth 2.0 client credentials)
+    #[command(subcommand)]
+    Client(client::Command),
     /// Show, export and import the table that ties SCIM ids to OpenAI ids
     #[command(subcommand)]
     Mapping(mapping::Command),
@@ -100,6 +105,7 @@ pub fn run() -> ExitCode {
                 Command::Demo(demo) => Box::pin(demo.run()).await,
                 Command::Simulate(simulate) => Box::pin(simulate.run()).await,
                 Command::Token(command) => Box::pin(token::run(&global, command)).await,
+                Command::Client(command) => Box::pin(client::run(&global, command)).await,
                 Command::Mapping(command) => Box::pin(mapping::run(&global, command)).await,
                 Command::Holds(command) => Box::pin(holds::run(&global, command)).await,
                 Command::Stop(stop) => Box::pin(stop.run(&global)).await,

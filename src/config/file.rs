@@ -30,6 +30,7 @@ pub(super) struct SettingsFile {
     aliases: Vec<Spanned<Alias>>,
     events: Events,
     alarms: Alarms,
+    auth: Auth,
 }
 
 impl SettingsFile {
@@ -48,6 +49,7 @@ impl SettingsFile {
             aliases: std::mem::take(&mut self.aliases),
             events: std::mem::take(&mut self.events),
             alarms: std::mem::take(&mut self.alarms),
+            auth: std::mem::take(&mut self.auth),
         }
     }
 }
@@ -68,6 +70,7 @@ pub(super) struct Tables {
     pub(super) aliases: Vec<Spanned<Alias>>,
     pub(super) events: Events,
     pub(super) alarms: Alarms,
+    pub(super) auth: Auth,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -156,6 +159,38 @@ pub(super) struct Alarms {
     pub(super) secret_file: Field<PathBuf>,
     pub(super) allow_http: Field<bool>,
     pub(super) late_removal_minutes: Field<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Auth {
+    pub(super) bare: Field<bool>,
+    pub(super) basic: Field<bool>,
+    pub(super) oauth: Field<bool>,
+    pub(super) entra: Option<Spanned<Entra>>,
+    pub(super) issuers: Vec<Spanned<IssuerTable>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entra {
+    pub(super) directory_id: String,
+    pub(super) audience: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuerTable {
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    pub(super) jwks_url: Option<String>,
+    #[serde(default)]
+    pub(super) clients: Vec<String>,
+    #[serde(default)]
+    pub(super) subjects: Vec<String>,
+    pub(super) required_scope: Option<String>,
+    pub(super) scopes: Option<Vec<String>>,
+    pub(super) allow_private: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -10,6 +10,7 @@ use toml::Spanned;
 use url::{Host, Url};
 
 use crate::config::alarms::{self, AlarmSettings};
+use crate::config::auth;
 use crate::config::events::{self, EventSettings};
 use crate::config::file::{Field, Invites, Safety, Source, Tables, Upstream};
 use crate::config::grants::{self, Grants};
@@ -20,6 +21,7 @@ use crate::model::address::Address;
 use crate::model::policy::{
     OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend, RoleChange, Standstill,
 };
+use crate::model::trust::Trust;
 use crate::scim::profile::Profile;
 
 /// The settings of one tenant.
@@ -43,6 +45,8 @@ pub struct TenantConfig {
     pub alarms: Option<AlarmSettings>,
     /// The event feed, if the tenant has one.
     pub events: Option<EventSettings>,
+    /// What its door accepts.
+    pub trust: Setting<Trust>,
 }
 
 impl TenantConfig {
@@ -77,6 +81,7 @@ pub(super) fn read(
         aliases,
         events,
         alarms,
+        auth,
     } = tables;
     let grants = Grants { groups, group_names, group_rules, aliases };
     let allow_http = upstream.allow_http.take().is_some_and(Spanned::into_inner);
@@ -90,12 +95,14 @@ pub(super) fn read(
         standstill: policy.standstill.or(observes.then_some(Standstill::Observe)),
         ..policy
     };
+    let profile = match profile {
+        Some(word) => source.setting(word).try_map(|word| parse(&word))?,
+        None => Setting { value: Profile::default(), origin: Origin::Default },
+    };
     Ok(TenantConfig {
         tenant,
-        profile: match profile {
-            Some(word) => source.setting(word).try_map(|word| parse(&word))?,
-            None => Setting { value: Profile::default(), origin: Origin::Default },
-        },
+        trust: auth::read(auth, profile.value, source)?,
+        profile,
         base_url: base_url.try_map(|text| parse_base_url(&text, allow_http))?,
         requests_per_minute: number(upstream.requests_per_minute.take(), 7, 1..=60_000, source)?,
         admin_key: admin_key(upstream, sources, source)?,

@@ -549,3 +549,83 @@ fn guards_and_alarms_that_cannot_work_are_refused_with_what_to_write() {
         assert!(error.contains(advice), "{text}: {error}");
     }
 }
+
+#[test]
+fn a_token_alone_in_the_header_is_taken_where_okta_may_send_it() {
+    for (text, bare, basic) in [
+        ("", true, false),
+        ("profile = 'okta'", true, false),
+        ("profile = 'entra'", false, false),
+        ("profile = 'pingone'", false, true),
+        ("profile = 'entra'\n[auth]\nbare = true\nbasic = true", true, true),
+        ("profile = 'okta'\n[auth]\nbare = false", false, false),
+    ] {
+        let config = load(text, &[]).unwrap();
+        let trust = &default_tenant(&config).trust.value;
+        assert_eq!(
+            (trust.bare, trust.basic, trust.oauth, trust.issuers.len()),
+            (bare, basic, false, 0),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn entra_needs_no_more_than_its_directory() {
+    let id = "cbb1a5ac-f33b-45fa-9bf5-f37db0fed422";
+    let config = load(&format!("[auth.entra]\ndirectory_id = '{id}'"), &[]).unwrap();
+    let [issuer] = default_tenant(&config).trust.value.issuers.as_slice() else { panic!() };
+    assert_eq!(issuer.issuer, format!("https://sts.windows.net/{id}/"));
+    assert_eq!(issuer.audience, "8adf8e6e-67b2-4cf2-a259-e3dc5476c621");
+    assert_eq!(issuer.clients, ["00000014-0000-0000-c000-000000000000"]);
+    assert_eq!(issuer.directory.as_deref(), Some(id));
+    assert!(issuer.jwks_url.as_ref().unwrap().as_str().contains(id));
+    assert!(error("[auth.entra]\ndirectory_id = 'contoso'", &[]).contains("Tenant ID"));
+}
+
+#[test]
+fn an_issuer_that_would_let_strangers_in_is_refused() {
+    let issuer = |more: &str| {
+        format!("[[auth.issuers]]\nissuer = 'https://idp.example.com'\naudience = 'scim'\n{more}")
+    };
+    let config = load(&issuer("clients = ['idp']\nscopes = ['users:read', 'users:write']"), &[]).unwrap();
+    let issuers = &default_tenant(&config).trust.value.issuers;
+    assert_eq!(issuers[0].scopes.to_string(), "users:read users:write");
+    for (text, advice) in [
+        (issuer(""), "clients or subjects"),
+        (issuer("clients = ['']"), "empty audience, client"),
+        (issuer("clients = ['idp']\nscopes = ['all']"), "`all` is not a scope"),
+        (issuer("clients = ['idp']\njwks_url = 'http://idp.example.com/keys'"), "no https address"),
+        (issuer("clients = ['idp']\njwks_url = 'https://10.0.0.1/keys'"), "allow_private"),
+        (issuer("clients = ['idp']\njwks_url = 'https://localhost/keys'"), "allow_private"),
+        (issuer("clients = ['idp']\nsecret = 'x'"), "unknown field"),
+        ("[[auth.issuers]]\nissuer = 'http://10.0.0.1'\naudience = 'a'\nclients = ['i']\nallow_private = true".to_owned(), "no https"),
+    ] {
+        let error = error(&text, &[]);
+        assert!(error.contains(advice), "{text}: {error}");
+    }
+    let local = "[[auth.issuers]]\nissuer = 'http://127.0.0.1:9'\naudience = 'a'\nclients = ['i']\nallow_private = true";
+    assert!(load(local, &[]).is_ok());
+}
+
+#[test]
+fn no_token_may_open_two_tenants() {
+    let issuer = |tenant: &str, audience: &str, client: &str| {
+        format!(
+            "[[tenants.{tenant}.auth.issuers]]\nissuer = 'https://idp.example.com'\naudience = '{audience}'\nclients = ['{client}']\n"
+        )
+    };
+    let both = |audience, client| issuer("a", "scim", "idp") + &issuer("b", audience, client);
+    assert!(load(&both("other", "idp"), &[]).is_ok());
+    assert!(load(&both("scim", "other"), &[]).is_ok());
+    let error = error(&both("scim", "idp"), &[]);
+    assert!(error.contains("`a` and `b` take the same tokens"), "{error}");
+}
+
+#[test]
+fn clients_need_a_signing_key() {
+    let config = load("[auth]\noauth = true", &[]).unwrap();
+    assert!(default_tenant(&config).trust.value.oauth && config.signing_key_path().unwrap().is_some());
+    let on_a_server = load("[server]\ndatabase_url = 'postgres://h/d'\n[auth]\noauth = true", &[]).unwrap();
+    assert!(on_a_server.signing_key_path().is_err());
+}

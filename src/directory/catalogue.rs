@@ -16,6 +16,7 @@ use super::{Caller, Directory, DirectoryError};
 use crate::ids::ProjectId;
 use crate::model::grant::{CatalogueId, OrgRole, ProjectRole};
 use crate::model::observed::{Project, Role};
+use crate::model::scope::Scope;
 use crate::scim::error::ScimError;
 use crate::scim::filter::ResolvedFilter;
 use crate::scim::list::Page;
@@ -70,6 +71,7 @@ impl Directory {
         filter: Option<ResolvedFilter>,
         page: Page,
     ) -> Result<Found<Resource>, DirectoryError> {
+        caller.require(Scope::UsersRead)?;
         let shape = self.shape(caller, catalogue);
         let (mut matches, mut after) = (Matches::of(page), None);
         loop {
@@ -95,6 +97,7 @@ impl Directory {
         catalogue: Catalogue,
         id: &str,
     ) -> Result<Resource, DirectoryError> {
+        caller.require(Scope::UsersRead)?;
         let mut reader = self.store.reader().await?;
         let items = match catalogue {
             Catalogue::Roles => roles(reader.roles(&caller.tenant).await?),

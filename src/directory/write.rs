@@ -20,6 +20,7 @@ use crate::model::mapping::Mapping;
 use crate::model::operation::Lane;
 use crate::model::person::{Person, key_of};
 use crate::model::policy::Policy;
+use crate::model::scope::Scope;
 use crate::scim::etag::{Condition, Version};
 use crate::scim::patch::{ChangeSet, PatchRequest};
 use crate::scim::resource::Resource;
@@ -64,6 +65,7 @@ impl Directory {
         body: Value,
         wait: Option<Duration>,
     ) -> Result<Reply<Shown>, DirectoryError> {
+        caller.require(Scope::UsersWrite)?;
         let wish = Wish::read(validate(user_type(), body, Mode::Create)?.into_map())?;
         let order = self.order(caller, (PersonId::new(&self.clock), wish))?;
         let written = self
@@ -89,6 +91,7 @@ impl Directory {
         if_match: Option<Condition>,
         wait: Option<Duration>,
     ) -> Result<Reply<Shown>, DirectoryError> {
+        caller.require(Scope::UsersWrite)?;
         let id = parse_id(id)?;
         let resource = validate(user_type(), body, Mode::Replace)?;
         let order = self.order(caller, (id, resource, if_match))?;
@@ -117,6 +120,7 @@ impl Directory {
         if_match: Option<Condition>,
         wait: Option<Duration>,
     ) -> Result<Reply<Shown>, DirectoryError> {
+        caller.require(Scope::UsersWrite)?;
         let id = parse_id(id)?;
         let patch = PatchRequest::parse(body)?;
         let order = self.order(caller, (id, patch, if_match))?;
@@ -146,6 +150,7 @@ impl Directory {
         id: &str,
         if_match: Option<Condition>,
     ) -> Result<Reply<()>, DirectoryError> {
+        caller.require(Scope::UsersWrite)?;
         let id = parse_id(id)?;
         let order = self.order(caller, (id, if_match))?;
         self.store

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod alarm;
 pub mod audit;
+pub mod client;
 pub mod event;
 pub mod grant;
 pub mod group;
@@ -13,4 +14,6 @@ pub mod observed;
 pub mod operation;
 pub mod person;
 pub mod policy;
+pub mod scope;
 pub mod token;
+pub mod trust;

@@ -8,7 +8,7 @@ use super::error::classify;
 use super::session::sql;
 
 /// The version that this program writes.
-const CURRENT: i64 = 5;
+const CURRENT: i64 = 8;
 
 /// Brings a SQLite database up to date.
 pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreError> {
@@ -18,6 +18,7 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (3, "catalogue", include_str!("migrations/sqlite/0003_catalogue.sql")),
         (4, "assignments", include_str!("migrations/sqlite/0004_assignments.sql")),
         (5, "guards", include_str!("migrations/sqlite/0005_guards.sql")),
+        (8, "access", include_str!("migrations/sqlite/0008_access.sql")),
     ];
     run(connection, steps).await
 }
@@ -30,6 +31,7 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (3, "catalogue", include_str!("migrations/postgres/0003_catalogue.sql")),
         (4, "assignments", include_str!("migrations/postgres/0004_assignments.sql")),
         (5, "guards", include_str!("migrations/postgres/0005_guards.sql")),
+        (8, "access", include_str!("migrations/postgres/0008_access.sql")),
     ];
     run(connection, steps).await
 }

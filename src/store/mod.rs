@@ -13,6 +13,7 @@ mod assignments;
 mod audit;
 mod backup;
 mod catalogue;
+mod clients;
 mod error;
 mod events;
 mod groups;

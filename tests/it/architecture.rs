@@ -21,6 +21,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
     // Signed calls out, one after the other.
     ("alarms", &["ids", "clock", "model", "store", "courier"]),
     ("courier", &["clock", "tls"]),
+    // Judging a text is pure; the keys and the time are arguments.
+    ("access::jwt", &["model", "access::keys"]),
+    ("access::keys", &[]),
+    ("access::token", &["clock", "ids", "model"]),
+    // One key signs events and access tokens.
+    ("access", &["ids", "clock", "telemetry", "model", "store", "tls", "events::key"]),
     ("simulator", &["clock"]),
     ("store", &["ids", "clock", "model", "scim::filter", "scim::path", "scim::resource"]),
     // Deciding is pure: no store, no client, no clock.
@@ -33,11 +39,23 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("directory", &["ids", "clock", "telemetry", "scim", "model", "store", "events", "provision::handle"]),
     (
         "http",
-        &["ids", "clock", "telemetry", "config", "scim", "model", "store", "directory", "provision::handle"],
+        &[
+            "access",
+            "ids",
+            "clock",
+            "telemetry",
+            "config",
+            "scim",
+            "model",
+            "store",
+            "directory",
+            "provision::handle",
+        ],
     ),
     (
         "app",
         &[
+            "access",
             "ids",
             "clock",
             "telemetry",
@@ -56,6 +74,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "access",
             "app",
             "ids",
             "clock",
@@ -82,8 +101,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main"]),
     ("csv", &["cli"]),
     // `cli::demo` plays an identity provider, so it is a client of our own door.
-    ("reqwest", &["openai", "cli::demo", "events::push", "alarms", "courier"]),
-    ("jsonwebtoken", &["events::key"]),
+    ("reqwest", &["openai", "cli::demo", "events::push", "access::fetch", "alarms", "courier"]),
+    ("jsonwebtoken", &["events::key", "access::jwt", "access::keys"]),
     ("sqlx", &["store"]),
     ("toml", &["config"]),
 ];
@@ -94,6 +113,9 @@ const PURE: &[&str] = &[
     "scim",
     "model",
     "events::set",
+    "access::jwt",
+    "access::keys",
+    "access::token",
     "provision::desired",
     "provision::plan",
     "provision::guard",

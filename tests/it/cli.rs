@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use super::harness::program::{Running, TOKEN, call, call_as, fail, program, run, serving, succeed};
 
 /// A stand-in that limits nothing, and where it is.
-async fn upstream() -> (Simulator, SocketAddr) {
+pub(crate) async fn upstream() -> (Simulator, SocketAddr) {
     let limiter = LimiterOptions { enabled: false, ..LimiterOptions::default() };
     let simulator = Simulator::new(Options { limiter, ..Options::default() }, Clock::system());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -24,7 +24,7 @@ async fn upstream() -> (Simulator, SocketAddr) {
     (simulator, address)
 }
 
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 

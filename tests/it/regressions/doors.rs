@@ -2,10 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use openai_scim_bridge::access::token;
+use openai_scim_bridge::model::scope::Scopes;
+use openai_scim_bridge::model::trust::Trust;
 use serde_json::json;
 
 use super::two_tenants;
 use crate::harness::bridge::{STATIC_TOKEN, TestBridge};
+use crate::harness::issuer::TestIssuer;
 use crate::harness::program::{Running, fail, serving};
 
 /// Everything that is served below a base path.
@@ -196,6 +200,26 @@ async fn a_token_counts_to_its_last_character() {
     }
 }
 
+/// R12, CVE-2026-25537: a time of the wrong type was taken for one that is not there.
+#[tokio::test]
+async fn a_signed_token_with_a_time_that_is_a_text_is_refused() {
+    let issuer = TestIssuer::start().await;
+    let trust = Trust { issuers: vec![issuer.rules("scim")], ..Trust::default() };
+    let bridge = TestBridge::builder().trust("default", trust).start().await;
+    let good = issuer.claims("scim", &bridge.clock);
+    let ask = async |claims: &serde_json::Value| {
+        let token = issuer.key.sign(claims);
+        let client = bridge.anonymous().at("/scim/v2").with_authorization(format!("Bearer {token}"));
+        client.get("/Users").await
+    };
+    ask(&good).await.expect(200);
+    for name in ["exp", "nbf", "iat"] {
+        let mut claims = good.clone();
+        claims[name] = json!(good[name].to_string());
+        ask(&claims).await.expect_error(401, None);
+    }
+}
+
 /// R14, vouch 310 and 317: whose token it was, was thrown away.
 #[tokio::test]
 async fn a_token_of_one_tenant_finds_nothing_of_another() {
@@ -243,7 +267,7 @@ async fn blanks_cost_nothing_and_tokens_are_evenly_random() {
     let mut digits = [0_u32; 16];
     for _ in 0..256 {
         let tenant = "default".parse().unwrap();
-        let (text, _) = openai_scim_bridge::directory::token::mint(&clock, tenant, String::new(), None);
+        let (text, _) = token::mint(&clock, tenant, String::new(), Scopes::admin(), None);
         let secret = secrecy::ExposeSecret::expose_secret(&text).split('_').nth(2).unwrap().to_owned();
         for digit in secret.chars() {
             digits[usize::try_from(digit.to_digit(16).unwrap()).unwrap()] += 1;
