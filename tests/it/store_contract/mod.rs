@@ -46,6 +46,7 @@ mod agenda;
 mod durability;
 mod events;
 mod groups;
+mod guards;
 mod mappings;
 mod mirror;
 mod operations;
