@@ -58,7 +58,12 @@ pub struct App {
 
 impl App {
     /// Starts everything: an engine for each tenant, and the listener.
-    pub fn start(config: &Config, listener: TcpListener, store: Store, clock: Clock) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: &Config,
+        listener: TcpListener,
+        store: Store,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
         check(config)?;
         let address = listener.local_addr()?;
         let metrics = Metrics::new();
@@ -101,7 +106,9 @@ impl App {
         let policies = config.tenants.iter().map(|(id, tenant)| (id.clone(), tenant.policy.clone()));
         let profiles = config.tenants.iter().map(|(id, tenant)| (id.clone(), tenant.profile.value));
         let directory = Directory::new(store.clone(), handle, clock.clone(), policies, &public_url)
-            .with_profiles(profiles);
+            .with_profiles(profiles)
+            .with_lasting_cursors()
+            .await?;
         let feed = open_feed(config, &directory, &store, &clock)?;
         let directory = match &feed {
             Some(feed) => {

@@ -29,8 +29,8 @@ pub(super) struct SettingsFile {
     group_rules: Vec<Spanned<GroupRule>>,
     aliases: Vec<Spanned<Alias>>,
     events: Events,
-    alarms: Alarms,
     auth: Auth,
+    alarms: Alarms,
 }
 
 impl SettingsFile {
@@ -48,8 +48,8 @@ impl SettingsFile {
             group_rules: std::mem::take(&mut self.group_rules),
             aliases: std::mem::take(&mut self.aliases),
             events: std::mem::take(&mut self.events),
-            alarms: std::mem::take(&mut self.alarms),
             auth: std::mem::take(&mut self.auth),
+            alarms: std::mem::take(&mut self.alarms),
         }
     }
 }
@@ -69,8 +69,8 @@ pub(super) struct Tables {
     pub(super) group_rules: Vec<Spanned<GroupRule>>,
     pub(super) aliases: Vec<Spanned<Alias>>,
     pub(super) events: Events,
-    pub(super) alarms: Alarms,
     pub(super) auth: Auth,
+    pub(super) alarms: Alarms,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -153,16 +153,6 @@ pub(super) struct Events {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Alarms {
-    pub(super) url: Field<String>,
-    pub(super) secret_env: Field<String>,
-    pub(super) secret_file: Field<PathBuf>,
-    pub(super) allow_http: Field<bool>,
-    pub(super) late_removal_minutes: Field<u32>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
 pub(super) struct Auth {
     pub(super) bare: Field<bool>,
     pub(super) basic: Field<bool>,
@@ -191,6 +181,16 @@ pub(super) struct IssuerTable {
     pub(super) required_scope: Option<String>,
     pub(super) scopes: Option<Vec<String>>,
     pub(super) allow_private: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Alarms {
+    pub(super) url: Field<String>,
+    pub(super) secret_env: Field<String>,
+    pub(super) secret_file: Field<PathBuf>,
+    pub(super) allow_http: Field<bool>,
+    pub(super) late_removal_minutes: Field<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

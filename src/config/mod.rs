@@ -179,12 +179,12 @@ impl Config {
                 (named("static token"), token, token_origin),
                 (named("requests per minute"), rate.value.to_string(), rate.origin.clone()),
             ]);
+            lines.extend(config.trust.value.issuers.iter().map(|issuer| {
+                (named("takes tokens of"), issuer.issuer.clone(), config.trust.origin.clone())
+            }));
             let called = config.alarms.as_ref().map(|alarms| &alarms.url);
             lines.extend(called.map(|url| {
                 (named("alarms sent to"), url.value.origin().ascii_serialization(), url.origin.clone())
-            }));
-            lines.extend(config.trust.value.issuers.iter().map(|issuer| {
-                (named("takes tokens of"), issuer.issuer.clone(), config.trust.origin.clone())
             }));
             let push = config.events.as_ref().and_then(|events| events.push.as_ref());
             lines.extend(push.map(|push| {

@@ -80,8 +80,8 @@ pub(super) fn read(
         group_rules,
         aliases,
         events,
-        alarms,
         auth,
+        alarms,
     } = tables;
     let grants = Grants { groups, group_names, group_rules, aliases };
     let allow_http = upstream.allow_http.take().is_some_and(Spanned::into_inner);

@@ -503,54 +503,6 @@ fn an_unknown_profile_is_refused_with_the_known_ones_and_its_line() {
 }
 
 #[test]
-fn guards_are_set_and_a_brake_in_the_settings_is_a_standstill() {
-    let config = load(
-        "mode = 'observe'\n[invites]\nmax_per_address = 2\n[safety]\nseat_limit = 40\n\
-         [alarms]\nurl = 'https://pager.example/hook'\nsecret_env = 'HOOK'\nlate_removal_minutes = 10\n\
-         [tenants.acme.safety]\nstop = true\n[tenants.other]\nmode = 'act'",
-        &[("OPENAI_ADMIN_KEY", "sk-admin-1"), ("HOOK", "hook-secret")],
-    )
-    .unwrap();
-    let tenant = default_tenant(&config);
-    let policy = &tenant.policy;
-    assert_eq!((policy.seat_limit, policy.max_invites_per_address), (Some(40), 2));
-    assert_eq!(
-        (policy.standstill, policy.late_removal),
-        (Some(Standstill::Observe), SignedDuration::from_mins(10))
-    );
-    let alarms = tenant.alarms.as_ref().unwrap();
-    assert_eq!(
-        (alarms.url.value.as_str(), alarms.secret.value.expose_secret()),
-        ("https://pager.example/hook", "hook-secret")
-    );
-    let standstills: Vec<_> = config.tenants.values().map(|tenant| tenant.policy.standstill).collect();
-    assert_eq!(standstills, [Some(Standstill::Stop), Some(Standstill::Observe), None]);
-    assert!(
-        config
-            .describe()
-            .iter()
-            .any(|(name, value, _)| name == "default: alarms sent to" && value == "https://pager.example")
-    );
-}
-
-#[test]
-fn guards_and_alarms_that_cannot_work_are_refused_with_what_to_write() {
-    for (text, advice) in [
-        ("mode = 'watch'", "use one of: act, observe"),
-        ("[safety]\nseat_limit = 0", "use 1 to"),
-        ("[invites]\nmax_per_address = 0", "use 1 to"),
-        ("[alarms]\nurl = 'https://x.example'", "set secret_file or secret_env"),
-        ("[alarms]\nsecret_env = 'HERE'", "needs url"),
-        ("[alarms]\nurl = 'http://x.example'\nsecret_env = 'HERE'", "use https, or set allow_http"),
-        ("[alarms]\nurl = 'https://me:pw@x.example'\nsecret_env = 'HERE'", "without user name"),
-        ("[alarms]\nsecret = 'x'", "secret_env or secret_file"),
-    ] {
-        let error = error(text, &[("HERE", "hook-secret")]);
-        assert!(error.contains(advice), "{text}: {error}");
-    }
-}
-
-#[test]
 fn a_token_alone_in_the_header_is_taken_where_okta_may_send_it() {
     for (text, bare, basic) in [
         ("", true, false),
@@ -628,4 +580,52 @@ fn clients_need_a_signing_key() {
     assert!(default_tenant(&config).trust.value.oauth && config.signing_key_path().unwrap().is_some());
     let on_a_server = load("[server]\ndatabase_url = 'postgres://h/d'\n[auth]\noauth = true", &[]).unwrap();
     assert!(on_a_server.signing_key_path().is_err());
+}
+
+#[test]
+fn guards_are_set_and_a_brake_in_the_settings_is_a_standstill() {
+    let config = load(
+        "mode = 'observe'\n[invites]\nmax_per_address = 2\n[safety]\nseat_limit = 40\n\
+         [alarms]\nurl = 'https://pager.example/hook'\nsecret_env = 'HOOK'\nlate_removal_minutes = 10\n\
+         [tenants.acme.safety]\nstop = true\n[tenants.other]\nmode = 'act'",
+        &[("OPENAI_ADMIN_KEY", "sk-admin-1"), ("HOOK", "hook-secret")],
+    )
+    .unwrap();
+    let tenant = default_tenant(&config);
+    let policy = &tenant.policy;
+    assert_eq!((policy.seat_limit, policy.max_invites_per_address), (Some(40), 2));
+    assert_eq!(
+        (policy.standstill, policy.late_removal),
+        (Some(Standstill::Observe), SignedDuration::from_mins(10))
+    );
+    let alarms = tenant.alarms.as_ref().unwrap();
+    assert_eq!(
+        (alarms.url.value.as_str(), alarms.secret.value.expose_secret()),
+        ("https://pager.example/hook", "hook-secret")
+    );
+    let standstills: Vec<_> = config.tenants.values().map(|tenant| tenant.policy.standstill).collect();
+    assert_eq!(standstills, [Some(Standstill::Stop), Some(Standstill::Observe), None]);
+    assert!(
+        config
+            .describe()
+            .iter()
+            .any(|(name, value, _)| name == "default: alarms sent to" && value == "https://pager.example")
+    );
+}
+
+#[test]
+fn guards_and_alarms_that_cannot_work_are_refused_with_what_to_write() {
+    for (text, advice) in [
+        ("mode = 'watch'", "use one of: act, observe"),
+        ("[safety]\nseat_limit = 0", "use 1 to"),
+        ("[invites]\nmax_per_address = 0", "use 1 to"),
+        ("[alarms]\nurl = 'https://x.example'", "set secret_file or secret_env"),
+        ("[alarms]\nsecret_env = 'HERE'", "needs url"),
+        ("[alarms]\nurl = 'http://x.example'\nsecret_env = 'HERE'", "use https, or set allow_http"),
+        ("[alarms]\nurl = 'https://me:pw@x.example'\nsecret_env = 'HERE'", "without user name"),
+        ("[alarms]\nsecret = 'x'", "secret_env or secret_file"),
+    ] {
+        let error = error(text, &[("HERE", "hook-secret")]);
+        assert!(error.contains(advice), "{text}: {error}");
+    }
 }

@@ -30,6 +30,8 @@ mod postgres;
 mod query;
 mod record;
 mod row;
+mod secret;
+mod sequence;
 mod session;
 mod shelf;
 mod sqlite;
@@ -54,6 +56,7 @@ pub use memberships::MemberDelta;
 pub use people::Work;
 pub use query::{Condition, GroupCondition, Order};
 pub use record::{ImportError, Imported, MappingRecord, RecordError};
+pub use sequence::{Column, Key, Sequence, Spot};
 pub use session::{Reader, Tx};
 
 use crate::clock::Clock;

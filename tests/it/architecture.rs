@@ -18,15 +18,15 @@ const IMPORTS: &[(&str, &[&str])] = &[
     // What is in a token is pure.
     ("events::set", &["model", "events"]),
     ("events", &["ids", "clock", "telemetry", "model", "scim::error", "store", "courier"]),
-    // Signed calls out, one after the other.
-    ("alarms", &["ids", "clock", "model", "store", "courier"]),
-    ("courier", &["clock", "tls"]),
     // Judging a text is pure; the keys and the time are arguments.
     ("access::jwt", &["model", "access::keys"]),
     ("access::keys", &[]),
     ("access::token", &["clock", "ids", "model"]),
     // One key signs events and access tokens.
     ("access", &["ids", "clock", "telemetry", "model", "store", "tls", "events::key"]),
+    // Signed calls out, one after the other.
+    ("alarms", &["ids", "clock", "model", "store", "courier"]),
+    ("courier", &["clock", "tls"]),
     ("simulator", &["clock"]),
     ("store", &["ids", "clock", "model", "scim::filter", "scim::path", "scim::resource"]),
     // Deciding is pure: no store, no client, no clock.
