@@ -17,12 +17,13 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::directory::{Caller, Directory, Kind, Listing, Turn};
+use openai_scim_bridge::directory::{Caller, Directory, Kind, Listing, Rights, Turn};
 use openai_scim_bridge::ids::{PersonId, RequestId, TenantId};
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::operation::Lane;
 use openai_scim_bridge::model::person::Person;
 use openai_scim_bridge::model::policy::Policy;
+use openai_scim_bridge::model::scope::Scopes;
 use openai_scim_bridge::provision::handle::Handle;
 use openai_scim_bridge::scim::search::Query;
 use openai_scim_bridge::store::{Store, StoreError};
@@ -74,7 +75,13 @@ impl Bench {
         let request = RequestId::new(&clock);
         Self {
             directory: Directory::new(store, engine, clock, policies, url),
-            caller: Caller { tenant, token: "bench".to_owned(), request, prefers_async: false },
+            caller: Caller {
+                tenant,
+                token: "bench".to_owned(),
+                rights: Rights::new(Scopes::admin()),
+                request,
+                prefers_async: false,
+            },
             people: ids,
             numbers: AtomicU64::new(0),
             _folder: folder,
