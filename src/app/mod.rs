@@ -269,24 +269,6 @@ async fn report(
     }
 }
 
-/// Moves the high-water mark of the database from time to time.
-async fn keep_high_water(store: Store, clock: Clock, stop: CancellationToken) {
-    loop {
-        note_high_water(&store).await;
-        let again = clock.now().checked_add(MARK_EVERY).unwrap_or(Timestamp::MAX);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = clock.sleep_until(again) => {}
-        }
-    }
-}
-
-async fn note_high_water(store: &Store) {
-    if let Err(error) = store.keep_high_water().await {
-        tracing::debug!(%error, "the high-water mark cannot be moved at the moment");
-    }
-}
-
 /// Likewise about what OpenAI does not offer to the organization.
 async fn report_features(
     readiness: Readiness,
@@ -310,6 +292,24 @@ async fn report_features(
         if not_offered.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Moves the high-water mark of the database from time to time.
+async fn keep_high_water(store: Store, clock: Clock, stop: CancellationToken) {
+    loop {
+        note_high_water(&store).await;
+        let again = clock.now().checked_add(MARK_EVERY).unwrap_or(Timestamp::MAX);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = clock.sleep_until(again) => {}
+        }
+    }
+}
+
+async fn note_high_water(store: &Store) {
+    if let Err(error) = store.keep_high_water().await {
+        tracing::debug!(%error, "the high-water mark cannot be moved at the moment");
     }
 }
 

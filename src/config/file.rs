@@ -244,7 +244,9 @@ impl Source {
                     "a token does not belong in this file; write push_token_env or push_token_file instead"
                         .to_owned()
                 }
-                message if message.starts_with("unknown field `secret`") => {
+                message
+                    if message.starts_with("unknown field `secret`") && message.contains("secret_env") =>
+                {
                     "a secret does not belong in this file; write secret_env or secret_file instead"
                         .to_owned()
                 }

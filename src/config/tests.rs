@@ -550,7 +550,7 @@ fn an_issuer_that_would_let_strangers_in_is_refused() {
         (issuer("clients = ['idp']\njwks_url = 'http://idp.example.com/keys'"), "no https address"),
         (issuer("clients = ['idp']\njwks_url = 'https://10.0.0.1/keys'"), "allow_private"),
         (issuer("clients = ['idp']\njwks_url = 'https://localhost/keys'"), "allow_private"),
-        (issuer("clients = ['idp']\nsecret = 'x'"), "unknown field"),
+        (issuer("clients = ['idp']\nkeys = 'x'"), "unknown field"),
         ("[[auth.issuers]]\nissuer = 'http://10.0.0.1'\naudience = 'a'\nclients = ['i']\nallow_private = true".to_owned(), "no https"),
     ] {
         let error = error(&text, &[]);

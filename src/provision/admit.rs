@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::guard::{self, Tally};
 use super::plan::subject_of;
-use crate::ids::HoldId;
+use crate::ids::{HoldId, TenantId};
 use crate::model::hold::{Guard, Hold, HoldState};
 use crate::model::operation::{Action, Operation};
 use crate::model::policy::Policy;
@@ -34,7 +34,7 @@ pub(super) async fn admit(
     id: HoldId,
 ) -> Result<Admission, StoreError> {
     let tenant = &operation.tenant;
-    if policy.standstill.is_some() || tx.brake(tenant).await?.is_some() {
+    if is_braked(tx, policy, tenant).await? {
         return Ok(Admission::Braked);
     }
     let subject = subject_of(&operation.action);
@@ -63,6 +63,11 @@ pub(super) async fn admit(
     }
     tx.tally(operation, is_approved).await?;
     Ok(Admission::Granted)
+}
+
+/// Whether no change may be made at present, by the settings or by somebody's word.
+pub(super) async fn is_braked(tx: &mut Tx, policy: &Policy, tenant: &TenantId) -> Result<bool, StoreError> {
+    Ok(policy.standstill.is_some() || tx.brake(tenant).await?.is_some())
 }
 
 /// Asks the guards that count.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+use super::admit::is_braked;
 use super::context::Context;
 use super::execute::{Outcome, chain};
 use super::observe::domain;
@@ -60,7 +61,7 @@ pub(super) async fn carry_out(context: &Context, order: &GroupOrder, sent_at: Ti
     let mut link = order.link.clone();
     link.begin(order.call.clone(), sent_at);
     let detail = json!({ "call": order.call.to_string(), "reason": order.reason });
-    match begin(context, &link, entry(&link, sent_at, "group.send", detail)).await {
+    match record(context, order, &link, entry(&link, sent_at, "group.send", detail)).await {
         Ok(true) => {}
         Ok(false) => return Outcome::Braked,
         Err(error) => {
@@ -216,34 +217,36 @@ async fn look_back(context: &Context, order: &GroupOrder) -> Outcome {
     }
 }
 
-/// Puts a call on record, unless no change may be made at present.
-async fn begin(context: &Context, link: &GroupLink, entry: AuditEntry) -> Result<bool, StoreError> {
-    if context.policy.standstill.is_some() {
-        return Ok(false);
-    }
-    let begun = Arc::new((link.clone(), entry));
-    context
-        .store
-        .write(move |tx| {
-            let begun = Arc::clone(&begun);
-            Box::pin(async move {
-                let (link, entry) = &*begun;
-                if tx.brake(&link.tenant).await?.is_some() {
-                    return Ok(false);
-                }
-                tx.save_group_link(link).await?;
-                tx.append_audit(entry).await?;
-                Ok(true)
-            })
-        })
-        .await
-}
-
 /// What a call left upstream.
 #[derive(Debug, Clone)]
 enum Effect {
     Seen(OpenAiGroup),
     Gone(OpenAiGroupId),
+}
+
+/// Puts a call on record, unless no change may be made at present.
+async fn record(
+    context: &Context,
+    order: &GroupOrder,
+    link: &GroupLink,
+    entry: AuditEntry,
+) -> Result<bool, StoreError> {
+    let kept = Arc::new((context.policy.clone(), order.link.clone(), link.clone(), entry));
+    context
+        .store
+        .write(move |tx| {
+            let kept = Arc::clone(&kept);
+            Box::pin(async move {
+                let (policy, before, link, entry) = &*kept;
+                if is_braked(tx, policy, &link.tenant).await? {
+                    return Ok(false);
+                }
+                save_link(tx, before, link).await?;
+                tx.append_audit(entry).await?;
+                Ok(true)
+            })
+        })
+        .await
 }
 
 /// Writes a link down, with what was seen. Its members are looked at again if it leads elsewhere now.

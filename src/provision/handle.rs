@@ -60,10 +60,10 @@ pub enum Message {
     Idle(oneshot::Sender<Option<Timestamp>>),
     /// Read the whole upstream side soon.
     Sweep,
-    /// Look at the groups soon.
-    Groups,
     /// The admin key was exchanged: see whether it is accepted, and whose it is.
     KeyChanged,
+    /// Look at the groups soon.
+    Groups,
 }
 
 /// Reaches the engines of all tenants. Clones reach the same ones.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Driver, Flight, POLL, Report, STORE_PAUSE};
+use super::{Driver, Flight, Report, STORE_PAUSE};
 use crate::ids::{GroupId, OpenAiGroupId};
 use crate::model::group::GroupName;
 use crate::model::group_link::{GroupCall, GroupLink};
@@ -120,10 +120,10 @@ impl Driver {
         let mut reader = self.context.store.reader().await?;
         let mut wishes = BTreeMap::new();
         if let Some(facts) = &self.facts {
-            let (mut after, order) = (None, Sequence::by(Column::Id));
+            let mut after = None;
             loop {
-                let chunk =
-                    reader.scan_groups(tenant, &GroupCondition::All, order, after.as_ref(), CHUNK).await?;
+                let (all, by_id) = (GroupCondition::All, Sequence::by(Column::Id));
+                let chunk = reader.scan_groups(tenant, &all, by_id, after.as_ref(), CHUNK).await?;
                 let Some(last) = chunk.last() else { break };
                 after = Some(Spot { key: None, id: last.id.to_string() });
                 for group in chunk {
@@ -170,14 +170,17 @@ impl Driver {
 
     /// Starts the first call about a group that can start.
     pub(super) fn start_group_call(&mut self, now: Timestamp) {
-        if self.flights.contains_key(&Flight::Group) || self.standstill.is_some() || !self.key.asked {
+        if self.flights.contains_key(&Flight::Group) {
             return;
         }
+        let changes_wait = self.changes_wait();
         let orders: Vec<_> =
-            self.groups.orders.iter().map(|order| (order.lane(), order.endpoint())).collect();
+            self.groups.orders.iter().map(|order| (order.is_look, order.lane(), order.endpoint())).collect();
         let mut closed = BTreeSet::new();
-        let place = orders.into_iter().position(|(lane, endpoint)| {
-            !closed.contains(&endpoint) && (self.can_start(lane, endpoint, now) || !closed.insert(endpoint))
+        let place = orders.into_iter().position(|(is_look, lane, endpoint)| {
+            (is_look || !changes_wait)
+                && !closed.contains(&endpoint)
+                && (self.can_start(lane, endpoint, now) || !closed.insert(endpoint))
         });
         let Some(place) = place else { return };
         let order = self.groups.orders.remove(place);
@@ -207,9 +210,9 @@ impl Driver {
             }
             Outcome::RateLimited => self.groups.look_at = Some(later(now, BUDGET_PAUSE)),
             Outcome::Superseded | Outcome::Held => {}
+            Outcome::Braked => self.brake_at = Timestamp::MIN,
             Outcome::NotSent | Outcome::Unknown => self.gate.failed(now),
             Outcome::KeyRefused { status } => self.refuse_key(status, true),
-            Outcome::Braked => self.groups.look_at = Some(later(now, POLL)),
             Outcome::Unrecorded => self.pause_for(STORE_PAUSE),
         }
         self.groups.failures = match outcome {

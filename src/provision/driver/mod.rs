@@ -141,12 +141,12 @@ enum Report {
         progress: Result<Progress, ReadError>,
     },
     Probed(Result<(), Failure>),
+    /// The admin keys that may be the one in use.
+    Owner(Result<Vec<AdminKey>, Failure>),
     GroupCalled {
         call: GroupCall,
         outcome: Outcome,
     },
-    /// The admin keys that may be the one in use.
-    Owner(Result<Vec<AdminKey>, Failure>),
     /// A task that broke off.
     Lost,
 }
@@ -328,11 +328,11 @@ impl Driver {
                 self.waiters.entry(person).or_default().push(reply);
             }
             Message::Idle(reply) => self.idlers.push(reply),
-            Message::Groups => self.groups.look(),
             Message::KeyChanged => {
                 self.gate.try_key(now);
                 self.key.ask_at = now;
             }
+            Message::Groups => self.groups.look(),
             Message::Sweep => {
                 let unread = Inventory::default();
                 let inventory = self.facts.as_ref().map_or(&unread, |facts| &facts.inventory);

@@ -133,13 +133,18 @@ impl Driver {
         self.flights.len() < MAX_IN_FLIGHT && (lane == Lane::Revoke || others + 1 < MAX_IN_FLIGHT)
     }
 
+    /// Whether no change may be made at present, or not before it is known whose key is in use.
+    pub(super) fn changes_wait(&self) -> bool {
+        self.standstill.is_some() || !self.key.asked
+    }
+
     /// Starts what this person needs, if it can start. Tells whether those behind them in the queue can.
     fn start_person(&mut self, person: PersonId, lane: Lane, endpoint: Endpoint, now: Timestamp) -> bool {
         if self.busy.contains_key(&person) {
             return true;
         }
         let changes = matches!(self.agenda.turn(person), Some(Turn { need: Need::Call(_), .. }));
-        if changes && (self.standstill.is_some() || !self.key.asked) {
+        if changes && self.changes_wait() {
             return false;
         }
         if !self.can_start(lane, endpoint, now) {

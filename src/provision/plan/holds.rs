@@ -1,6 +1,6 @@
 //! What waits for a human inside a plan: guarded steps pass by an approval, and wait without one.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Change, Flow, Observed, Planned, Planner, Read, Step, Summary, later};
 use crate::ids::HoldId;
@@ -9,6 +9,9 @@ use crate::model::mapping::Origin;
 use crate::model::observed::{Collection, Member};
 use crate::model::operation::{Action, Lane};
 use crate::provision::guard::{self, Verdict};
+
+/// A call is judged a moment after the look that asked for it; the look an interval later is late enough all the same.
+const GRACE: SignedDuration = SignedDuration::from_secs(1);
 
 /// What waits, and what makes it wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +97,7 @@ impl Planner<'_> {
                 continue;
             }
             let is_rejected = hold.rejection_for(version).map(words);
-            let again_at = later(hold.judged_at, self.policy.reconcile_interval);
+            let again_at = later(hold.judged_at, self.policy.reconcile_interval - GRACE);
             let waits = hold.guard.insists_on_a_human() || self.now < again_at;
             if waits || is_rejected.is_some() {
                 let held = Held { guard: hold.guard, subject };

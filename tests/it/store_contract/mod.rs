@@ -47,6 +47,7 @@ mod durability;
 mod events;
 mod grants;
 mod groups;
+mod guards;
 mod mappings;
 mod mirror;
 mod operations;
