@@ -8,7 +8,7 @@ use super::error::classify;
 use super::session::sql;
 
 /// The version that this program writes.
-const CURRENT: i64 = 8;
+const CURRENT: i64 = 10;
 
 /// Brings a SQLite database up to date.
 pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreError> {
@@ -19,6 +19,7 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (4, "assignments", include_str!("migrations/sqlite/0004_assignments.sql")),
         (5, "guards", include_str!("migrations/sqlite/0005_guards.sql")),
         (8, "access", include_str!("migrations/sqlite/0008_access.sql")),
+        (10, "orders", include_str!("migrations/sqlite/0010_orders.sql")),
     ];
     run(connection, steps).await
 }
@@ -32,6 +33,7 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (4, "assignments", include_str!("migrations/postgres/0004_assignments.sql")),
         (5, "guards", include_str!("migrations/postgres/0005_guards.sql")),
         (8, "access", include_str!("migrations/postgres/0008_access.sql")),
+        (10, "orders", include_str!("migrations/postgres/0010_orders.sql")),
     ];
     run(connection, steps).await
 }
