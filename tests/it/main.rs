@@ -17,6 +17,7 @@ mod alarms;
 mod architecture;
 mod bad_input;
 mod cli;
+mod cli_audit;
 mod cli_guards;
 mod conformance;
 mod crash;
