@@ -57,8 +57,8 @@ fn head(verdict: Verdict) -> ChainHead {
 }
 
 #[track_caller]
-fn broken(verdict: Verdict, seq: i64, what: &str) {
-    let Verdict::Broken(Break { seq: found, what: said }) = &verdict else { panic!("{verdict:?}") };
+fn broken(verdict: &Verdict, seq: i64, what: &str) {
+    let Verdict::Broken(Break { seq: found, what: said }) = verdict else { panic!("{verdict:?}") };
     assert_eq!(*found, seq, "{verdict:?}");
     assert!(said.contains(what), "{verdict:?}");
 }
@@ -130,7 +130,7 @@ async fn a_changed_entry_is_named(db: &Database) {
         ("hash = NULL", ""),
     ] {
         tamper(db, &format!("UPDATE audit SET {change} WHERE seq = 3")).await;
-        broken(verdict(&store, None).await, 3, "not as it was written");
+        broken(&verdict(&store, None).await, 3, "not as it was written");
         if !back.is_empty() {
             tamper(db, &format!("UPDATE audit SET {back} WHERE seq = 3")).await;
             head(verdict(&store, None).await);
@@ -142,10 +142,10 @@ async fn an_entry_taken_out_is_named(db: &Database) {
     let store = db.open().await;
     append(db, &store, 5).await;
     tamper(db, "DELETE FROM audit WHERE seq = 2").await;
-    broken(verdict(&store, None).await, 2, "missing");
+    broken(&verdict(&store, None).await, 2, "missing");
     // Closing the gap does not help.
     tamper(db, "UPDATE audit SET seq = 2 WHERE seq = 3").await;
-    broken(verdict(&store, None).await, 2, "not as it was written");
+    broken(&verdict(&store, None).await, 2, "not as it was written");
 }
 
 async fn an_entry_put_in_behind_the_head_is_named(db: &Database) {
@@ -157,16 +157,16 @@ async fn an_entry_put_in_behind_the_head_is_named(db: &Database) {
          SELECT tenant, 3, at, actor, event, detail, hash FROM audit WHERE seq = 2",
     )
     .await;
-    broken(verdict(&store, None).await, 3, "put in");
+    broken(&verdict(&store, None).await, 3, "put in");
 }
 
 async fn an_end_cut_off_is_named_because_the_head_is_kept_apart(db: &Database) {
     let store = db.open().await;
     append(db, &store, 5).await;
     tamper(db, "DELETE FROM audit WHERE seq > 3").await;
-    broken(verdict(&store, None).await, 4, "cut off");
+    broken(&verdict(&store, None).await, 4, "cut off");
     tamper(db, "DELETE FROM audit").await;
-    broken(verdict(&store, None).await, 1, "cut off");
+    broken(&verdict(&store, None).await, 1, "cut off");
 }
 
 async fn an_end_cut_off_with_its_head_shows_only_against_a_head_kept_elsewhere(db: &Database) {
@@ -183,7 +183,7 @@ async fn an_end_cut_off_with_its_head_shows_only_against_a_head_kept_elsewhere(d
     .await;
     assert_eq!(head(verdict(&store, None).await), early);
     assert_eq!(head(verdict(&store, Some(&early)).await), early);
-    broken(verdict(&store, Some(&late)).await, 4, "given head");
+    broken(&verdict(&store, Some(&late)).await, 4, "given head");
 }
 
 async fn a_chain_made_anew_shows_only_against_a_head_kept_elsewhere(db: &Database) {
@@ -196,7 +196,7 @@ async fn a_chain_made_anew_shows_only_against_a_head_kept_elsewhere(db: &Databas
         .await;
     let store = db.open().await;
     head(verdict(&store, None).await);
-    broken(verdict(&store, Some(&known)).await, 3, "given head");
+    broken(&verdict(&store, Some(&known)).await, 3, "given head");
 }
 
 async fn a_broken_trail_keeps_nobody_from_writing_and_stays_broken(db: &Database) {
@@ -204,12 +204,12 @@ async fn a_broken_trail_keeps_nobody_from_writing_and_stays_broken(db: &Database
     append(db, &store, 3).await;
     tamper(db, "DELETE FROM audit WHERE seq = 3").await;
     append(db, &store, 2).await;
-    broken(verdict(&store, None).await, 3, "missing");
+    broken(&verdict(&store, None).await, 3, "missing");
     store.close().await;
     drop(store);
     let store = db.open().await;
     append(db, &store, 1).await;
-    broken(verdict(&store, None).await, 3, "missing");
+    broken(&verdict(&store, None).await, 3, "missing");
 
     tamper(db, "UPDATE audit SET seq = 17 WHERE seq = 6").await;
     append(db, &store, 1).await;
