@@ -3,6 +3,7 @@
 //! Every command reads the same settings ([`crate::config`]); the flags of this level override them. Exit codes: 0
 //! when it is done, 1 when it failed, 2 when the command line makes no sense.
 
+mod audit;
 mod brake;
 mod client;
 mod db;
@@ -85,6 +86,9 @@ enum Command {
     /// Show what waits for a human, and let it happen or not
     #[command(subcommand)]
     Holds(holds::Command),
+    /// Show and export the audit trail, and check that nobody has changed it
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Make no more changes in the OpenAI organization, from now on
     Stop(brake::Stop),
     /// Make changes again after `stop`, or after an older database was put back
@@ -108,6 +112,7 @@ pub fn run() -> ExitCode {
                 Command::Client(command) => Box::pin(client::run(&global, command)).await,
                 Command::Mapping(command) => Box::pin(mapping::run(&global, command)).await,
                 Command::Holds(command) => Box::pin(holds::run(&global, command)).await,
+                Command::Audit(command) => Box::pin(audit::run(&global, command)).await,
                 Command::Stop(stop) => Box::pin(stop.run(&global)).await,
                 Command::Resume(resume) => Box::pin(resume.run(&global)).await,
                 Command::Db(command) => Box::pin(db::run(&global, command)).await,

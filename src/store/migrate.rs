@@ -18,6 +18,7 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (3, "catalogue", include_str!("migrations/sqlite/0003_catalogue.sql")),
         (4, "assignments", include_str!("migrations/sqlite/0004_assignments.sql")),
         (5, "guards", include_str!("migrations/sqlite/0005_guards.sql")),
+        (6, "chain", include_str!("migrations/sqlite/0006_chain.sql")),
         (8, "access", include_str!("migrations/sqlite/0008_access.sql")),
         (10, "orders", include_str!("migrations/sqlite/0010_orders.sql")),
     ];
@@ -32,6 +33,7 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (3, "catalogue", include_str!("migrations/postgres/0003_catalogue.sql")),
         (4, "assignments", include_str!("migrations/postgres/0004_assignments.sql")),
         (5, "guards", include_str!("migrations/postgres/0005_guards.sql")),
+        (6, "chain", include_str!("migrations/postgres/0006_chain.sql")),
         (8, "access", include_str!("migrations/postgres/0008_access.sql")),
         (10, "orders", include_str!("migrations/postgres/0010_orders.sql")),
     ];

@@ -18,6 +18,7 @@ mod architecture;
 mod bad_input;
 mod canary;
 mod cli;
+mod cli_audit;
 mod cli_guards;
 mod conformance;
 mod crash;
