@@ -44,7 +44,10 @@ pub(super) async fn admit(
         Verdict::Refused(reason) => reason,
     };
     state.metrics.token_refused(reason);
-    Err(ScimError::unauthorized("send `Authorization: Bearer` with a token of this tenant; `scim-bridge token create` makes one").into())
+    Err(ScimError::unauthorized(
+        "send `Authorization: Bearer` with a token of this tenant; `scim-bridge token create` makes one",
+    )
+    .into())
 }
 
 /// The one token that the request presents: as a bearer token (RFC 6750 §2.1); bare, as Okta's header mode does; or

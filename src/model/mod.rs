@@ -11,3 +11,4 @@ pub mod operation;
 pub mod person;
 pub mod policy;
 pub mod token;
+pub mod upkeep;

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 
 use crate::ids::ProjectId;
 use crate::model::grant::{OrgRole, ProjectGrant, ProjectRole};
+use crate::model::upkeep::DriftClass;
 
 /// What to do with a wished person whose address is already an organization member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +40,61 @@ pub enum OnAddressChange {
     Reinvite,
     /// Refuse the request (400 mutability).
     Refuse,
+}
+
+/// What to do about a change that somebody else made upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDrift {
+    /// Leave it and say so.
+    Report,
+    /// Make it what the directory and the grants say.
+    Revert,
+    /// Take it as it is.
+    Adopt,
+}
+
+/// What to do about changes by others, for each class. Only what is managed is ever changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DriftPolicy {
+    /// A member was removed: report, or invite again.
+    pub member_removed: OnDrift,
+    /// A pending invite was withdrawn: report, or invite again.
+    pub invite_withdrawn: OnDrift,
+    /// A member's organization role was changed.
+    pub role_changed: OnDrift,
+    /// A member whom the bridge brought in was put into a managed project.
+    pub project_added: OnDrift,
+    /// A member was taken out of a project that a grant gives.
+    pub project_removed: OnDrift,
+    /// Somebody became a member whom no identity provider speaks of: report, or show them to identity providers.
+    pub new_member: OnDrift,
+}
+
+impl DriftPolicy {
+    /// What to do about this class.
+    pub fn of(&self, class: DriftClass) -> OnDrift {
+        match class {
+            DriftClass::MemberRemoved => self.member_removed,
+            DriftClass::InviteWithdrawn => self.invite_withdrawn,
+            DriftClass::RoleChanged => self.role_changed,
+            DriftClass::ProjectAdded => self.project_added,
+            DriftClass::ProjectRemoved => self.project_removed,
+            DriftClass::NewMember => self.new_member,
+        }
+    }
+}
+
+impl Default for DriftPolicy {
+    fn default() -> Self {
+        Self {
+            member_removed: OnDrift::Report,
+            invite_withdrawn: OnDrift::Report,
+            role_changed: OnDrift::Report,
+            project_added: OnDrift::Revert,
+            project_removed: OnDrift::Revert,
+            new_member: OnDrift::Report,
+        }
+    }
 }
 
 /// Which SCIM group a rule speaks of.
@@ -91,6 +147,13 @@ pub struct Policy {
     pub on_address_change: OnAddressChange,
     /// What an expired invite means.
     pub resend: Resend,
+    /// How many more invites are sent after the first one ran out, until an administrator asks or the person is
+    /// activated anew.
+    pub max_resends: u32,
+    /// How long to wait between the end of one invite and the next.
+    pub resend_pause: SignedDuration,
+    /// What changes by others mean.
+    pub drift: DriftPolicy,
     /// Projects that everybody gets.
     pub default_projects: Vec<ProjectGrant>,
     /// What groups give.
@@ -113,6 +176,9 @@ impl Default for Policy {
             on_existing_member: OnExistingMember::default(),
             on_address_change: OnAddressChange::default(),
             resend: Resend::default(),
+            max_resends: 3,
+            resend_pause: SignedDuration::ZERO,
+            drift: DriftPolicy::default(),
             default_projects: Vec::new(),
             group_rules: Vec::new(),
             reconcile_interval: SignedDuration::from_secs(300),

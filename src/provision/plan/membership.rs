@@ -5,10 +5,10 @@ use super::{Flow, Planner, Read, Step};
 use crate::model::address::Address;
 use crate::model::grant::OrgRole;
 use crate::model::mapping::Origin;
-use crate::model::observed::{Collection, Member};
+use crate::model::observed::Member;
 use crate::model::operation::{Action, Lane};
-use crate::model::policy::OnAddressChange;
-use crate::provision::guard::{self, Verdict};
+use crate::model::policy::{OnAddressChange, OnDrift};
+use crate::provision::guard;
 
 impl Planner<'_> {
     /// Plans for a bound member who should have access: rights first, then the address.
@@ -18,19 +18,21 @@ impl Planner<'_> {
     pub(super) fn keep_member(&mut self) -> Flow {
         let Some(user) = self.mapping.user_id.clone() else { return Flow::Continue };
         let Some(member) = self.member(&user) else {
-            let look = Read::Member(user);
+            let look = Read::Member(user.clone());
             if self.missed_at(&look).is_none() {
                 return self.read(look, "the member was not there in the last reading, look twice");
             }
-            return self.hold(
-                "the member was removed outside the bridge; to invite again, deactivate the user and activate them",
-            );
+            return match self.lose_member(&user) {
+                Flow::Stop => Flow::Stop,
+                Flow::Continue => self.provide(),
+            };
         };
         if let Some(reason) = guard::untouchable(member, self.policy) {
             return self.hold(reason);
         }
         let role = self.arrange_role(member);
         let projects = self.arrange_projects(member);
+        self.end_drift();
         let address = self.arrange_address(member);
         if [role, projects, address].contains(&Flow::Stop) { Flow::Stop } else { Flow::Continue }
     }
@@ -42,6 +44,17 @@ impl Planner<'_> {
         let granted = self.desired.org_role.as_ref();
         match granted {
             Some(granted) if granted.role > role => {
+                match self.role_drift(member, role) {
+                    Some(OnDrift::Report) => {
+                        return self.hold(format!(
+                            "the role was lowered to {role} outside the bridge, although {} is granted; it is left so \
+                             (drift.role_changed)",
+                            granted.role
+                        ));
+                    }
+                    Some(OnDrift::Adopt) => return Flow::Continue,
+                    Some(OnDrift::Revert) | None => {}
+                }
                 let raise = Action::SetRole { user, role: granted.role, lowers: false };
                 self.grant(raise, &format!("the role {} is granted by {}", granted.role, granted.why()))
             }
@@ -54,6 +67,13 @@ impl Planner<'_> {
 
     /// Only an owner whom the bridge made one is demoted by it.
     fn demote_owner(&mut self, member: &Member) -> Flow {
+        match self.role_drift(member, OrgRole::Owner) {
+            Some(OnDrift::Revert) => {
+                return self.lower_owner(member, "the member was made an owner outside the bridge");
+            }
+            Some(OnDrift::Adopt) => return Flow::Continue,
+            Some(OnDrift::Report) | None => {}
+        }
         if !self.observed.invited_as_owner(&member.id) {
             if self.mapping.origin == Origin::Imported {
                 return Flow::Continue;
@@ -61,16 +81,7 @@ impl Planner<'_> {
             return self
                 .hold("the member was made an owner outside the bridge, which never demotes such an owner");
         }
-        let lower = Action::SetRole { user: member.id.clone(), role: OrgRole::Reader, lowers: true };
-        match guard::judge_loss(self.now, member, self.facts, self.policy) {
-            Verdict::Allowed => self.insist(lower, Lane::Reduce, "no grant gives the role owner any more"),
-            Verdict::Held(reason) => self.push(Lane::Reduce, Step::Hold, reason),
-            Verdict::Unsure => self.push(
-                Lane::Reduce,
-                Step::Read(Read::Sweep(Collection::Members)),
-                "the member is an owner; count the owners first",
-            ),
-        }
+        self.lower_owner(member, "no grant gives the role owner any more")
     }
 
     /// OpenAI cannot change a member's address, so another address means another membership.

@@ -8,6 +8,7 @@ use crate::model::grant::{OrgRole, ProjectGrant};
 use crate::model::mapping::Origin;
 use crate::model::observed::{Collection, Member};
 use crate::model::operation::{Action, Lane};
+use crate::model::upkeep::{Drift, DriftClass};
 use crate::provision::desired::managed_projects;
 
 impl Planner<'_> {
@@ -20,28 +21,37 @@ impl Planner<'_> {
         }
         let before: BTreeSet<ProjectId> =
             self.mapping.effective_projects.iter().map(|grant| grant.id.clone()).collect();
-        let mut concerned = before;
+        let mut concerned = before.clone();
         concerned.extend(self.desired.projects.keys().cloned());
         self.note_effective(member, self.seen_projects(member, &concerned));
         if self.mapping.origin == Origin::Invited {
             concerned.extend(managed_projects(self.policy));
         }
-        let taken = self.take_projects(member, &concerned);
-        let given = self.give_projects(member);
+        let taken = self.take_projects(member, &concerned, &before);
+        let given = self.give_projects(member, &before);
         if [taken, given].contains(&Flow::Stop) { Flow::Stop } else { Flow::Continue }
     }
 
-    fn take_projects(&mut self, member: &Member, concerned: &BTreeSet<ProjectId>) -> Flow {
+    fn take_projects(
+        &mut self,
+        member: &Member,
+        concerned: &BTreeSet<ProjectId>,
+        before: &BTreeSet<ProjectId>,
+    ) -> Flow {
         let mut flow = Flow::Continue;
         for project in concerned {
             let Some(held) = self.project_member(project, &member.id) else { continue };
             let (project, user) = (project.clone(), member.id.clone());
             let wished = self.desired.projects.get(&project).map(|granted| granted.role);
             flow = match (held.role, wished) {
-                (_, None) => {
-                    let remove = Action::RemoveFromProject { project, user };
-                    self.insist(remove, Lane::Reduce, "no grant gives this project any more")
-                }
+                (_, None) => match self.meet_added_project(member, &project, before) {
+                    Some(Flow::Continue) => continue,
+                    Some(Flow::Stop) => Flow::Stop,
+                    None => {
+                        let remove = Action::RemoveFromProject { project, user };
+                        self.insist(remove, Lane::Reduce, "no grant gives this project any more")
+                    }
+                },
                 (Some(held), Some(role)) if held > role => {
                     let lower = Action::SetProjectRole { project, user, role, lowers: true };
                     self.insist(lower, Lane::Reduce, "no grant gives the stronger role any more")
@@ -52,7 +62,7 @@ impl Planner<'_> {
         flow
     }
 
-    fn give_projects(&mut self, member: &Member) -> Flow {
+    fn give_projects(&mut self, member: &Member, before: &BTreeSet<ProjectId>) -> Flow {
         let mut flow = Flow::Continue;
         for (project, granted) in &self.desired.projects {
             let look = Read::ProjectMember(project.clone(), member.id.clone());
@@ -61,6 +71,7 @@ impl Planner<'_> {
                 || self.looked_at(&look).is_some()
                 || was_read >= Some(member.added_at);
             if !is_known {
+                self.keep_drift(Drift { class: DriftClass::ProjectRemoved, subject: project.to_string() });
                 let why = format!("{project} is granted by {}; see what the member has", granted.why());
                 flow = self.read(look, why);
                 continue;
@@ -68,7 +79,17 @@ impl Planner<'_> {
             let (project, user, role) = (project.clone(), member.id.clone(), granted.role);
             let why = format!("{project} as {role} is granted by {}", granted.why());
             let action = match self.project_member(&project, &user).map(|held| held.role) {
-                None => Action::AddToProject { project, user, role },
+                None => {
+                    match self.meet_removed_project(member, &project, before) {
+                        Some(Flow::Continue) => continue,
+                        Some(Flow::Stop) => {
+                            flow = Flow::Stop;
+                            continue;
+                        }
+                        None => {}
+                    }
+                    Action::AddToProject { project, user, role }
+                }
                 Some(Some(held)) if held < role => {
                     Action::SetProjectRole { project, user, role, lowers: false }
                 }

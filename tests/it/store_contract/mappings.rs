@@ -5,6 +5,7 @@ use openai_scim_bridge::ids::{PersonId, ProjectId};
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::grant::{OrgRole, ProjectGrant, ProjectRole};
 use openai_scim_bridge::model::mapping::{Mapping, Origin, Status};
+use openai_scim_bridge::model::upkeep::Upkeep;
 use openai_scim_bridge::store::{
     ImportError, Imported, MappingFilter, MappingRecord, MappingRow, Store, StoreError,
 };
@@ -40,6 +41,7 @@ fn full_mapping(db: &Database, person: PersonId) -> Mapping {
         effective_role: Some(OrgRole::Owner),
         effective_projects: vec![ProjectGrant { id: ProjectId::from("proj_a"), role: ProjectRole::Owner }],
         last_synced_at: Some(db.clock.now()),
+        upkeep: Upkeep::default(),
     }
 }
 
