@@ -187,7 +187,7 @@ async fn report(readiness: Readiness, component: String, mut upstream: watch::Re
     }
 }
 
-fn client_settings(tenant: &TenantConfig) -> Result<openai::Settings, ConfigError> {
+pub(crate) fn client_settings(tenant: &TenantConfig) -> Result<openai::Settings, ConfigError> {
     let key = tenant.require_admin_key()?.clone();
     let settings = openai::Settings::new(tenant.tenant.to_string(), tenant.base_url.value.clone(), key);
     Ok(openai::Settings { requests_per_minute: Some(tenant.requests_per_minute.value), ..settings })

@@ -3,13 +3,19 @@
 //! Every command reads the same settings ([`crate::config`]); the flags of this level override them. Exit codes: 0
 //! when it is done, 1 when it failed, 2 when the command line makes no sense.
 
+mod adopt;
+mod apply;
 mod db;
 mod demo;
+mod invites;
 mod mapping;
 mod out;
+mod plan;
 mod serve;
 mod simulate;
 mod token;
+mod who;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,7 +25,7 @@ use clap::{Args, Parser, Subcommand};
 use secrecy::ExposeSecret;
 
 use crate::clock::Clock;
-use crate::config::{Config, Flags, Sources};
+use crate::config::{Config, Flags, Sources, TenantConfig};
 use crate::ids::TenantId;
 use crate::store::Store;
 
@@ -74,6 +80,20 @@ enum Command {
     /// Show, export and import the table that ties SCIM ids to OpenAI ids
     #[command(subcommand)]
     Mapping(mapping::Command),
+    /// Show what would be done now, and how long it takes at least
+    Plan(plan::Plan),
+    /// Carry the plan out once and report, when no server does it
+    Apply(apply::Apply),
+    /// Explain one person: what they should have and why, where they stand, and what was done
+    Why(why::Why),
+    /// Show, resend and withdraw invites
+    #[command(subcommand)]
+    Invites(invites::Command),
+    /// Link members who were there before the bridge
+    #[command(subcommand)]
+    Adopt(adopt::Command),
+    /// Show existing members to identity providers, so that these can match and claim them
+    Import(adopt::Import),
     /// Prepare or back up the database
     #[command(subcommand)]
     Db(db::Command),
@@ -91,6 +111,12 @@ pub fn run() -> ExitCode {
                 Command::Simulate(simulate) => Box::pin(simulate.run()).await,
                 Command::Token(command) => Box::pin(token::run(&global, command)).await,
                 Command::Mapping(command) => Box::pin(mapping::run(&global, command)).await,
+                Command::Plan(plan) => Box::pin(plan.run(&global)).await,
+                Command::Apply(apply) => Box::pin(apply.run(&global)).await,
+                Command::Why(why) => Box::pin(why.run(&global)).await,
+                Command::Invites(command) => Box::pin(invites::run(&global, command)).await,
+                Command::Adopt(command) => Box::pin(adopt::run(&global, command)).await,
+                Command::Import(import) => Box::pin(import.run(&global)).await,
                 Command::Db(command) => Box::pin(db::run(&global, command)).await,
             }
         }),
@@ -119,6 +145,8 @@ impl Global {
 pub(crate) struct Desk {
     store: Store,
     clock: Clock,
+    /// The settings of the tenant that is worked on.
+    settings: TenantConfig,
 }
 
 impl Desk {
@@ -129,15 +157,15 @@ impl Desk {
         work: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let config = global.load(Flags::default())?;
-        if !config.tenants.contains_key(tenant) {
+        let Some(settings) = config.tenants.get(tenant).cloned() else {
             let known: Vec<_> = config.tenants.keys().map(TenantId::as_str).collect();
             bail!("the settings know no tenant `{tenant}`; they have: {}", known.join(", "));
-        }
+        };
         let clock = Clock::system();
         let store = Store::open_beside(config.database_url.value.expose_secret(), clock.clone())
             .await
             .with_context(|| format!("the database {} cannot be used", config.database_label()))?;
-        let desk = Self { store, clock };
+        let desk = Self { store, clock, settings };
         let done = work(&desk).await;
         desk.store.close().await;
         done

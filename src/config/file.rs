@@ -23,6 +23,7 @@ pub(super) struct SettingsFile {
     reconcile: Reconcile,
     invites: Invites,
     safety: Safety,
+    drift: Drift,
     group_rules: Vec<Spanned<GroupRule>>,
     events: Events,
 }
@@ -36,6 +37,7 @@ impl SettingsFile {
             reconcile: std::mem::take(&mut self.reconcile),
             invites: std::mem::take(&mut self.invites),
             safety: std::mem::take(&mut self.safety),
+            drift: std::mem::take(&mut self.drift),
             group_rules: std::mem::take(&mut self.group_rules),
             events: std::mem::take(&mut self.events),
         }
@@ -51,6 +53,7 @@ pub(super) struct Tables {
     pub(super) reconcile: Reconcile,
     pub(super) invites: Invites,
     pub(super) safety: Safety,
+    pub(super) drift: Drift,
     pub(super) group_rules: Vec<Spanned<GroupRule>>,
     pub(super) events: Events,
 }
@@ -92,6 +95,8 @@ pub(super) struct Reconcile {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Invites {
     pub(super) resend: Field<String>,
+    pub(super) max_resends: Field<u32>,
+    pub(super) resend_pause_hours: Field<u32>,
     pub(super) default_projects: Vec<Spanned<Project>>,
     pub(super) allowed_domains: Vec<Spanned<String>>,
     pub(super) on_existing_member: Field<String>,
@@ -116,6 +121,17 @@ pub(super) struct Safety {
     pub(super) removal_window_seconds: Field<u32>,
     pub(super) max_removals_per_day: Field<u32>,
     pub(super) max_removal_percent_per_day: Field<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Drift {
+    pub(super) member_removed: Field<String>,
+    pub(super) invite_withdrawn: Field<String>,
+    pub(super) role_changed: Field<String>,
+    pub(super) project_added: Field<String>,
+    pub(super) project_removed: Field<String>,
+    pub(super) new_member: Field<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

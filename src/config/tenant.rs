@@ -10,15 +10,15 @@ use toml::Spanned;
 use url::{Host, Url};
 
 use crate::config::events::{self, EventSettings};
-use crate::config::file::{Field, GroupRule, Invites, Project, Safety, Source, Tables, Upstream};
+use crate::config::file::{Drift, Field, GroupRule, Invites, Project, Safety, Source, Tables, Upstream};
 use crate::config::origin::{ConfigError, Origin, Setting};
 use crate::config::source::{Sources, checked, secret_in_file};
 use crate::ids::{ProjectId, TenantId};
 use crate::model::address::Address;
 use crate::model::grant::{OrgRole, ProjectGrant, ProjectRole};
 use crate::model::policy::{
-    GroupRule as Rule, GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend,
-    RuleEffect,
+    DriftPolicy, GroupRule as Rule, GroupSelector, OnAddressChange, OnDrift, OnExistingMember, Policy,
+    RemovalLimits, Resend, RuleEffect,
 };
 use crate::scim::profile::Profile;
 
@@ -64,12 +64,13 @@ pub(super) fn read(
     sources: &Sources,
     source: &Source,
 ) -> Result<TenantConfig, ConfigError> {
-    let Tables { profile, mut upstream, reconcile, invites, safety, group_rules, events } = tables;
+    let Tables { profile, mut upstream, reconcile, invites, safety, drift, group_rules, events } = tables;
     let allow_http = upstream.allow_http.take().is_some_and(Spanned::into_inner);
     let removal_limits = removal_limits(&safety, source)?;
     let policy = Policy {
         reconcile_interval: seconds(number(reconcile.interval_seconds, 300, 10..=86_400, source)?.value),
         settle_time: seconds(number(upstream.settle_seconds.take(), 60, 1..=600, source)?.value),
+        drift: drift_policy(drift, source)?,
         ..policy(invites, safety, group_rules, source)?
     };
     Ok(TenantConfig {
@@ -191,12 +192,41 @@ fn policy(
             ],
         )?,
         resend: word(invites.resend, source, &[("auto", Resend::Auto), ("never", Resend::Never)])?,
+        max_resends: number(invites.max_resends, defaults.max_resends, 0..=1000, source)?.value,
+        resend_pause: SignedDuration::from_hours(i64::from(
+            number(invites.resend_pause_hours, 0, 0..=8760, source)?.value,
+        )),
         default_projects: default_projects(invites.default_projects, source)?,
         group_rules: group_rules
             .into_iter()
             .map(|rule| Ok(source.setting(rule).try_map(|rule| group_rule(rule, allow_owner_grants))?.value))
             .collect::<Result<_, _>>()?,
         ..defaults
+    })
+}
+
+/// What to do about changes by others. A removal cannot be adopted, because the identity provider still wants the
+/// person in, and a new member cannot be reverted, because nobody manages them.
+fn drift_policy(drift: Drift, source: &Source) -> Result<DriftPolicy, ConfigError> {
+    const REPORT: (&str, OnDrift) = ("report", OnDrift::Report);
+    const REVERT: (&str, OnDrift) = ("revert", OnDrift::Revert);
+    const ADOPT: (&str, OnDrift) = ("adopt", OnDrift::Adopt);
+    let read = |field, default, words: &[_]| word_or(field, default, source, words);
+    let DriftPolicy {
+        member_removed,
+        invite_withdrawn,
+        role_changed,
+        project_added,
+        project_removed,
+        new_member,
+    } = DriftPolicy::default();
+    Ok(DriftPolicy {
+        member_removed: read(drift.member_removed, member_removed, &[REPORT, REVERT])?,
+        invite_withdrawn: read(drift.invite_withdrawn, invite_withdrawn, &[REPORT, REVERT])?,
+        role_changed: read(drift.role_changed, role_changed, &[REPORT, REVERT, ADOPT])?,
+        project_added: read(drift.project_added, project_added, &[REPORT, REVERT, ADOPT])?,
+        project_removed: read(drift.project_removed, project_removed, &[REPORT, REVERT, ADOPT])?,
+        new_member: read(drift.new_member, new_member, &[REPORT, ADOPT])?,
     })
 }
 
@@ -311,7 +341,17 @@ fn word<T: Copy + Default>(
     source: &Source,
     words: &[(&str, T)],
 ) -> Result<T, ConfigError> {
-    let Some(field) = field else { return Ok(T::default()) };
+    word_or(field, T::default(), source, words)
+}
+
+/// One of a few words, or what holds if none is given.
+fn word_or<T: Copy>(
+    field: Field<String>,
+    default: T,
+    source: &Source,
+    words: &[(&str, T)],
+) -> Result<T, ConfigError> {
+    let Some(field) = field else { return Ok(default) };
     let read = |given: String| {
         let known = words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value);
         known.ok_or_else(|| {

@@ -53,6 +53,17 @@ pub enum OnDrift {
     Adopt,
 }
 
+impl OnDrift {
+    /// The word used in settings and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Revert => "revert",
+            Self::Adopt => "adopt",
+        }
+    }
+}
+
 /// What to do about changes by others, for each class. Only what is managed is ever changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DriftPolicy {

@@ -31,6 +31,7 @@
 //! pure; `load`, `observe` and `execute` read and act; `pace` and `sweeps` say how fast; `agenda` and `driver` say
 //! who is next; [`handle`] is the door for others.
 
+pub mod adopt;
 mod agenda;
 mod context;
 pub mod desired;
@@ -42,6 +43,7 @@ mod load;
 mod observe;
 mod pace;
 pub mod plan;
+pub mod preview;
 pub mod status;
 mod sweeps;
 

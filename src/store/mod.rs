@@ -27,8 +27,10 @@ mod row;
 mod session;
 mod shelf;
 mod sqlite;
+mod survey;
 mod sweeps;
 mod tokens;
+mod upkeep;
 mod writer;
 
 use std::fmt;

@@ -25,8 +25,9 @@ macro_rules! invite_columns {
         "id, email, role, status, projects, created_at, expires_at"
     };
 }
+pub(super) use {invite_columns, member_columns};
 
-fn member(row: &AnyRow) -> Result<Member, StoreError> {
+pub(super) fn member(row: &AnyRow) -> Result<Member, StoreError> {
     let row = Row(row);
     Ok(Member {
         id: UserId::from(row.text("id")?),
@@ -40,7 +41,7 @@ fn member(row: &AnyRow) -> Result<Member, StoreError> {
     })
 }
 
-fn invite(row: &AnyRow) -> Result<Invite, StoreError> {
+pub(super) fn invite(row: &AnyRow) -> Result<Invite, StoreError> {
     let row = Row(row);
     Ok(Invite {
         id: InviteId::from(row.text("id")?),

@@ -38,6 +38,8 @@ struct Catalogue {
     lane_depth: Family<Lane, Gauge>,
     lane_age: Family<Lane, FloatGauge>,
     people: Family<People, Gauge>,
+    drift: Family<Drift, Counter>,
+    unmanaged: Family<Tenant, Gauge>,
 }
 
 type FloatGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
@@ -92,6 +94,18 @@ struct People {
     status: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Drift {
+    tenant: String,
+    class: &'static str,
+    reaction: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Tenant {
+    tenant: String,
+}
+
 impl Metrics {
     /// An empty catalogue.
     pub fn new() -> Self {
@@ -109,6 +123,8 @@ impl Metrics {
             lane_depth: Family::default(),
             lane_age: Family::default(),
             people: Family::default(),
+            drift: Family::default(),
+            unmanaged: Family::default(),
         };
         catalogue.register();
         Self(Arc::new(catalogue))
@@ -158,6 +174,17 @@ impl Metrics {
     /// How many people of a tenant stand where in their life.
     pub fn set_people(&self, tenant: &str, status: &'static str, count: u64) {
         self.0.people.get_or_create(&People { tenant: tenant.to_owned(), status }).set(whole(count));
+    }
+
+    /// Somebody else changed something upstream; `reaction` is what the settings say to that.
+    pub fn drift(&self, tenant: &str, class: &'static str, reaction: &'static str) {
+        let labels = Drift { tenant: tenant.to_owned(), class, reaction };
+        self.0.drift.get_or_create(&labels).inc();
+    }
+
+    /// How many members of an organization no identity provider speaks of.
+    pub fn set_unmanaged(&self, tenant: &str, count: u64) {
+        self.0.unmanaged.get_or_create(&Tenant { tenant: tenant.to_owned() }).set(whole(count));
     }
 
     /// Everything, in the `OpenMetrics` text format.
@@ -220,6 +247,12 @@ impl Catalogue {
             self.lane_age.clone(),
         );
         r.register("people", "People of the directory, by status", self.people.clone());
+        r.register("drift", "Changes that somebody else made upstream, by class", self.drift.clone());
+        r.register(
+            "unmanaged_members",
+            "Members whom no identity provider speaks of",
+            self.unmanaged.clone(),
+        );
     }
 }
 
@@ -248,6 +281,8 @@ mod tests {
         metrics.operation("default", "create_invite", "done");
         metrics.set_lane("default", "revoke", 2, 1.5);
         metrics.set_people("default", "member", 12);
+        metrics.drift("default", "role_changed", "report");
+        metrics.set_unmanaged("default", 3);
         let page = metrics.render();
         for line in [
             "scim_bridge_requests_total{method=\"GET\",route=\"/scim/v2/Users/{id}\",status=\"200\"} 1",
@@ -261,6 +296,8 @@ mod tests {
             "scim_bridge_lane_depth{tenant=\"default\",lane=\"revoke\"} 2",
             "scim_bridge_lane_oldest_age_seconds{tenant=\"default\",lane=\"revoke\"} 1.5",
             "scim_bridge_people{tenant=\"default\",status=\"member\"} 12",
+            "scim_bridge_drift_total{tenant=\"default\",class=\"role_changed\",reaction=\"report\"} 1",
+            "scim_bridge_unmanaged_members{tenant=\"default\"} 3",
             "# EOF",
         ] {
             assert!(page.contains(line), "{line} is not in\n{page}");

@@ -4,6 +4,7 @@
 //! and from the plan. At most one call is in flight per person, a few per tenant, and one of these few places is kept
 //! for taking access away.
 
+mod drift;
 mod gauges;
 mod start;
 mod take;

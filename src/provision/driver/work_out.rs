@@ -10,6 +10,7 @@ use crate::ids::{OperationId, PersonId, TenantId};
 use crate::model::mapping::{Mapping, Status};
 use crate::model::observed::Collection;
 use crate::model::operation::{Lane, OperationState};
+use crate::model::upkeep::Drift;
 use crate::provision::agenda::{Need, Turn, next_need};
 use crate::provision::execute;
 use crate::provision::handle::Settlement;
@@ -30,7 +31,7 @@ impl Driver {
         self.store_paused_until = None;
         if self.facts.is_none() {
             let mut reader = self.context.store.reader().await?;
-            let facts = load_facts(&self.context, &mut reader).await?;
+            let facts = load_facts(&self.context.tenant, &self.context.policy, &mut reader).await?;
             // What was removed since the last reading explains why the next one shows less.
             for (collection, sweep) in &facts.sweeps {
                 let gone = reader.count_gone(&self.context.tenant, collection, sweep.started_at).await?;
@@ -89,7 +90,9 @@ impl Driver {
         let now = self.context.clock.now();
         let looks = self.looks.get(&person).map(Vec::as_slice).unwrap_or_default();
         let mut reader = self.context.store.reader().await?;
-        let Some(loaded) = load_person(&self.context, &mut reader, person, looks).await? else {
+        let Some(loaded) =
+            load_person(&self.context.tenant, &self.context.policy, &mut reader, person, looks).await?
+        else {
             self.agenda.remove(person);
             self.looks.remove(&person);
             self.removing.remove(&person);
@@ -183,13 +186,14 @@ impl Driver {
             "changes": finding.changes(),
         });
         let known = (work.mapping.clone(), work.open.clone());
-        let kept = Arc::new((mapping, concluded, news, known));
+        let drifts: Vec<_> = finding.drifts().map(drift_detail).collect();
+        let kept = Arc::new((mapping, concluded, news, known, drifts));
         self.context
             .store
             .write(move |tx| {
                 let (tenant, kept) = (tenant.clone(), kept.clone());
                 Box::pin(async move {
-                    let (mapping, concluded, news, known) = &*kept;
+                    let (mapping, concluded, news, known, drifts) = &*kept;
                     let work = tx.load_work(&tenant, person).await?;
                     if work.is_none_or(|work| (work.mapping, work.open) != *known) {
                         return Ok(false);
@@ -211,6 +215,10 @@ impl Driver {
                         let entry = execute::entry(&tenant, person, now, "mapping.change", news.clone());
                         tx.append_audit(&entry).await?;
                     }
+                    for detail in drifts {
+                        let entry = execute::entry(&tenant, person, now, "drift.found", detail.clone());
+                        tx.append_audit(&entry).await?;
+                    }
                     match rest {
                         Some(rest) => {
                             tx.schedule(&tenant, person, mark, rest.due_at, rest.lane, rest.attempts).await
@@ -230,6 +238,14 @@ impl Driver {
             let (tenant, kind) = (self.context.tenant.as_str(), operation.action.kind());
             self.context.metrics.operation(tenant, kind, state.as_str());
             self.forget_leaving(&operation.action);
+        }
+        for drift in finding.drifts() {
+            self.tell_drift(drift.class);
+            tracing::info!(
+                tenant = %self.context.tenant, person.id = %finding.mapping.person,
+                drift.class = drift.class.as_str(),
+                "person {} was changed outside the bridge: {}", finding.mapping.person, drift.class
+            );
         }
         let binds = |planned: &Planned| matches!(&planned.step, Step::Record(Change::BindMember { .. }));
         if finding.before.invite_id.is_some() && finding.plan.iter().any(binds) {
@@ -255,6 +271,11 @@ async fn load_missing_sweeps(
         }
     }
     Ok(())
+}
+
+/// A change by somebody else, for the audit trail.
+fn drift_detail(drift: &Drift) -> serde_json::Value {
+    json!({ "class": drift.class.as_str(), "subject": drift.subject })
 }
 
 /// What a look at a person came to.
@@ -311,11 +332,19 @@ impl Finding {
     /// The recorded changes of ties in words, for the audit.
     fn changes(&self) -> Vec<String> {
         let changes = self.plan.iter().filter_map(|planned| match &planned.step {
-            Step::Record(Change::Effective { .. }) => None,
+            Step::Record(Change::Effective { .. } | Change::Drift { is_so: true, .. }) => None,
             Step::Record(change) => Some(format!("{change}: {}", planned.reason)),
             _ => None,
         });
         changes.collect()
+    }
+
+    /// What somebody else changed, as far as it is news.
+    fn drifts(&self) -> impl Iterator<Item = &Drift> {
+        self.plan.iter().filter_map(|planned| match &planned.step {
+            Step::Record(Change::Drift { drift, is_so: true }) => Some(drift),
+            _ => None,
+        })
     }
 
     /// When to look again, if the plan has nothing to do now.
