@@ -24,6 +24,8 @@ mod prop_converge;
 mod prop_filter;
 mod prop_patch;
 mod provision;
+mod provision_drift;
+mod provision_invites;
 mod scim_auth;
 mod scim_catalogue;
 mod scim_discovery;

@@ -10,7 +10,7 @@ mod start;
 mod take;
 mod work_out;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -27,7 +27,7 @@ use super::pace::{Gate, Ticker, later};
 use super::plan::{Facts, Look, Read};
 use super::sweeps::{Sweeps, periodic};
 use crate::clock::Clock;
-use crate::ids::{PersonId, TenantId};
+use crate::ids::{PersonId, TenantId, UserId};
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::model::policy::Policy;
@@ -151,6 +151,8 @@ struct Driver {
     /// Whether the mirror's owners must be loaded anew.
     owners_changed: bool,
     gauges_at: Timestamp,
+    /// Members who came in without the bridge and of whom was told.
+    newcomers: BTreeSet<UserId>,
     /// The next instant at which something can start, worked out each round.
     wake_at: Option<Timestamp>,
 }
@@ -180,6 +182,7 @@ impl Driver {
             store_paused_until: None,
             owners_changed: false,
             gauges_at: Timestamp::MIN,
+            newcomers: BTreeSet::new(),
             wake_at: None,
         }
     }

@@ -206,7 +206,7 @@ impl Driver {
         }
         match observe::finish(&self.context, reading, ids.len()).await {
             Ok((sweep, due)) => {
-                facts.sweeps.insert(collection.clone(), sweep);
+                let before = facts.sweeps.insert(collection.clone(), sweep);
                 self.context.metrics.operation(self.context.tenant.as_str(), READING, "done");
                 self.sweeps.succeeded(&collection);
                 if due > 0 {
@@ -216,6 +216,11 @@ impl Driver {
                 self.agenda.refresh_where(
                     |need| matches!(need, Need::Sweeps(collections) if collections.contains(&collection)),
                 );
+                if collection == Collection::Members
+                    && let Err(error) = self.meet_newcomers(before).await
+                {
+                    self.pause_for_store(&error);
+                }
             }
             Err(StoreError::Stale) => self.sweeps.failed(&collection, now, |_| REPEAT_AFTER),
             Err(error) => {
