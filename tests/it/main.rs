@@ -10,6 +10,7 @@
 
 mod architecture;
 mod cli;
+mod cli_adopt;
 mod conformance;
 mod crash;
 mod differential_filter;
