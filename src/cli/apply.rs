@@ -15,7 +15,7 @@ use crate::config::Flags;
 use crate::ids::TenantId;
 use crate::openai;
 use crate::provision::Engine;
-use crate::provision::handle::Handle;
+use crate::provision::handle::{Handle, Upstream};
 use crate::store::{Backend, Store};
 use crate::telemetry::Metrics;
 
@@ -72,7 +72,7 @@ impl Apply {
         let Some((tenant, inbox)) = inboxes.into_iter().next() else { bail!("no engine was started") };
         let (policy, store) = (desk.settings.policy.clone(), desk.store.clone());
         let engine = Engine::new(tenant, policy, store, client, clock.clone(), metrics, inbox);
-        let stop = CancellationToken::new();
+        let (stop, upstream) = (CancellationToken::new(), engine.upstream());
         let running = tokio::spawn(engine.run(stop.clone()));
         handle.sweep(&self.tenant);
         let until = began_at.checked_add(SignedDuration::from_secs(i64::from(self.seconds)))?;
@@ -83,7 +83,12 @@ impl Apply {
         }
         stop.cancel();
         running.await.context("the engine broke down")?;
-        self.report(desk, began_at).await
+        self.report(desk, began_at).await?;
+        match *upstream.borrow() {
+            Upstream::Ok => Ok(()),
+            Upstream::KeyRefused => bail!("OpenAI refuses the admin key; see OPENAI_ADMIN_KEY"),
+            Upstream::Unreachable => bail!("OpenAI gives no answer at {}", desk.settings.base_url.value),
+        }
     }
 
     /// Has everybody looked at for whom there is something to do, as after a change of the settings.

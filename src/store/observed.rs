@@ -176,6 +176,7 @@ impl Tx {
                         role = excluded.role, is_service_account = excluded.is_service_account,
                         is_scim_managed = excluded.is_scim_managed, is_default = excluded.is_default,
                         added_at = excluded.added_at, seen_at = excluded.seen_at, gone_at = NULL,
+                        met = CASE WHEN observed_members.gone_at IS NULL THEN observed_members.met ELSE 0 END,
                         news = CASE WHEN observed_members.gone_at IS NOT NULL
                             OR observed_members.email IS DISTINCT FROM excluded.email
                             OR observed_members.role IS DISTINCT FROM excluded.role

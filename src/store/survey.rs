@@ -7,7 +7,7 @@ use super::operations::{operation, operation_columns};
 use super::query::Sql;
 use super::row::Row;
 use super::session::sql;
-use super::{Reader, StoreError};
+use super::{Reader, StoreError, Tx};
 use crate::ids::{InviteId, PersonId, TenantId, UserId};
 use crate::model::observed::{Invite, Member};
 use crate::model::operation::Operation;
@@ -75,23 +75,11 @@ impl Reader {
         rows.iter().map(member).collect()
     }
 
-    /// Members whom nobody speaks of and whose membership began at `since` or later, at most `limit`.
-    pub async fn unmanaged_since(
-        &mut self,
-        tenant: &TenantId,
-        since: Timestamp,
-        limit: i64,
-    ) -> Result<Vec<Member>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            member_columns!(),
-            from_unmanaged!(),
-            " AND o.added_at >= $2 ORDER BY o.id LIMIT $3"
-        );
-        let rows = self
-            .fetch_all(sql(SQL).bind(tenant.as_str()).bind(since.as_microsecond()).bind(limit.max(0)))
-            .await?;
-        rows.iter().map(member).collect()
+    /// Whether there are members whom no finished reading has taken note of.
+    pub async fn has_unmet(&mut self, tenant: &TenantId) -> Result<bool, StoreError> {
+        const SQL: &str =
+            "SELECT id FROM observed_members WHERE tenant = $1 AND met = 0 AND gone_at IS NULL LIMIT 1";
+        Ok(self.fetch_optional(sql(SQL).bind(tenant.as_str())).await?.is_some())
     }
 
     /// How many members nobody speaks of.
@@ -166,5 +154,19 @@ impl Reader {
             .fetch_all(sql(SQL).bind(tenant.as_str()).bind(since.as_microsecond()).bind(limit.max(0)))
             .await?;
         rows.iter().map(|row| operation(tenant, row)).collect()
+    }
+}
+
+impl Tx {
+    /// Takes note of all members. Returns those whom nobody speaks of and of whom no note was taken before.
+    pub async fn meet_members(&mut self, tenant: &TenantId) -> Result<Vec<Member>, StoreError> {
+        const SQL: &str =
+            concat!("SELECT ", member_columns!(), from_unmanaged!(), " AND o.met = 0 ORDER BY o.id");
+        const MEET: &str =
+            "UPDATE observed_members SET met = 1 WHERE tenant = $1 AND met = 0 AND gone_at IS NULL";
+        let rows = self.fetch_all(sql(SQL).bind(tenant.as_str())).await?;
+        let newcomers = rows.iter().map(member).collect::<Result<_, _>>()?;
+        self.execute(sql(MEET).bind(tenant.as_str())).await?;
+        Ok(newcomers)
     }
 }

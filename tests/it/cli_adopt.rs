@@ -77,7 +77,10 @@ fn printed(command: &mut std::process::Command) -> Value {
 #[tokio::test]
 async fn an_organization_is_surveyed_and_what_was_approved_is_linked() {
     let (folder, (simulator, upstream)) = (folder(), upstream().await);
-    settings(folder.path(), "[invites]\non_existing_member = \"hold\"\n[safety]\nprotected = [\"safe@example.com\"]\n");
+    settings(
+        folder.path(),
+        "[invites]\non_existing_member = \"hold\"\n[safety]\nprotected = [\"safe@example.com\"]\n",
+    );
     simulator.seed_member("jane@example.com", OrgRole::Reader);
     simulator.seed_member("joe@example.com", OrgRole::Reader);
     simulator.seed_member("boss@example.com", OrgRole::Owner);
@@ -111,7 +114,9 @@ async fn an_organization_is_surveyed_and_what_was_approved_is_linked() {
     assert!(lines.to_string().contains("service-account"));
 
     // Every match but the owner.
-    succeed(program(folder.path()).args(["adopt", "apply", "--all-matches", "--reason", "CHG-1"]).args(config));
+    succeed(
+        program(folder.path()).args(["adopt", "apply", "--all-matches", "--reason", "CHG-1"]).args(config),
+    );
     let is_linked = |email: &str| {
         let lines = printed(program(folder.path()).args(["adopt", "plan", "--json"]).args(config));
         lines.as_array().unwrap().iter().any(|line| line["email"] == email && line["kind"] == "linked")
@@ -141,10 +146,7 @@ async fn imported_members_are_found_by_identity_providers_and_claimed_by_a_creat
     simulator.seed_member("jane@example.com", OrgRole::Reader);
     simulator.seed_member("boss@example.com", OrgRole::Owner);
     let (_serving, bridge) = Running::serve(&mut serving(folder.path(), upstream)).await;
-    until("the reading", || {
-        run(program(folder.path()).args(["import", "--dry-run"])).status.success()
-    })
-    .await;
+    until("the reading", || run(program(folder.path()).args(["import", "--dry-run"])).status.success()).await;
     let users = || async { call(bridge, "GET", "/scim/v2/Users", None).await.unwrap().expect(200) };
     assert_eq!(users().await["totalResults"], 0);
     let told = String::from_utf8(run(program(folder.path()).arg("import")).stderr).unwrap();
@@ -166,11 +168,14 @@ async fn imported_members_are_found_by_identity_providers_and_claimed_by_a_creat
     // What was claimed is managed like everybody else.
     let path = format!("/scim/v2/Users/{}", claimed["id"].as_str().unwrap());
     call(bridge, "DELETE", &path, None).await.unwrap();
-    until("the removal", || simulator.members().iter().all(|member| member.email.as_deref() != Some("jane@example.com")))
-        .await;
+    until("the removal", || {
+        simulator.members().iter().all(|member| member.email.as_deref() != Some("jane@example.com"))
+    })
+    .await;
 }
 
-#[tokio::test]
+// The stand-in has to answer while the test waits for the program.
+#[tokio::test(flavor = "multi_thread")]
 async fn the_plan_is_shown_without_a_server_and_carried_out_by_apply() {
     let (folder, (simulator, upstream)) = (folder(), upstream().await);
     // Somebody whom a server took up that never came to act.
@@ -193,7 +198,6 @@ async fn the_plan_is_shown_without_a_server_and_carried_out_by_apply() {
     let plan = succeed(program(folder.path()).arg("plan"));
     assert!(plan.contains("Nothing to do."), "{plan}");
 
-    // With another default the plan differs; it is shown, and nothing is done.
     let json = printed(program(folder.path()).args(["plan", "jane@example.com", "--json"]));
     assert_eq!(json["people"][0]["status"], "invited");
     let why = printed(program(folder.path()).args(["why", "JANE@example.com", "--json"]));

@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod bad_input;
 mod cli;
 mod cli_adopt;
 mod conformance;
@@ -27,7 +28,9 @@ mod prop_patch;
 mod provision;
 mod provision_drift;
 mod provision_invites;
+mod readme;
 mod scim_auth;
+mod scim_bulk;
 mod scim_catalogue;
 mod scim_discovery;
 mod scim_errors;
@@ -43,4 +46,5 @@ mod scim_patch;
 mod scim_users;
 mod simulator;
 mod store_contract;
+mod supply_chain;
 mod transcripts;

@@ -211,8 +211,8 @@ impl Player {
         let mut headers = self.transcript.headers.clone();
         headers.extend(request.headers.clone());
         headers.retain(|name, _| body.is_some() || name != "Content-Type");
-        let head: String =
-            headers.iter().map(|(name, value)| format!("{name}: {}\r\n", self.fill_in(value))).collect();
+        let head = headers.iter().map(|(name, value)| format!("{name}: {}\r\n", self.fill_in(value)));
+        let head = head.collect::<Vec<_>>().concat();
         let length =
             body.as_ref().map_or(String::new(), |body| format!("Content-Length: {}\r\n", body.len()));
         let text = format!(
@@ -311,11 +311,9 @@ impl Player {
 
     async fn check_stored(&self, expected: &Map<String, Value>) {
         for (name, expected) in expected {
-            let id = self.fill_in(name);
-            let stored = match id.parse() {
-                Ok(id) => self.stored(id).await,
-                Err(_) => panic!("{}: {name} names no resource", self.place),
-            };
+            let id = self.fill_in(name).parse();
+            let id = id.unwrap_or_else(|error| panic!("{}: {name} names no resource: {error}", self.place));
+            let stored = self.stored(id).await;
             self.check_value(&format!("/{name}"), &stored, &self.filled_in(expected));
         }
     }

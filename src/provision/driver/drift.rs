@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use super::Driver;
 use crate::ids::UserId;
 use crate::model::audit::{Actor, AuditEntry};
-use crate::model::observed::{Member, Sweep};
+use crate::model::observed::Sweep;
 use crate::model::policy::OnDrift;
 use crate::model::upkeep::DriftClass;
 use crate::provision::adopt::show_member;
 use crate::store::StoreError;
 
-/// Newcomers that are told of one by one after one reading, and members shown to identity providers in one write.
+/// Members shown to identity providers in one write.
 const AT_ONCE: i64 = 100;
 
 impl Driver {
@@ -24,24 +24,19 @@ impl Driver {
         self.context.metrics.drift(self.context.tenant.as_str(), class.as_str(), reaction.as_str());
     }
 
-    /// After a reading of the members: tells of those who came in since the reading before and whom no identity provider
+    /// After a reading of the members: tells of those who came in since the one before and whom no identity provider
     /// speaks of. They are reported, or shown to identity providers; nothing about them is ever changed.
     pub(super) async fn meet_newcomers(&mut self, before: Option<Sweep>) -> Result<(), StoreError> {
         let tenant = self.context.tenant.clone();
         let mut reader = self.context.store.reader().await?;
         let count = reader.count_unmanaged(&tenant).await?;
         self.context.metrics.set_unmanaged(tenant.as_str(), u64::try_from(count).unwrap_or_default());
-        let now = self.context.clock.now();
-        // OpenAI counts whole seconds, so whoever came in just before the reading seems to have come in after it.
-        let since = before.map_or(now, |before| before.started_at);
-        let since = since.checked_sub(SignedDuration::from_secs(1)).unwrap_or(since);
-        let newcomers = reader.unmanaged_since(&tenant, since, AT_ONCE).await?;
+        let has_unmet = reader.has_unmet(&tenant).await?;
         drop(reader);
-        for member in newcomers {
+        let now = self.context.clock.now();
+        if has_unmet {
             // Whoever was there at the first reading is no newcomer.
-            if self.newcomers.insert(member.id.clone()) && before.is_some() {
-                self.tell_newcomer(&member, now).await?;
-            }
+            self.meet(before.is_some(), now).await?;
         }
         if self.context.policy.drift.new_member == OnDrift::Adopt && count > 0 {
             self.show_unmanaged(now).await?;
@@ -49,22 +44,35 @@ impl Driver {
         Ok(())
     }
 
-    async fn tell_newcomer(&self, member: &Member, now: Timestamp) -> Result<(), StoreError> {
+    async fn meet(&self, tells: bool, now: Timestamp) -> Result<(), StoreError> {
         let class = DriftClass::NewMember;
-        self.tell_drift(class);
-        tracing::info!(
-            tenant = %self.context.tenant, drift.class = class.as_str(), upstream.user = %member.id,
-            "{} became a member of the organization without the bridge", member.id
-        );
-        let detail = json!({ "class": class.as_str(), "subject": member.id.as_str() });
-        let entry = self.entry("drift.found", now, detail);
-        self.context
+        let entry = self.entry("drift.found", now, Value::Null);
+        let newcomers = self
+            .context
             .store
             .write(move |tx| {
                 let entry = entry.clone();
-                Box::pin(async move { tx.append_audit(&entry).await })
+                Box::pin(async move {
+                    let mut newcomers = tx.meet_members(&entry.tenant).await?;
+                    if !tells {
+                        newcomers.clear();
+                    }
+                    for member in &newcomers {
+                        let detail = json!({ "class": class.as_str(), "subject": member.id.as_str() });
+                        tx.append_audit(&AuditEntry { detail, ..entry.clone() }).await?;
+                    }
+                    Ok::<_, StoreError>(newcomers)
+                })
             })
-            .await
+            .await?;
+        for member in newcomers {
+            self.tell_drift(class);
+            tracing::info!(
+                tenant = %self.context.tenant, drift.class = class.as_str(), upstream.user = %member.id,
+                "{} became a member of the organization without the bridge", member.id
+            );
+        }
+        Ok(())
     }
 
     /// Shows everybody whom no identity provider speaks of to them, a few at a time.
@@ -102,7 +110,7 @@ impl Driver {
         }
     }
 
-    fn entry(&self, event: &str, at: Timestamp, detail: serde_json::Value) -> AuditEntry {
+    fn entry(&self, event: &str, at: Timestamp, detail: Value) -> AuditEntry {
         AuditEntry {
             tenant: self.context.tenant.clone(),
             at,

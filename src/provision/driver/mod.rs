@@ -10,7 +10,7 @@ mod start;
 mod take;
 mod work_out;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::agenda::{Agenda, Need};
+use super::agenda::{Agenda, Need, PutOff};
 use super::context::Context;
 use super::execute::{Order, Outcome, chain};
 use super::handle::{Message, Settlement, Upstream};
@@ -27,7 +27,7 @@ use super::pace::{Gate, Ticker, later};
 use super::plan::{Facts, Look, Read};
 use super::sweeps::{Sweeps, periodic};
 use crate::clock::Clock;
-use crate::ids::{PersonId, TenantId, UserId};
+use crate::ids::{PersonId, TenantId};
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::model::policy::Policy;
@@ -140,7 +140,7 @@ struct Driver {
     /// People whose access is being taken away, and since when that is wished.
     removing: BTreeMap<PersonId, Timestamp>,
     /// People whom this engine has put off, and until when.
-    put_off: BTreeMap<PersonId, Timestamp>,
+    put_off: PutOff,
     refill_at: Timestamp,
     /// Whether the store holds more due people than are on the agenda.
     more_due: bool,
@@ -151,8 +151,6 @@ struct Driver {
     /// Whether the mirror's owners must be loaded anew.
     owners_changed: bool,
     gauges_at: Timestamp,
-    /// Members who came in without the bridge and of whom was told.
-    newcomers: BTreeSet<UserId>,
     /// The next instant at which something can start, worked out each round.
     wake_at: Option<Timestamp>,
 }
@@ -174,7 +172,7 @@ impl Driver {
             waiters: BTreeMap::new(),
             idlers: Vec::new(),
             removing: BTreeMap::new(),
-            put_off: BTreeMap::new(),
+            put_off: PutOff::default(),
             refill_at: Timestamp::MIN,
             more_due: false,
             extend_agenda: false,
@@ -182,7 +180,6 @@ impl Driver {
             store_paused_until: None,
             owners_changed: false,
             gauges_at: Timestamp::MIN,
-            newcomers: BTreeSet::new(),
             wake_at: None,
         }
     }
@@ -267,7 +264,7 @@ impl Driver {
         if until < later(self.context.clock.now(), SOON) {
             self.put_off.insert(person, until);
         } else {
-            self.put_off.remove(&person);
+            self.put_off.remove(person);
         }
     }
 

@@ -149,8 +149,8 @@ impl Observed {
     /// What the bridge last did about this member and this project, if it was one of the latest operations: gave it
     /// (`true`), or took it away.
     pub(super) fn gave_project_last(&self, user: &UserId, project: &ProjectId) -> Option<bool> {
-        let done = self.recent.iter().filter(|operation| operation.state == OperationState::Done);
-        done.filter_map(|operation| match &operation.action {
+        let mut done = self.recent.iter().filter(|operation| operation.state == OperationState::Done);
+        done.find_map(|operation| match &operation.action {
             Action::AddToProject { project: target, user: whom, .. }
             | Action::SetProjectRole { project: target, user: whom, .. } => {
                 (target == project && whom == user).then_some(true)
@@ -163,7 +163,6 @@ impl Observed {
             }
             _ => None,
         })
-        .next()
     }
 
     fn sendings(&self, key: &str) -> impl Iterator<Item = &Operation> {

@@ -20,7 +20,7 @@ const AT_ONCE: SignedDuration = SignedDuration::from_secs(60);
 /// Longer than the engine goes without looking into the store for work that nobody told it of.
 const POLL: SignedDuration = SignedDuration::from_secs(6);
 /// Longer than anything takes on a busy machine.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// A bridge with all its parts.
 pub(crate) struct Stage {
@@ -77,6 +77,11 @@ impl Stage {
     pub(crate) fn accept(&self, address: &str) {
         self.simulator.accept_invite(address).unwrap();
         self.handle.sweep(&self.tenant);
+    }
+
+    /// Waits until nothing more can happen at this instant.
+    pub(crate) async fn rest(&self) {
+        self.idle().await;
     }
 
     async fn idle(&self) -> Option<jiff::Timestamp> {
