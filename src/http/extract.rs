@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, IF_MATCH, IF_NONE_MATCH};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
@@ -122,13 +122,20 @@ impl<S: Sync> FromRequestParts<S> for Terms {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         Ok(Self {
-            if_match: text(IF_MATCH).map(Condition::parse).transpose()?,
-            if_none_match: text(IF_NONE_MATCH).map(Condition::parse).transpose()?,
+            if_match: condition(&parts.headers, &IF_MATCH)?,
+            if_none_match: condition(&parts.headers, &IF_NONE_MATCH)?,
             wait: preferred_wait(&parts.headers),
         })
     }
+}
+
+/// The condition of a header that may come in several lines (RFC 9110 §5.3). One that cannot be read is refused: a
+/// change that was meant for one version must not be made to whichever there is.
+fn condition(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Condition>, ScimError> {
+    let lines: Vec<_> =
+        headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    (!lines.is_empty()).then(|| Condition::parse(&lines.join(", "))).transpose()
 }
 
 fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {

@@ -105,9 +105,12 @@ impl Agenda {
     pub(super) fn set(&mut self, person: PersonId, turn: Turn) {
         self.stale.remove(&person);
         let Some(entry) = self.entries.get_mut(&person) else { return };
-        let (since, former) = (entry.since, entry.turn.replace(turn.clone()));
+        let (since, former) = (entry.since, entry.turn.take());
         self.take_out(person, since, former.as_ref());
         self.file(person, since, &turn);
+        if let Some(entry) = self.entries.get_mut(&person) {
+            entry.turn = Some(turn);
+        }
     }
 
     /// Takes somebody off the agenda.

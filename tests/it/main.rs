@@ -29,6 +29,7 @@ mod provision;
 mod provision_drift;
 mod provision_invites;
 mod readme;
+mod regressions;
 mod scim_auth;
 mod scim_bulk;
 mod scim_catalogue;

@@ -142,6 +142,23 @@ async fn a_wrong_method_is_told_the_right_ones() {
 }
 
 #[tokio::test]
+async fn a_condition_that_cannot_be_read_is_no_leave_to_change() {
+    let bridge = TestBridge::start().await;
+    let okta = bridge.okta();
+    let path = format!("/Users/{}", okta.create_named("jane@x.example").await);
+    for unreadable in ["\u{ff}", "W/\"1", "3", ""] {
+        let okta = okta.clone().with("If-Match", unreadable);
+        okta.delete(&path).await.expect_error(400, Some("invalidSyntax"));
+    }
+    // Several lines are one list.
+    let stale = okta.clone().with("If-Match", "W/\"7\"").with("If-Match", "\u{ff}");
+    stale.delete(&path).await.expect_error(400, Some("invalidSyntax"));
+    let stale = okta.clone().with("If-Match", "W/\"7\"").with("If-Match", "W/\"8\"");
+    stale.delete(&path).await.expect_error(412, None);
+    okta.clone().with("If-Match", "W/\"7\"").with("If-Match", "W/\"1\"").delete(&path).await.expect(204);
+}
+
+#[tokio::test]
 async fn every_answer_carries_our_request_id_and_is_not_to_be_kept() {
     let bridge = TestBridge::start().await;
     let okta = bridge.okta().with("X-Request-Id", "forged");
