@@ -89,6 +89,7 @@ pub(super) struct Upstream {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Reconcile {
     pub(super) interval_seconds: Field<u32>,
+    pub(super) audit_log: Field<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -69,6 +69,7 @@ pub(super) fn read(
     let removal_limits = removal_limits(&safety, source)?;
     let policy = Policy {
         reconcile_interval: seconds(number(reconcile.interval_seconds, 300, 10..=86_400, source)?.value),
+        follow_audit_log: reconcile.audit_log.is_some_and(Spanned::into_inner),
         settle_time: seconds(number(upstream.settle_seconds.take(), 60, 1..=600, source)?.value),
         drift: drift_policy(drift, source)?,
         ..policy(invites, safety, group_rules, source)?

@@ -171,6 +171,8 @@ pub struct Policy {
     pub group_rules: Vec<GroupRule>,
     /// How often the whole upstream side is read.
     pub reconcile_interval: SignedDuration,
+    /// Whether the organization's audit log is followed, so that acceptances and removals are noticed sooner.
+    pub follow_audit_log: bool,
     /// How long an invite whose sending brought no answer may still appear: twice the time limit of a call and half a
     /// minute, unless the settings say otherwise. Only a reading that began later shows that it was never made. After
     /// an acceptance the new member may be missing from the list of members for half as long.
@@ -193,6 +195,7 @@ impl Default for Policy {
             default_projects: Vec::new(),
             group_rules: Vec::new(),
             reconcile_interval: SignedDuration::from_secs(300),
+            follow_audit_log: false,
             settle_time: SignedDuration::from_secs(60),
         }
     }

@@ -11,7 +11,7 @@ use super::session::sql;
 use super::{Reader, StoreError, Tx};
 use crate::ids::{InviteId, ProjectId, TenantId, UserId};
 use crate::model::grant::{OrgRole, ProjectRole};
-use crate::model::observed::{Invite, Member, ProjectMember};
+use crate::model::observed::{Invite, InviteStatus, Member, ProjectMember};
 use crate::model::person::key_of;
 
 macro_rules! member_columns {
@@ -290,6 +290,22 @@ impl Tx {
             .bind(tenant.as_str())
             .bind(user.as_str())
             .bind(now),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Notes that an invite was accepted.
+    pub async fn observe_acceptance(
+        &mut self,
+        tenant: &TenantId,
+        invite: &InviteId,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            sql("UPDATE observed_invites SET status = $3 WHERE tenant = $1 AND id = $2 AND gone_at IS NULL")
+                .bind(tenant.as_str())
+                .bind(invite.as_str())
+                .bind(InviteStatus::Accepted.as_str()),
         )
         .await?;
         Ok(())

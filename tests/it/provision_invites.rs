@@ -8,7 +8,7 @@ use openai_scim_bridge::model::policy::{OnAddressChange, OnExistingMember, Polic
 use openai_scim_bridge::model::upkeep::{Instruction, Upkeep, Wanted};
 use openai_scim_bridge::simulator::{Fault, OrgRole};
 
-use crate::harness::engine::{Bridge, INVITE, INVITES, PROJECT_USERS, USER};
+use crate::harness::engine::{AUDIT_LOG, Bridge, INVITE, INVITES, PROJECT_USERS, USER, USERS};
 
 /// How long an invite lasts here, in minutes.
 const LIFETIME: i64 = 60;
@@ -241,4 +241,55 @@ async fn nobody_is_linked_to_a_member_who_does_not_exist() {
     tell(&bridge, jane, Wanted::Link(UserId::from("user-nobody"))).await;
     assert_eq!(bridge.status(jane).await, Status::Held);
     assert_eq!((bridge.writes(), bridge.sim.calls("GET", USER)), (0, 1));
+}
+
+// -------------------------------------------------------------------------------------------------- the audit log
+
+/// A bridge that reads everything once an hour, and the audit log in between.
+async fn following() -> Bridge {
+    let reconcile_interval = jiff::SignedDuration::from_hours(1);
+    Bridge::with_policy(Policy { follow_audit_log: true, reconcile_interval, ..Policy::default() }).await
+}
+
+#[tokio::test]
+async fn the_audit_log_tells_of_an_acceptance_for_the_price_of_one_look_up() {
+    let bridge = following().await;
+    let jane = bridge.create("jane").await;
+    let joe = bridge.create("joe").await;
+    bridge.minutes(3).await;
+    let before = (bridge.sim.calls("GET", USERS), bridge.sim.calls("GET", INVITES));
+    bridge.accept("jane");
+    bridge.minutes(2).await;
+    assert_eq!((bridge.status(jane).await, bridge.status(joe).await), (Status::Member, Status::Invited));
+    assert_eq!((bridge.sim.calls("GET", USERS), bridge.sim.calls("GET", INVITES)), (before.0 + 1, before.1));
+    // What was read stays in the log for a while, and is not acted on again.
+    bridge.minutes(10).await;
+    assert_eq!(bridge.sim.calls("GET", USERS), before.0 + 1);
+}
+
+#[tokio::test]
+async fn what_the_audit_log_says_is_looked_up_before_it_counts() {
+    let bridge = following().await;
+    let (jane, joe) = (bridge.create("jane").await, bridge.create("joe").await);
+    bridge.join("jane").await;
+    bridge.minutes(2).await;
+    bridge.sim.remove_member("jane@example.com").unwrap();
+    bridge.sim.remove_invite(&bridge.pending("joe")[0]).unwrap();
+    bridge.minutes(3).await;
+    assert!(reason(&bridge, jane).await.contains("the member was removed outside the bridge"));
+    assert!(reason(&bridge, joe).await.contains("the invite was withdrawn outside the bridge"));
+    assert_eq!((bridge.sim.calls("GET", USER), bridge.sim.calls("GET", INVITE)), (1, 1));
+    assert_eq!(bridge.writes(), 2);
+}
+
+#[tokio::test]
+async fn a_key_that_may_not_read_the_audit_log_is_no_key_trouble() {
+    let bridge = following().await;
+    bridge.sim.fail_next("GET", AUDIT_LOG, Fault::status(403), 100).unwrap();
+    let jane = bridge.create("jane").await;
+    bridge.minutes(5).await;
+    bridge.accept("jane");
+    bridge.minutes(70).await;
+    assert_eq!(bridge.status(jane).await, Status::Member);
+    assert_eq!(bridge.sim.calls("GET", AUDIT_LOG), 2);
 }

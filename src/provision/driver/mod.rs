@@ -6,6 +6,7 @@
 
 mod drift;
 mod gauges;
+mod hints;
 mod start;
 mod take;
 mod work_out;
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::hints::Hints;
 use super::agenda::{Agenda, Need, PutOff};
 use super::context::Context;
 use super::execute::{Order, Outcome, chain};
@@ -31,7 +33,8 @@ use crate::ids::{PersonId, TenantId};
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::model::policy::Policy;
-use crate::openai::{Client, Endpoint, Failure};
+use crate::openai::wire::AuditEvent;
+use crate::openai::{Client, Endpoint, Failure, Page};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -111,6 +114,7 @@ enum Report {
         progress: Result<Progress, ReadError>,
     },
     Probed(Result<(), Failure>),
+    Hinted(Result<Page<AuditEvent>, Failure>),
     /// A task that broke off.
     Lost,
 }
@@ -121,6 +125,7 @@ enum Flight {
     Person(PersonId),
     Page(Collection),
     Probe,
+    Hints,
 }
 
 struct Driver {
@@ -128,6 +133,7 @@ struct Driver {
     facts: Option<Facts>,
     agenda: Agenda,
     sweeps: Sweeps,
+    hints: Hints,
     looks: BTreeMap<PersonId, Vec<Look>>,
     gate: Gate,
     upstream: watch::Sender<Upstream>,
@@ -162,6 +168,7 @@ impl Driver {
             facts: None,
             agenda: Agenda::default(),
             sweeps: Sweeps::default(),
+            hints: Hints::default(),
             looks: BTreeMap::new(),
             gate: Gate::default(),
             upstream,

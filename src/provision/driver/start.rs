@@ -54,6 +54,7 @@ impl Driver {
             self.start_probe(probe_at, now);
             return;
         }
+        self.start_hints(now);
         self.read_whole_where_cheaper(now);
         let Some(facts) = &self.facts else { return };
         let waiting = self.agenda.waiting();
@@ -109,7 +110,7 @@ impl Driver {
     }
 
     /// Whether there is a place, a budget and an open gate for a call; notes when there may be.
-    fn can_start(&mut self, lane: Lane, endpoint: Endpoint, now: Timestamp) -> bool {
+    pub(super) fn can_start(&mut self, lane: Lane, endpoint: Endpoint, now: Timestamp) -> bool {
         if let Some(opens_at) = self.gate.opens_at(lane, now) {
             self.wake(opens_at);
             return false;
@@ -201,7 +202,7 @@ impl Driver {
         });
     }
 
-    fn fly(
+    pub(super) fn fly(
         &mut self,
         flight: Flight,
         lane: Lane,

@@ -32,6 +32,7 @@ impl Driver {
             Report::Looked { person, read, at, found } => self.take_look(person, read, at, found, lane).await,
             Report::Paged { reading, progress } => self.take_page(reading, progress).await,
             Report::Probed(result) => self.take_probe(result),
+            Report::Hinted(page) => self.take_hints(page).await,
             Report::Lost => {
                 tracing::error!(tenant = %self.context.tenant, "a task of the engine broke off; its work is read back");
                 self.pause_for(STORE_PAUSE);
