@@ -5,18 +5,21 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Door;
+use crate::access::expiry::Watch;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, TenantConfig};
-use crate::directory::access::Tokens;
 use crate::directory::{Directory, EVENTS};
 use crate::events::key::SigningKey;
 use crate::events::push::{Courier, Receiver};
@@ -89,9 +92,13 @@ impl App {
             .iter()
             .filter_map(|(id, tenant)| Some((id.clone(), tenant.static_token.as_ref()?.value.clone())))
             .collect();
-        let tokens = Tokens::new(store.clone(), clock.clone(), &fixed);
+        let door = open_door(config, &store, &clock, &fixed, &public_url)?;
+        engines.spawn(door.refusals().clone().tend(stop_driving.clone()));
+        let tenants = config.tenants.keys().cloned();
+        let watch = Watch::new(store.clone(), clock.clone(), metrics.clone(), tenants);
+        engines.spawn(watch.run(stop_driving.clone()));
         let router =
-            http::router(http::State { directory: directory.clone(), tokens, metrics, readiness, clock });
+            http::router(http::State { directory: directory.clone(), door, metrics, readiness, clock });
 
         let stop_serving = CancellationToken::new();
         let server = tokio::spawn(http::serve(listener, router, Limits::default(), stop_serving.clone()));
@@ -138,6 +145,23 @@ impl App {
     }
 }
 
+/// The door of all tenants, with the token endpoint if some tenant has clients.
+fn open_door(
+    config: &Config,
+    store: &Store,
+    clock: &Clock,
+    fixed: &[(TenantId, SecretString)],
+    public_url: &str,
+) -> anyhow::Result<Door> {
+    let trust = config.tenants.iter().map(|(id, tenant)| (id.clone(), tenant.trust.value.clone()));
+    let door = Door::new(store.clone(), clock.clone(), fixed).with_trust(trust)?;
+    let has_clients = config.tenants.values().any(|tenant| tenant.trust.value.oauth);
+    Ok(match config.signing_key_path()? {
+        Some(path) if has_clients => door.with_endpoint(Arc::new(SigningKey::open(&path)?), public_url),
+        _ => door,
+    })
+}
+
 /// The feeds of the tenants whose settings turn them on; `None` if there are none.
 fn open_feed(
     config: &Config,
@@ -146,6 +170,9 @@ fn open_feed(
     clock: &Clock,
 ) -> anyhow::Result<Option<Feed>> {
     let Some(path) = config.signing_key_path()? else { return Ok(None) };
+    if config.tenants.values().all(|tenant| tenant.events.is_none()) {
+        return Ok(None);
+    }
     let streams = config.tenants.iter().filter_map(|(id, tenant)| {
         let events = tenant.events.as_ref()?;
         let issuer = directory.base_url(id);

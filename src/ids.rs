@@ -134,6 +134,11 @@ text_id!(
 );
 
 text_id!(
+    /// The OpenAI id of a group of members (`group_…`), which is no SCIM group.
+    OpenAiGroupId
+);
+
+text_id!(
     /// One transaction, as clients and event receivers know it: the `txn` claim (RFC 8417 §2.2) and `Set-Txn`
     /// (RFC 9967 §3). It is the id of the request, so it also leads to the log and to the audit trail.
     Txn

@@ -11,12 +11,14 @@
 //! - [`openai`]: a typed client of the OpenAI administration API.
 //! - [`events`]: feeds of signed security events, told by poll and by push.
 //! - [`provision`]: the engine, which drives the organization to what the directory wishes.
+//! - [`access`]: who may come in, and for what.
 //! - [`directory`]: what an identity provider may do; each operation is one transaction.
 //! - [`http`]: the listener, the door, and the SCIM endpoints.
 //! - [`simulator`]: the stand-in for the OpenAI admin API, which knows none of the others but the clock.
 //! - [`app`]: the composition root.
 //! - [`cli`]: the command line.
 
+pub mod access;
 pub mod app;
 pub mod cli;
 pub mod clock;

@@ -5,12 +5,14 @@
 
 mod adopt;
 mod apply;
+mod client;
 mod db;
 mod demo;
 mod invites;
 mod mapping;
 mod out;
 mod plan;
+mod rotate;
 mod serve;
 mod simulate;
 mod token;
@@ -74,9 +76,12 @@ enum Command {
     Demo(demo::Demo),
     /// Run the stand-in for the OpenAI administration API alone
     Simulate(simulate::Simulate),
-    /// Make, show and revoke the bearer tokens of identity providers
+    /// Make, show, exchange and revoke the bearer tokens of identity providers
     #[command(subcommand)]
     Token(token::Command),
+    /// Make, show and remove clients of the token endpoint (OAuth 2.0 client credentials)
+    #[command(subcommand)]
+    Client(client::Command),
     /// Show, export and import the table that ties SCIM ids to OpenAI ids
     #[command(subcommand)]
     Mapping(mapping::Command),
@@ -110,6 +115,7 @@ pub fn run() -> ExitCode {
                 Command::Demo(demo) => Box::pin(demo.run()).await,
                 Command::Simulate(simulate) => Box::pin(simulate.run()).await,
                 Command::Token(command) => Box::pin(token::run(&global, command)).await,
+                Command::Client(command) => Box::pin(client::run(&global, command)).await,
                 Command::Mapping(command) => Box::pin(mapping::run(&global, command)).await,
                 Command::Plan(plan) => Box::pin(plan.run(&global)).await,
                 Command::Apply(apply) => Box::pin(apply.run(&global)).await,

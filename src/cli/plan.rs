@@ -253,5 +253,7 @@ fn change(action: &Action, preview: &Preview) -> String {
             format!("~ {project} {} -> {role}", held.map_or("unknown", |grant| grant.role.as_str()))
         }
         Action::RemoveFromProject { project, .. } => format!("- {project}"),
+        Action::Assign { what, .. } => format!("+ {what}"),
+        Action::Unassign { what, .. } => format!("- {what}"),
     }
 }

@@ -10,7 +10,7 @@ use super::who::find_person;
 use super::{Desk, Global};
 use crate::ids::TenantId;
 use crate::model::operation::Operation;
-use crate::provision::desired::Desired;
+use crate::provision::desired::{Desired, in_words};
 use crate::provision::preview::{Preview, Previews};
 
 /// How many of the latest calls are shown.
@@ -86,6 +86,7 @@ fn lines(preview: &Preview) -> Vec<String> {
     lines.push("Has".to_owned());
     lines.extend(mapping.effective_role.map(|role| format!("  organization role {role}")));
     lines.extend(mapping.effective_projects.iter().map(|grant| format!("  {} as {}", grant.id, grant.role)));
+    lines.extend(mapping.effective_assignments.iter().map(|assignment| format!("  {assignment}")));
     lines.push("Next".to_owned());
     lines.extend(plan.iter().map(|planned| format!("  {planned}")));
     if plan.is_empty() {
@@ -106,7 +107,9 @@ fn grants(desired: &Desired) -> Vec<(String, String)> {
         let words = "membership of the organization".to_owned();
         (words, "the assignment in the identity provider".to_owned())
     });
-    everybody.into_iter().chain(role).chain(projects).collect()
+    let assignments = desired.assignments.iter();
+    let assignments = assignments.map(|(assignment, sources)| (assignment.to_string(), in_words(sources)));
+    everybody.into_iter().chain(role).chain(projects).chain(assignments).collect()
 }
 
 fn call(operation: &Operation) -> String {

@@ -24,8 +24,12 @@ pub(super) struct SettingsFile {
     invites: Invites,
     safety: Safety,
     drift: Drift,
+    groups: Field<String>,
+    group_names: Field<String>,
     group_rules: Vec<Spanned<GroupRule>>,
+    aliases: Vec<Spanned<Alias>>,
     events: Events,
+    auth: Auth,
 }
 
 impl SettingsFile {
@@ -38,8 +42,12 @@ impl SettingsFile {
             invites: std::mem::take(&mut self.invites),
             safety: std::mem::take(&mut self.safety),
             drift: std::mem::take(&mut self.drift),
+            groups: self.groups.take(),
+            group_names: self.group_names.take(),
             group_rules: std::mem::take(&mut self.group_rules),
+            aliases: std::mem::take(&mut self.aliases),
             events: std::mem::take(&mut self.events),
+            auth: std::mem::take(&mut self.auth),
         }
     }
 }
@@ -54,8 +62,12 @@ pub(super) struct Tables {
     pub(super) invites: Invites,
     pub(super) safety: Safety,
     pub(super) drift: Drift,
+    pub(super) groups: Field<String>,
+    pub(super) group_names: Field<String>,
     pub(super) group_rules: Vec<Spanned<GroupRule>>,
+    pub(super) aliases: Vec<Spanned<Alias>>,
     pub(super) events: Events,
+    pub(super) auth: Auth,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -102,6 +114,7 @@ pub(super) struct Invites {
     pub(super) allowed_domains: Vec<Spanned<String>>,
     pub(super) on_existing_member: Field<String>,
     pub(super) on_address_change: Field<String>,
+    pub(super) role_change: Field<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -148,6 +161,38 @@ pub(super) struct Events {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Auth {
+    pub(super) bare: Field<bool>,
+    pub(super) basic: Field<bool>,
+    pub(super) oauth: Field<bool>,
+    pub(super) entra: Option<Spanned<Entra>>,
+    pub(super) issuers: Vec<Spanned<IssuerTable>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entra {
+    pub(super) directory_id: String,
+    pub(super) audience: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuerTable {
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    pub(super) jwks_url: Option<String>,
+    #[serde(default)]
+    pub(super) clients: Vec<String>,
+    #[serde(default)]
+    pub(super) subjects: Vec<String>,
+    pub(super) required_scope: Option<String>,
+    pub(super) scopes: Option<Vec<String>>,
+    pub(super) allow_private: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct GroupRule {
     pub(super) group: Option<String>,
     pub(super) group_id: Option<String>,
@@ -155,6 +200,20 @@ pub(super) struct GroupRule {
     pub(super) org_role: Option<String>,
     pub(super) project: Option<String>,
     pub(super) role: Option<String>,
+    pub(super) project_role: Option<String>,
+    pub(super) custom_role: Option<String>,
+    pub(super) openai_group: Option<String>,
+}
+
+// Serde cannot both flatten and refuse unknown keys.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Alias {
+    pub(super) value: Option<String>,
+    pub(super) org_role: Option<String>,
+    pub(super) project: Option<String>,
+    pub(super) role: Option<String>,
+    pub(super) project_role: Option<String>,
     pub(super) custom_role: Option<String>,
     pub(super) openai_group: Option<String>,
 }

@@ -4,8 +4,10 @@
 //! The file's top level describes the tenant `default`; `[tenants.NAME]` takes the same tables for another one.
 //! Secrets are never in the file: they are in the environment or in files of their own.
 
+mod auth;
 mod events;
 mod file;
+mod grants;
 mod origin;
 mod source;
 mod tenant;
@@ -104,12 +106,12 @@ impl Config {
     }
 
     /// The file of the key that events are signed with: the one that is named, else one beside the SQLite database.
-    /// `None` if no tenant has an event feed.
+    /// `None` if no tenant has an event feed or clients of the token endpoint.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] if there must be a key and no file is named for it.
     pub fn signing_key_path(&self) -> Result<Option<PathBuf>, ConfigError> {
-        if self.tenants.values().all(|tenant| tenant.events.is_none()) {
+        if self.tenants.values().all(|tenant| tenant.events.is_none() && !tenant.trust.value.oauth) {
             return Ok(None);
         }
         if let Some(path) = &self.signing_key_file {
@@ -120,8 +122,8 @@ impl Config {
         let beside = path.map(|path| Some(PathBuf::from(format!("{path}.signing-key"))));
         beside.ok_or_else(|| {
             self.database_url.origin.clone().refuses(
-                "with a PostgreSQL database, event feeds need signing_key_file under [server]: the file of the key that \
-                 events are signed with, the same for every process; it is made if there is none",
+                "with a PostgreSQL database, event feeds and clients need signing_key_file under [server]: the file of the \
+                 key that events and access tokens are signed with, the same for every process; it is made if there is none",
             )
         })
     }
@@ -167,6 +169,9 @@ impl Config {
                 (named("static token"), token, token_origin),
                 (named("requests per minute"), rate.value.to_string(), rate.origin.clone()),
             ]);
+            lines.extend(config.trust.value.issuers.iter().map(|issuer| {
+                (named("takes tokens of"), issuer.issuer.clone(), config.trust.origin.clone())
+            }));
             let push = config.events.as_ref().and_then(|events| events.push.as_ref());
             lines.extend(push.map(|push| {
                 // The path and the query of such an address can be a secret.
@@ -214,6 +219,7 @@ fn tenants(
     if tenants.is_empty() || default.admin_key.is_some() || default.static_token.is_some() {
         tenants.insert(id, default);
     }
+    auth::check_apart(&tenants)?;
     Ok(tenants)
 }
 

@@ -9,17 +9,18 @@ use secrecy::SecretString;
 use toml::Spanned;
 use url::{Host, Url};
 
+use crate::config::auth;
 use crate::config::events::{self, EventSettings};
-use crate::config::file::{Drift, Field, GroupRule, Invites, Project, Safety, Source, Tables, Upstream};
+use crate::config::file::{Drift, Field, Invites, Safety, Source, Tables, Upstream};
+use crate::config::grants::{self, Grants};
 use crate::config::origin::{ConfigError, Origin, Setting};
 use crate::config::source::{Sources, checked, secret_in_file};
-use crate::ids::{ProjectId, TenantId};
+use crate::ids::TenantId;
 use crate::model::address::Address;
-use crate::model::grant::{OrgRole, ProjectGrant, ProjectRole};
 use crate::model::policy::{
-    DriftPolicy, GroupRule as Rule, GroupSelector, OnAddressChange, OnDrift, OnExistingMember, Policy,
-    RemovalLimits, Resend, RuleEffect,
+    DriftPolicy, OnAddressChange, OnDrift, OnExistingMember, Policy, RemovalLimits, Resend, RoleChange,
 };
+use crate::model::trust::Trust;
 use crate::scim::profile::Profile;
 
 /// The settings of one tenant.
@@ -43,6 +44,8 @@ pub struct TenantConfig {
     pub removal_limits: RemovalLimits,
     /// The event feed, if the tenant has one.
     pub events: Option<EventSettings>,
+    /// What its door accepts.
+    pub trust: Setting<Trust>,
 }
 
 impl TenantConfig {
@@ -64,7 +67,21 @@ pub(super) fn read(
     sources: &Sources,
     source: &Source,
 ) -> Result<TenantConfig, ConfigError> {
-    let Tables { profile, mut upstream, reconcile, invites, safety, drift, group_rules, events } = tables;
+    let Tables {
+        profile,
+        mut upstream,
+        reconcile,
+        invites,
+        safety,
+        drift,
+        groups,
+        group_names,
+        group_rules,
+        aliases,
+        events,
+        auth,
+    } = tables;
+    let grants = Grants { groups, group_names, group_rules, aliases };
     let allow_http = upstream.allow_http.take().is_some_and(Spanned::into_inner);
     let removal_limits = removal_limits(&safety, source)?;
     let policy = Policy {
@@ -72,14 +89,16 @@ pub(super) fn read(
         follow_audit_log: reconcile.audit_log.is_some_and(Spanned::into_inner),
         settle_time: seconds(number(upstream.settle_seconds.take(), 60, 1..=600, source)?.value),
         drift: drift_policy(drift, source)?,
-        ..policy(invites, safety, group_rules, source)?
+        ..policy(invites, safety, grants, source)?
+    };
+    let profile = match profile {
+        Some(word) => source.setting(word).try_map(|word| parse(&word))?,
+        None => Setting { value: Profile::default(), origin: Origin::Default },
     };
     Ok(TenantConfig {
         tenant,
-        profile: match profile {
-            Some(word) => source.setting(word).try_map(|word| parse(&word))?,
-            None => Setting { value: Profile::default(), origin: Origin::Default },
-        },
+        trust: auth::read(auth, profile.value, source)?,
+        profile,
         base_url: base_url.try_map(|text| parse_base_url(&text, allow_http))?,
         requests_per_minute: number(upstream.requests_per_minute.take(), 7, 1..=60_000, source)?,
         admin_key: admin_key(upstream, sources, source)?,
@@ -157,15 +176,10 @@ fn parse_base_url(text: &str, allow_http: bool) -> Result<Url, String> {
     }
 }
 
-fn policy(
-    invites: Invites,
-    safety: Safety,
-    group_rules: Vec<Spanned<GroupRule>>,
-    source: &Source,
-) -> Result<Policy, ConfigError> {
-    let defaults = Policy::default();
+fn policy(invites: Invites, safety: Safety, given: Grants, source: &Source) -> Result<Policy, ConfigError> {
     let allow_owner_grants = safety.allow_owner_grants.is_some_and(Spanned::into_inner);
     let min_owners = number(safety.min_owners, 2, 1..=1000, source)?.value;
+    let defaults = grants::read(given, allow_owner_grants, source)?;
     Ok(Policy {
         protected: collect(safety.protected, source, |text| {
             let address = Address::parse(text).map_err(|error| format!("`{text}` is {error}"))?;
@@ -197,11 +211,12 @@ fn policy(
         resend_pause: SignedDuration::from_hours(i64::from(
             number(invites.resend_pause_hours, 0, 0..=8760, source)?.value,
         )),
-        default_projects: default_projects(invites.default_projects, source)?,
-        group_rules: group_rules
-            .into_iter()
-            .map(|rule| Ok(source.setting(rule).try_map(|rule| group_rule(rule, allow_owner_grants))?.value))
-            .collect::<Result<_, _>>()?,
+        role_change: word(
+            invites.role_change,
+            source,
+            &[("after_acceptance", RoleChange::AfterAcceptance), ("reinvite", RoleChange::Reinvite)],
+        )?,
+        default_projects: grants::default_projects(invites.default_projects, source)?,
         ..defaults
     })
 }
@@ -243,76 +258,6 @@ fn removal_limits(safety: &Safety, source: &Source) -> Result<RemovalLimits, Con
     })
 }
 
-fn default_projects(
-    projects: Vec<Spanned<Project>>,
-    source: &Source,
-) -> Result<Vec<ProjectGrant>, ConfigError> {
-    let mut grants: Vec<ProjectGrant> = Vec::new();
-    for project in projects {
-        let grant = source.setting(project).try_map(|project| {
-            let grant = ProjectGrant { id: project_id(project.id)?, role: parse(&project.role)? };
-            if grants.iter().any(|earlier| earlier.id == grant.id) {
-                return Err(format!("project {} is listed twice", grant.id));
-            }
-            Ok(grant)
-        })?;
-        grants.push(grant.value);
-    }
-    Ok(grants)
-}
-
-fn group_rule(rule: GroupRule, allow_owner_grants: bool) -> Result<Rule, String> {
-    let is_empty = |text: &Option<String>| text.as_deref().is_some_and(|text| text.trim().is_empty());
-    let GroupRule { group, group_id, external_id, org_role, project, role, custom_role, openai_group } = rule;
-    if [&group, &group_id, &external_id, &custom_role, &openai_group].into_iter().any(is_empty) {
-        return Err("a group rule has an empty value".to_owned());
-    }
-    let group = match (group, group_id, external_id) {
-        (Some(name), None, None) => GroupSelector::Name(name),
-        (None, Some(id), None) => GroupSelector::Id(id),
-        (None, None, Some(id)) => GroupSelector::ExternalId(id),
-        _ => return Err("a group rule needs exactly one of group, group_id and external_id".to_owned()),
-    };
-    let org_role = org_role.as_deref().map(parse::<OrgRole>).transpose()?;
-    if org_role == Some(OrgRole::Owner) {
-        // Whoever can rename a group could otherwise make himself an owner.
-        if matches!(group, GroupSelector::Name(_)) {
-            return Err(
-                "org_role = \"owner\" needs group_id or external_id: a display name can be given to any \
-                        group, an id cannot"
-                    .to_owned(),
-            );
-        }
-        if !allow_owner_grants {
-            return Err("org_role = \"owner\" needs allow_owner_grants = true under [safety]".to_owned());
-        }
-    }
-    let project = match (project, role) {
-        (Some(id), Some(role)) => Some((project_id(id)?, parse::<ProjectRole>(&role)?)),
-        (None, None) => None,
-        (Some(_), None) => return Err("project needs role = \"member\" or \"owner\" beside it".to_owned()),
-        (None, Some(_)) => {
-            return Err(
-                "role is the role in a project and needs project beside it; for the organization write \
-                        org_role"
-                    .to_owned(),
-            );
-        }
-    };
-    let effect = RuleEffect { org_role, project, custom_role, openai_group };
-    if effect == RuleEffect::default() {
-        return Err("a group rule needs org_role, project and role, custom_role or openai_group".to_owned());
-    }
-    Ok(Rule { group, effect })
-}
-
-fn project_id(id: String) -> Result<ProjectId, String> {
-    if id.trim().is_empty() {
-        return Err("a project's id is empty; it looks like proj_abc".to_owned());
-    }
-    Ok(ProjectId::from(id))
-}
-
 fn parse_domain(text: &str) -> Result<String, String> {
     // A domain is good if an address in it is.
     match Address::parse(&format!("someone@{text}")) {
@@ -321,7 +266,7 @@ fn parse_domain(text: &str) -> Result<String, String> {
     }
 }
 
-fn parse<T: FromStr>(word: &str) -> Result<T, String>
+pub(super) fn parse<T: FromStr>(word: &str) -> Result<T, String>
 where
     T::Err: ToString,
 {
@@ -337,7 +282,7 @@ fn collect<T: Ord>(
 }
 
 /// One of a few words; the type's default if none is given.
-fn word<T: Copy + Default>(
+pub(super) fn word<T: Copy + Default>(
     field: Field<String>,
     source: &Source,
     words: &[(&str, T)],

@@ -2,7 +2,7 @@
 //!
 //! Roles are those of the organization, the two that each has and the custom ones. Entitlements are the roles in each
 //! project that is not archived. All of it is made of the mirror and can only be read. An id never changes and is also
-//! the value for `roles` and `entitlements` of a user; those are kept and shown as they are sent.
+//! the value for `roles` and `entitlements` of a user, which is how an attribute asks for it.
 //!
 //! Two schemas can tell of it, that of draft-ietf-scim-roles-entitlements and Okta's own; the tenant's profile chooses.
 //! The draft's `RolesAndEntitlements` in `/ServiceProviderConfig` is left out: RFC 7643 §5 has no such attribute, and
@@ -14,8 +14,9 @@ use serde_json::{Map, Value, json};
 use super::list::{CHUNK, Found, Matches};
 use super::{Caller, Directory, DirectoryError};
 use crate::ids::ProjectId;
-use crate::model::grant::{OrgRole, ProjectRole};
+use crate::model::grant::{CatalogueId, OrgRole, ProjectRole};
 use crate::model::observed::{Project, Role};
+use crate::model::scope::Scope;
 use crate::scim::error::ScimError;
 use crate::scim::filter::ResolvedFilter;
 use crate::scim::list::Page;
@@ -43,7 +44,7 @@ struct Item {
     display: String,
     description: Option<String>,
     kind: &'static str,
-    /// Whether the settings allow it to be given.
+    /// Whether an attribute can give it.
     supported: bool,
     contains: Option<String>,
     contained_by: Option<String>,
@@ -70,6 +71,7 @@ impl Directory {
         filter: Option<ResolvedFilter>,
         page: Page,
     ) -> Result<Found<Resource>, DirectoryError> {
+        caller.require(Scope::UsersRead)?;
         let shape = self.shape(caller, catalogue);
         let (mut matches, mut after) = (Matches::of(page), None);
         loop {
@@ -95,9 +97,10 @@ impl Directory {
         catalogue: Catalogue,
         id: &str,
     ) -> Result<Resource, DirectoryError> {
+        caller.require(Scope::UsersRead)?;
         let mut reader = self.store.reader().await?;
         let items = match catalogue {
-            Catalogue::Roles => self.roles(caller, reader.roles(&caller.tenant).await?)?,
+            Catalogue::Roles => roles(reader.roles(&caller.tenant).await?),
             Catalogue::Entitlements => {
                 let project = id.strip_prefix("project:").and_then(|rest| rest.rsplit_once(':'));
                 let project = project.map(|(project, _)| ProjectId::from(project));
@@ -124,44 +127,11 @@ impl Directory {
     ) -> Result<(Vec<Item>, Option<ProjectId>), DirectoryError> {
         let mut reader = self.store.reader().await?;
         if catalogue == Catalogue::Roles {
-            return Ok((self.roles(caller, reader.roles(&caller.tenant).await?)?, None));
+            return Ok((roles(reader.roles(&caller.tenant).await?), None));
         }
         let projects = reader.scan_projects(&caller.tenant, after, CHUNK).await?;
         let last = projects.last().map(|project| project.id.clone());
         Ok((projects.iter().flat_map(entitlements).collect(), last))
-    }
-
-    fn roles(&self, caller: &Caller, custom: Vec<Role>) -> Result<Vec<Item>, DirectoryError> {
-        let may_grant_owner = self.policy(caller)?.allow_owner_grants;
-        let value = |role: OrgRole| format!("org:{role}");
-        let reader = Item {
-            value: value(OrgRole::Reader),
-            display: "Reader".to_owned(),
-            description: Some("Ordinary member of the organization".to_owned()),
-            kind: "organization",
-            supported: true,
-            contains: None,
-            contained_by: Some(value(OrgRole::Owner)),
-        };
-        let owner = Item {
-            value: value(OrgRole::Owner),
-            display: "Owner".to_owned(),
-            description: Some("May change everything, and owns every project".to_owned()),
-            supported: may_grant_owner,
-            contains: Some(value(OrgRole::Reader)),
-            contained_by: None,
-            ..reader.clone()
-        };
-        let custom = custom.into_iter().filter(|role| !role.is_predefined).map(|role| Item {
-            value: format!("role:{}", role.id),
-            display: role.name,
-            description: role.description,
-            kind: "custom",
-            supported: true,
-            contains: None,
-            contained_by: None,
-        });
-        Ok([reader, owner].into_iter().chain(custom).collect())
     }
 
     fn shape(&self, caller: &Caller, catalogue: Catalogue) -> Shape {
@@ -174,9 +144,43 @@ impl Directory {
     }
 }
 
+/// The roles that each organization has, and the custom ones.
+fn roles(custom: Vec<Role>) -> Vec<Item> {
+    let value = |role: OrgRole| CatalogueId::Organization(role).to_string();
+    let reader = Item {
+        value: value(OrgRole::Reader),
+        display: "Reader".to_owned(),
+        description: Some("Ordinary member of the organization".to_owned()),
+        kind: "organization",
+        supported: true,
+        contains: None,
+        contained_by: Some(value(OrgRole::Owner)),
+    };
+    let owner = Item {
+        value: value(OrgRole::Owner),
+        display: "Owner".to_owned(),
+        description: Some("May change everything, and owns every project".to_owned()),
+        // By group rules alone, never by an attribute.
+        supported: false,
+        contains: Some(value(OrgRole::Reader)),
+        contained_by: None,
+        ..reader.clone()
+    };
+    let custom = custom.into_iter().filter(|role| !role.is_predefined).map(|role| Item {
+        value: CatalogueId::Role(role.id).to_string(),
+        display: role.name,
+        description: role.description,
+        kind: "custom",
+        supported: true,
+        contains: None,
+        contained_by: None,
+    });
+    [reader, owner].into_iter().chain(custom).collect()
+}
+
 /// The roles in a project.
 fn entitlements(project: &Project) -> [Item; 2] {
-    let value = |role: ProjectRole| format!("project:{}:{role}", project.id);
+    let value = |role: ProjectRole| CatalogueId::Project(project.id.clone(), role).to_string();
     let name = project.name.as_deref().unwrap_or(project.id.as_str());
     let member = Item {
         value: value(ProjectRole::Member),

@@ -18,6 +18,7 @@ use crate::events::poll::PollRequest;
 use crate::events::{Feed, FeedError};
 use crate::ids::{TenantId, Txn};
 use crate::model::event::{Deferred, Event, EventKind};
+use crate::model::scope::Scope;
 use crate::scim::error::ScimError;
 use crate::scim::etag::Version;
 use crate::store::{StoreError, Tx};
@@ -196,12 +197,14 @@ impl Directory {
 
     /// Answers a receiver that polls for events (RFC 8936).
     pub async fn poll_events(&self, caller: &Caller, body: &Value) -> Result<Value, DirectoryError> {
+        caller.require(Scope::EventsRead)?;
         let feed = self.feed(&caller.tenant).ok_or_else(no_feed)?;
         Ok(feed.poll(&caller.tenant, PollRequest::parse(body)?).await?)
     }
 
     /// How the deferred request with this `Set-Txn` stands.
     pub async fn progress(&self, caller: &Caller, txn: &str) -> Result<Progress, DirectoryError> {
+        caller.require(Scope::UsersWrite)?;
         let feed = self.feed(&caller.tenant).ok_or_else(no_feed)?;
         let mut reader = self.store.reader().await?;
         let found = reader.load_deferred(&caller.tenant, &txn.into()).await?;

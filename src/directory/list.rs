@@ -10,6 +10,7 @@ use crate::ids::PersonId;
 use crate::model::group::GroupName;
 use crate::model::mapping::Mapping;
 use crate::model::person::Person;
+use crate::model::scope::Scope;
 use crate::scim::filter::ResolvedFilter;
 use crate::scim::list::Page;
 use crate::store::Condition;
@@ -31,6 +32,7 @@ type Row = (Person, Option<Mapping>);
 impl Directory {
     /// The user with this id, active or not.
     pub async fn get_user(&self, caller: &Caller, id: &str) -> Result<Shown, DirectoryError> {
+        caller.require(Scope::UsersRead)?;
         self.show(caller, parse_id(id)?).await
     }
 
@@ -43,6 +45,7 @@ impl Directory {
         page: Page,
         with_groups: bool,
     ) -> Result<Found<Shown>, DirectoryError> {
+        caller.require(Scope::UsersRead)?;
         let (condition, is_exact) = filter.as_ref().map_or((Condition::All, true), compile);
         let Found { total, page: rows } = match filter.filter(|_| !is_exact) {
             None => self.page_users(caller, &condition, page).await?,

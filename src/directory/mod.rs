@@ -2,7 +2,7 @@
 //!
 //! Nothing here calls OpenAI, and nothing here knows HTTP. The parts:
 //!
-//! - [`token`], [`access`]: who may come in.
+//! - `caller`: who asks, and what they may do.
 //! - `wish`: what a user resource asks for.
 //! - `write`: the transactions.
 //! - `rules`: who may be created, changed and removed.
@@ -13,7 +13,7 @@
 //! - `groups`: the same for groups, whose members are rows.
 //! - `catalogue`: what access there is to give.
 
-pub mod access;
+mod caller;
 mod catalogue;
 mod compile;
 mod error;
@@ -23,7 +23,6 @@ mod list;
 mod render;
 mod rules;
 mod settle;
-pub mod token;
 mod wish;
 mod write;
 
@@ -33,7 +32,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::events::Feed;
-use crate::ids::{PersonId, RequestId, TenantId};
+use crate::ids::{PersonId, TenantId};
 use crate::model::policy::Policy;
 use crate::provision::handle::Handle;
 use crate::scim::error::ScimError;
@@ -41,27 +40,15 @@ use crate::scim::profile::Profile;
 use crate::scim::schema::{Registry, ResourceType};
 use crate::store::Store;
 
+pub(crate) use crate::telemetry::chain;
+pub use caller::{Caller, Rights};
 pub use catalogue::Catalogue;
 pub use error::DirectoryError;
-pub(crate) use error::chain;
 pub use feed::{Accepted, EVENTS, Progress, Reply, TRANSACTIONS};
 pub use groups::ShownGroup;
 pub use list::Found;
 pub use render::Shown;
 pub use wish::OPENAI_USER;
-
-/// Who asks, and for which tenant: everything an operation knows of its caller.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    /// The tenant that the caller's token opens.
-    pub tenant: TenantId,
-    /// The public id of that token.
-    pub token: String,
-    /// The request that is being served.
-    pub request: RequestId,
-    /// Whether the caller would rather be told the outcome later (RFC 7240 §4.1).
-    pub prefers_async: bool,
-}
 
 /// The directory of all tenants. Clones share everything.
 #[derive(Debug, Clone)]

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State as Given;
-use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
@@ -14,7 +12,7 @@ use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
 
 use super::State;
-use super::layers::note_route;
+use super::table::Table;
 use crate::telemetry::metrics;
 
 /// Longest time that the database has to answer a question about its health.
@@ -57,12 +55,11 @@ impl Readiness {
 }
 
 /// The routes that need no token.
-pub(super) fn routes() -> Router<State> {
-    Router::new()
+pub(super) fn routes() -> Table {
+    Table::default()
         .route("/healthz", get(async || plain_json(StatusCode::OK, &json!({ "status": "ok" }))))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics_page))
-        .route_layer(from_fn(note_route))
 }
 
 async fn ready(Given(state): Given<State>) -> Response {

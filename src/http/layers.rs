@@ -15,8 +15,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
 use super::reply;
+use crate::access::Admission;
 use crate::clock::Clock;
-use crate::directory::access::Admission;
 use crate::ids::RequestId;
 use crate::scim::error::ScimError;
 use crate::telemetry::metrics::Metrics;
@@ -43,6 +43,8 @@ pub(super) struct Trail {
     pub(super) route: Arc<OnceLock<String>>,
     /// Who asked.
     pub(super) admission: Arc<OnceLock<Admission>>,
+    /// Set for somebody who was turned away like another one just before: a flood must not fill the log.
+    pub(super) is_repetition: Arc<OnceLock<()>>,
 }
 
 /// The template of the base path below which a request is routed.
@@ -77,7 +79,12 @@ async fn account(
     next: Next,
 ) -> Response {
     let started = Instant::now();
-    let trail = Trail { request: RequestId::new(&clock), route: Arc::default(), admission: Arc::default() };
+    let trail = Trail {
+        request: RequestId::new(&clock),
+        route: Arc::default(),
+        admission: Arc::default(),
+        is_repetition: Arc::default(),
+    };
     let method = request.method().clone();
     request.extensions_mut().insert(trail.clone());
     let mut response = next.run(request).await;
@@ -93,6 +100,10 @@ async fn account(
     let status = response.status().as_u16();
     let took = started.elapsed();
     metrics.request(method.as_str(), route, status, took.as_secs_f64());
+    if trail.is_repetition.get().is_some() {
+        tracing::debug!(request.id = %trail.request, http.status = status, "{method} {route} answered {status}");
+        return response;
+    }
     let admission = trail.admission.get();
     tracing::info!(
         request.id = %trail.request,

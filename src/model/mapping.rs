@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{InviteId, PersonId, TenantId, UserId};
 use crate::model::address::Address;
-use crate::model::grant::{OrgRole, ProjectGrant};
+use crate::model::grant::{Assignment, OrgRole, ProjectGrant};
 use crate::model::upkeep::Upkeep;
 
 /// Where a person stands in their life upstream (design: "A person's life").
@@ -145,6 +145,8 @@ pub struct Mapping {
     pub effective_role: Option<OrgRole>,
     /// The managed projects last seen upstream.
     pub effective_projects: Vec<ProjectGrant>,
+    /// The OpenAI groups and custom roles that grants speak of, as last seen upstream.
+    pub effective_assignments: Vec<Assignment>,
     /// When the upstream side of this row was last confirmed.
     pub last_synced_at: Option<Timestamp>,
     /// What the engine keeps in mind besides; not part of an exported row.
@@ -167,6 +169,7 @@ impl Mapping {
             status_reason: None,
             effective_role: None,
             effective_projects: Vec::new(),
+            effective_assignments: Vec::new(),
             last_synced_at: None,
             upkeep: Upkeep::default(),
         }

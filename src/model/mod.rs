@@ -2,13 +2,17 @@
 
 pub mod address;
 pub mod audit;
+pub mod client;
 pub mod event;
 pub mod grant;
 pub mod group;
+pub mod inventory;
 pub mod mapping;
 pub mod observed;
 pub mod operation;
 pub mod person;
 pub mod policy;
+pub mod scope;
 pub mod token;
+pub mod trust;
 pub mod upkeep;

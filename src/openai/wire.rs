@@ -233,6 +233,15 @@ pub struct GroupMembership {
     pub group_id: String,
 }
 
+/// The answer to letting a group into a project. Which role it has there is not told.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ProjectGroup {
+    /// The project.
+    pub project_id: String,
+    /// The group.
+    pub group_id: String,
+}
+
 /// A role, predefined or custom.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Role {

@@ -9,6 +9,7 @@ use super::execute::{self, Order};
 use super::observe;
 use super::plan::{Planned, Read, Step};
 use crate::ids::PersonId;
+use crate::model::grant::Assignment;
 use crate::model::observed::Collection;
 use crate::model::operation::{Action, Lane};
 use crate::openai::Endpoint;
@@ -216,6 +217,14 @@ impl Agenda {
         }
     }
 
+    /// Has everybody look again.
+    pub(super) fn refresh_everybody(&mut self) {
+        let places: Vec<Place> = self.entries.iter().map(|(person, entry)| (entry.since, *person)).collect();
+        for (since, person) in places {
+            self.refresh(person, since);
+        }
+    }
+
     /// Has everybody whose call is of this kind look again.
     pub(super) fn refresh_callers(&mut self, endpoint: Endpoint, concerns: impl Fn(&Action) -> bool) {
         let waits = |queue: &BTreeSet<Place>| queue.iter().copied().collect::<Vec<_>>();
@@ -288,6 +297,9 @@ fn readable_whole(need: &Need) -> Option<Collection> {
     match need {
         Need::Look(Read::MemberAt(_)) => Some(Collection::Members),
         Need::Look(Read::ProjectMember(project, _)) => Some(Collection::ProjectMembers(project.clone())),
+        Need::Look(Read::Assignment(Assignment::Group { group }, _)) => {
+            Some(Collection::GroupMembers(group.clone()))
+        }
         _ => None,
     }
 }

@@ -7,16 +7,17 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::context::Context;
-use super::observe;
+use super::observe::domain;
 use super::plan::Change;
 use super::status::status;
-use crate::ids::{OperationId, PersonId, ProjectId, TenantId};
+use crate::ids::{OperationId, PersonId, ProjectId, TenantId, UserId};
 use crate::model::address::Address;
 use crate::model::audit::{Actor, AuditEntry};
+use crate::model::grant::Assignment;
 use crate::model::mapping::{Mapping, Origin};
-use crate::model::observed::{Invite, Member, ProjectMember};
+use crate::model::observed::{Assigned, Invite, Member, ProjectMember};
 use crate::model::operation::{Action, Lane, Operation, OperationState};
-use crate::openai::{Answer, Endpoint, Failure, FailureKind, NewInvite, wire};
+use crate::openai::{Answer, Client, Endpoint, Failure, FailureKind, NewInvite, wire};
 use crate::store::{StoreError, Tx, Work};
 
 /// How often the outcome of a call is tried to be written down before it is left to be read back.
@@ -73,6 +74,8 @@ enum Effect {
     Member(Member),
     ProjectMember(ProjectMember),
     ProjectMemberGone(ProjectMember),
+    Assigned(Assigned),
+    Unassigned,
     /// A 404: nothing there to take away. A second look decides what that means.
     Missing,
 }
@@ -87,6 +90,16 @@ pub(super) fn endpoint_of(action: &Action) -> Endpoint {
         Action::AddToProject { .. } => Endpoint::AddProjectUser,
         Action::SetProjectRole { .. } => Endpoint::UpdateProjectUser,
         Action::RemoveFromProject { .. } => Endpoint::RemoveProjectUser,
+        Action::Assign { what, .. } => match what {
+            Assignment::Group { .. } => Endpoint::AddGroupUser,
+            Assignment::Role { .. } => Endpoint::AssignUserRole,
+            Assignment::ProjectRole { .. } => Endpoint::AssignProjectUserRole,
+        },
+        Action::Unassign { what, .. } => match what {
+            Assignment::Group { .. } => Endpoint::RemoveGroupUser,
+            Assignment::Role { .. } => Endpoint::UnassignUserRole,
+            Assignment::ProjectRole { .. } => Endpoint::UnassignProjectUserRole,
+        },
     }
 }
 
@@ -172,7 +185,7 @@ async fn call(context: &Context, action: &Action) -> Result<Answer<Effect>, Fail
                 .collect();
             let invite = NewInvite { email: address, role: role.as_str(), projects: &projects };
             let answer = client.create_invite(&invite).await?;
-            Ok(answer.map(|invite| Effect::Invited(observe::invite(invite))))
+            Ok(answer.map(|invite| Effect::Invited(domain::invite(invite))))
         }
         Action::DeleteInvite { invite } => {
             Ok(client.delete_invite(invite.as_str()).await?.map(|_| Effect::InviteGone))
@@ -180,7 +193,7 @@ async fn call(context: &Context, action: &Action) -> Result<Answer<Effect>, Fail
         Action::DeleteUser { user } => Ok(client.delete_user(user.as_str()).await?.map(|_| Effect::UserGone)),
         Action::SetRole { user, role, .. } => {
             let answer = client.set_user_role(user.as_str(), role.as_str()).await?;
-            Ok(answer.map(|user| Effect::Member(observe::member(user))))
+            Ok(answer.map(|user| Effect::Member(domain::member(user))))
         }
         Action::AddToProject { project, user, role } => {
             let answer = client.add_project_user(project.as_str(), user.as_str(), role.as_str()).await?;
@@ -195,11 +208,37 @@ async fn call(context: &Context, action: &Action) -> Result<Answer<Effect>, Fail
             let gone = ProjectMember { project: project.clone(), user: user.clone(), role: None };
             Ok(answer.map(|_| Effect::ProjectMemberGone(gone)))
         }
+        Action::Assign { what, user } => assign(client, what, user).await,
+        Action::Unassign { what, user } => unassign(client, what, user).await,
     }
 }
 
+async fn assign(client: &Client, what: &Assignment, user: &UserId) -> Result<Answer<Effect>, Failure> {
+    let id = user.as_str();
+    let done = match what {
+        Assignment::Group { group } => client.add_group_user(group.as_str(), id).await?.map(drop),
+        Assignment::Role { role } => client.assign_user_role(id, role.as_str()).await?.map(drop),
+        Assignment::ProjectRole { project, role } => {
+            client.assign_project_user_role(project.as_str(), id, role.as_str()).await?.map(drop)
+        }
+    };
+    Ok(done.map(|()| Effect::Assigned(Assigned { what: what.clone(), user: user.clone() })))
+}
+
+async fn unassign(client: &Client, what: &Assignment, user: &UserId) -> Result<Answer<Effect>, Failure> {
+    let id = user.as_str();
+    let done = match what {
+        Assignment::Group { group } => client.remove_group_user(group.as_str(), id).await?.map(drop),
+        Assignment::Role { role } => client.unassign_user_role(id, role.as_str()).await?.map(drop),
+        Assignment::ProjectRole { project, role } => {
+            client.unassign_project_user_role(project.as_str(), id, role.as_str()).await?.map(drop)
+        }
+    };
+    Ok(done.map(|()| Effect::Unassigned))
+}
+
 fn in_project(project: &ProjectId, user: wire::ProjectUser) -> Effect {
-    Effect::ProjectMember(observe::project_member(project, user))
+    Effect::ProjectMember(domain::project_member(project, user))
 }
 
 /// What is written down after a call.
@@ -229,7 +268,10 @@ impl Settlement {
         };
         let takes_away = matches!(
             action,
-            Action::DeleteInvite { .. } | Action::DeleteUser { .. } | Action::RemoveFromProject { .. }
+            Action::DeleteInvite { .. }
+                | Action::DeleteUser { .. }
+                | Action::RemoveFromProject { .. }
+                | Action::Unassign { .. }
         );
         let (outcome, state, effect) = match failure.kind {
             FailureKind::NotFound if takes_away => {
@@ -333,15 +375,24 @@ async fn keep_effect(
             tx.observe_project_members(tenant, std::slice::from_ref(member), at).await
         }
         Effect::ProjectMemberGone(member) => tx.forget_project_member(tenant, member).await,
-        Effect::InviteGone | Effect::UserGone | Effect::Missing => match &operation.action {
-            Action::DeleteInvite { invite } => tx.forget_invite(tenant, invite).await,
-            Action::DeleteUser { user } => tx.forget_member(tenant, user).await,
-            Action::RemoveFromProject { project, user } => {
-                let gone = ProjectMember { project: project.clone(), user: user.clone(), role: None };
-                tx.forget_project_member(tenant, &gone).await
+        Effect::Assigned(assigned) => {
+            tx.observe_assignments(tenant, std::slice::from_ref(assigned), at).await
+        }
+        Effect::InviteGone | Effect::UserGone | Effect::Unassigned | Effect::Missing => {
+            match &operation.action {
+                Action::DeleteInvite { invite } => tx.forget_invite(tenant, invite).await,
+                Action::DeleteUser { user } => tx.forget_member(tenant, user).await,
+                Action::RemoveFromProject { project, user } => {
+                    let gone = ProjectMember { project: project.clone(), user: user.clone(), role: None };
+                    tx.forget_project_member(tenant, &gone).await
+                }
+                Action::Unassign { what, user } => {
+                    let gone = Assigned { what: what.clone(), user: user.clone() };
+                    tx.forget_assignment(tenant, &gone).await
+                }
+                _ => Ok(()),
             }
-            _ => Ok(()),
-        },
+        }
     }
 }
 

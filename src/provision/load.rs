@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::desired::{Desired, desired};
+use super::inventory::load_inventory;
 use super::plan::{Claim, Facts, Look, Observed};
 use super::sweeps::periodic;
 use crate::ids::{PersonId, TenantId};
 use crate::model::address::Address;
+use crate::model::inventory::Inventory;
 use crate::model::mapping::Status;
+use crate::model::observed::Collection;
 use crate::model::policy::Policy;
 use crate::model::upkeep::{Instruction, Wanted};
 use crate::store::{MappingFilter, Reader, StoreError, Work};
@@ -31,14 +34,13 @@ pub(super) async fn load_person(
     tenant: &TenantId,
     policy: &Policy,
     reader: &mut Reader,
+    inventory: &Inventory,
     person: PersonId,
     looks: &[Look],
 ) -> Result<Option<Loaded>, StoreError> {
     let Some(work) = reader.load_work(tenant, person).await? else { return Ok(None) };
-    // Without rules no group gives anything.
-    let groups =
-        if policy.group_rules.is_empty() { Vec::new() } else { reader.groups_of(tenant, person).await? };
-    let desired = desired(&work.person, &groups, policy);
+    let groups = if policy.heeds_groups() { reader.groups_of(tenant, person).await? } else { Vec::new() };
+    let desired = desired(&work.person, &groups, policy, inventory);
     let mut observed = Observed {
         tenant: tenant.clone(),
         person,
@@ -49,6 +51,7 @@ pub(super) async fn load_person(
         members: Vec::new(),
         invites: Vec::new(),
         projects: Vec::new(),
+        assignments: Vec::new(),
         claims: BTreeMap::new(),
         address_wanted_elsewhere: false,
         address_in_transit: false,
@@ -93,6 +96,7 @@ async fn load_mirror(
     observed.invites.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
     for member in &observed.members {
         observed.projects.extend(reader.project_memberships(tenant, &member.id).await?);
+        observed.assignments.extend(reader.assignments_of(tenant, &member.id).await?);
     }
     Ok(())
 }
@@ -148,14 +152,16 @@ fn address_keys(desired: &Desired, observed: &Observed) -> BTreeSet<String> {
     desired.address.iter().chain(bound).map(Address::key).collect()
 }
 
-/// Loads what is known of the tenant as a whole.
+/// Loads what is known of the tenant as a whole. `not_offered` are the lists that OpenAI does not offer to it.
 pub(super) async fn load_facts(
     tenant: &TenantId,
     policy: &Policy,
     reader: &mut Reader,
+    not_offered: &BTreeSet<Collection>,
 ) -> Result<Facts, StoreError> {
-    let mut facts = Facts { owners: reader.owners(tenant).await?, ..Facts::default() };
-    for collection in periodic(policy) {
+    let inventory = load_inventory(tenant, policy, reader, not_offered).await?;
+    let mut facts = Facts { owners: reader.owners(tenant).await?, inventory, ..Facts::default() };
+    for collection in periodic(policy, &facts.inventory) {
         if let Some(sweep) = reader.last_sweep(tenant, &collection).await? {
             facts.sweeps.insert(collection, sweep);
         }

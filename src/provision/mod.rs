@@ -39,6 +39,7 @@ mod driver;
 mod execute;
 pub mod guard;
 pub mod handle;
+mod inventory;
 mod load;
 mod observe;
 mod pace;

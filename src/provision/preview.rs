@@ -76,7 +76,7 @@ impl<'p> Previews<'p> {
         tenant: &'p TenantId,
         policy: &'p Policy,
     ) -> Result<Self, StoreError> {
-        let facts = load_facts(tenant, policy, reader).await?;
+        let facts = load_facts(tenant, policy, reader, &BTreeSet::new()).await?;
         Ok(Self { tenant, policy, facts })
     }
 
@@ -87,7 +87,9 @@ impl<'p> Previews<'p> {
         person: PersonId,
         now: Timestamp,
     ) -> Result<Option<Preview>, StoreError> {
-        let Some(loaded) = load_person(self.tenant, self.policy, reader, person, &[]).await? else {
+        let Some(loaded) =
+            load_person(self.tenant, self.policy, reader, &self.facts.inventory, person, &[]).await?
+        else {
             return Ok(None);
         };
         for project in loaded.desired.projects.keys() {

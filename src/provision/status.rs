@@ -18,21 +18,28 @@ pub fn status(wants_access: bool, mapping: &Mapping, plan: &[Planned]) -> (Statu
             None => (Status::Parked, None),
         };
     }
-    let refused = rest(|step| *step == Step::Refuse).map(|planned| planned.reason.clone());
+    let denied = reasons(plan, |step| *step == Step::Deny);
     if mapping.user_id.is_some() {
-        // Somebody who is in stays in; what is still to be given, or was refused, is the reason.
-        return (Status::Member, refused);
+        // Somebody who is in stays in; what was refused or is not granted is the reason.
+        return (Status::Member, reasons(plan, |step| matches!(step, Step::Refuse | Step::Deny)));
     }
-    if refused.is_some() {
-        return (Status::Refused, refused);
+    if let Some(refused) = rest(|step| *step == Step::Refuse) {
+        return (Status::Refused, Some(refused.reason.clone()));
     }
     if let Some(expired) = rest(|step| *step == Step::Expire) {
         return (Status::Expired, Some(expired.reason.clone()));
     }
     if mapping.invite_id.is_some() {
-        return (Status::Invited, None);
+        return (Status::Invited, denied);
     }
-    (Status::Pending, under_way.map(|planned| planned.reason.clone()))
+    (Status::Pending, denied.or(under_way.map(|planned| planned.reason.clone())))
+}
+
+/// The reasons of these steps in one text.
+fn reasons(plan: &[Planned], wanted: fn(&Step) -> bool) -> Option<String> {
+    let found = plan.iter().filter(|planned| wanted(&planned.step));
+    let texts: Vec<&str> = found.map(|planned| planned.reason.as_str()).collect();
+    if texts.is_empty() { None } else { Some(texts.join("; ")) }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Simulator;
 use super::faults::{Fault, FaultRule};
-use super::objects::{InviteStatus, KeyOwner, OrgRole, ProjectRole, ProjectUser, Role, Scope};
+use super::objects::{InviteStatus, KeyOwner, OrgRole, Principal, ProjectRole, ProjectUser, Role, Scope};
 use super::options::{LimiterOptions, Options};
 use super::organization::Organization;
 use super::routes;
@@ -227,6 +227,23 @@ impl Simulator {
         id
     }
 
+    /// Makes a custom role of a project out of band; answers its id.
+    pub fn seed_project_role(&self, project: &str, name: &str) -> String {
+        let id = self.seed_role(name, None);
+        if let Some(role) = self.lock().organization.roles.get_mut(&id) {
+            role.scope = Scope::Project(project.to_owned());
+        }
+        id
+    }
+
+    /// The ids of the custom roles that a user was given, in the organization and in projects.
+    pub fn assigned_roles(&self, user: &str) -> Vec<String> {
+        let world = self.lock();
+        let own = Principal::User(user.to_owned());
+        let assigned = world.organization.assignments.keys().filter(|assigned| assigned.principal == own);
+        assigned.map(|assigned| assigned.role_id.clone()).collect()
+    }
+
     /// Adds a member (id or address) to a project out of band, or changes the role there.
     ///
     /// # Errors
@@ -295,6 +312,22 @@ impl Simulator {
         let found =
             organization.groups.get_mut(group).ok_or_else(|| ControlError::unknown("group", group))?;
         found.users.insert(&id, now, added_at);
+        let actor = organization.dashboard();
+        organization.record(&actor, "group.updated", None, json!({"id": group}));
+        Ok(())
+    }
+
+    /// Takes a member (id or address) out of a group out of band.
+    ///
+    /// # Errors
+    /// There is no such group or member.
+    pub fn remove_group_member(&self, group: &str, member: &str) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let id = find_member(organization, member)?;
+        let found =
+            organization.groups.get_mut(group).ok_or_else(|| ControlError::unknown("group", group))?;
+        found.users.remove(&id);
         let actor = organization.dashboard();
         organization.record(&actor, "group.updated", None, json!({"id": group}));
         Ok(())

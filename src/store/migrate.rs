@@ -8,7 +8,7 @@ use super::error::classify;
 use super::session::sql;
 
 /// The version that this program writes.
-const CURRENT: i64 = 7;
+const CURRENT: i64 = 8;
 
 /// Brings a SQLite database up to date.
 pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreError> {
@@ -16,7 +16,9 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (1, "foundation", include_str!("migrations/sqlite/0001_foundation.sql")),
         (2, "events", include_str!("migrations/sqlite/0002_events.sql")),
         (3, "catalogue", include_str!("migrations/sqlite/0003_catalogue.sql")),
+        (4, "assignments", include_str!("migrations/sqlite/0004_assignments.sql")),
         (7, "upkeep", include_str!("migrations/sqlite/0007_upkeep.sql")),
+        (8, "access", include_str!("migrations/sqlite/0008_access.sql")),
     ];
     run(connection, steps).await
 }
@@ -27,7 +29,9 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (1, "foundation", include_str!("migrations/postgres/0001_foundation.sql")),
         (2, "events", include_str!("migrations/postgres/0002_events.sql")),
         (3, "catalogue", include_str!("migrations/postgres/0003_catalogue.sql")),
+        (4, "assignments", include_str!("migrations/postgres/0004_assignments.sql")),
         (7, "upkeep", include_str!("migrations/postgres/0007_upkeep.sql")),
+        (8, "access", include_str!("migrations/postgres/0008_access.sql")),
     ];
     run(connection, steps).await
 }

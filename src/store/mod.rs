@@ -8,9 +8,11 @@
 //! the same from both databases: times are microseconds since 1970, flags are 0 or 1, documents are JSON text.
 
 mod agenda;
+mod assignments;
 mod audit;
 mod backup;
 mod catalogue;
+mod clients;
 mod error;
 mod events;
 mod groups;

@@ -31,6 +31,8 @@ struct Catalogue {
     requests: Family<Request, Counter>,
     answer_time: Family<Route, Histogram>,
     tokens_refused: Family<Reason, Counter>,
+    tokens_expiring: Family<Tenant, Gauge>,
+    token_time_left: Family<Tenant, Gauge>,
     upstream_calls: Family<Call, Counter>,
     upstream_time: Family<CallTime, Histogram>,
     budget_left: Family<CallTime, FloatGauge>,
@@ -89,6 +91,11 @@ struct Lane {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Tenant {
+    tenant: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct People {
     tenant: String,
     status: &'static str,
@@ -101,11 +108,6 @@ struct Drift {
     reaction: &'static str,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Tenant {
-    tenant: String,
-}
-
 impl Metrics {
     /// An empty catalogue.
     pub fn new() -> Self {
@@ -116,6 +118,8 @@ impl Metrics {
             requests: Family::default(),
             answer_time: Family::new_with_constructor(answer_histogram),
             tokens_refused: Family::default(),
+            tokens_expiring: Family::default(),
+            token_time_left: Family::default(),
             upstream_calls: Family::default(),
             upstream_time: Family::new_with_constructor(call_histogram),
             budget_left: Family::default(),
@@ -141,6 +145,20 @@ impl Metrics {
     /// A bearer token was refused; `reason` is a word of the authenticating room (`missing`, `unknown`, `expired`…).
     pub fn token_refused(&self, reason: &'static str) {
         self.0.tokens_refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// How many working tokens of a tenant stop working soon, and in how many seconds the first of all does.
+    pub fn set_tokens_expiring(&self, tenant: &str, count: usize, first_end_seconds: Option<i64>) {
+        let labels = Tenant { tenant: tenant.to_owned() };
+        self.0.tokens_expiring.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        match first_end_seconds {
+            Some(seconds) => {
+                self.0.token_time_left.get_or_create(&labels).set(seconds);
+            }
+            None => {
+                self.0.token_time_left.remove(&labels);
+            }
+        }
     }
 
     /// A call to the Admin API ended, one way or another.
@@ -223,6 +241,17 @@ impl Catalogue {
         );
         r.register("tokens_refused", "Bearer tokens refused, by reason", self.tokens_refused.clone());
         r.register(
+            "tokens_expiring",
+            "Working bearer tokens that stop working within 30 days",
+            self.tokens_expiring.clone(),
+        );
+        r.register_with_unit(
+            "token_time_left",
+            "Time until the first working bearer token of a tenant stops working",
+            Unit::Seconds,
+            self.token_time_left.clone(),
+        );
+        r.register(
             "upstream_calls",
             "Calls to the Admin API, by endpoint and outcome",
             self.upstream_calls.clone(),
@@ -276,6 +305,7 @@ mod tests {
         metrics.request("GET", "/scim/v2/Users/{id}", 200, 0.004);
         metrics.request("BREW", "/scim/v2/Users/{id}", 405, 0.004);
         metrics.token_refused("expired");
+        metrics.set_tokens_expiring("default", 1, Some(86_400));
         metrics.upstream_call("default", "create_invite", "ok", 0.2);
         metrics.set_budget_left("default", "create_invite", 6.0);
         metrics.operation("default", "create_invite", "done");
@@ -289,6 +319,8 @@ mod tests {
             "scim_bridge_requests_total{method=\"other\",route=\"/scim/v2/Users/{id}\",status=\"405\"} 1",
             "scim_bridge_request_seconds_bucket{le=\"0.005\",method=\"GET\",route=\"/scim/v2/Users/{id}\"} 1",
             "scim_bridge_tokens_refused_total{reason=\"expired\"} 1",
+            "scim_bridge_tokens_expiring{tenant=\"default\"} 1",
+            "scim_bridge_token_time_left_seconds{tenant=\"default\"} 86400",
             "scim_bridge_upstream_calls_total{tenant=\"default\",endpoint=\"create_invite\",outcome=\"ok\"} 1",
             "scim_bridge_upstream_call_seconds_count{tenant=\"default\",endpoint=\"create_invite\"} 1",
             "scim_bridge_upstream_budget_left{tenant=\"default\",endpoint=\"create_invite\"} 6.0",

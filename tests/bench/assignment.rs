@@ -13,9 +13,10 @@ use axum::Router;
 use axum::extract::{Query, State};
 use axum::routing::{get, post};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use openai_scim_bridge::access::Door;
 use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::directory::Directory;
-use openai_scim_bridge::directory::access::Tokens;
+
 use openai_scim_bridge::http::{self, Limits, Readiness};
 use openai_scim_bridge::ids::{PersonId, TenantId};
 use openai_scim_bridge::model::address::Address;
@@ -71,7 +72,7 @@ impl Target {
                 policies,
                 "http://localhost",
             ),
-            tokens: Tokens::new(store, clock.clone(), &fixed),
+            door: Door::new(store, clock.clone(), &fixed),
             metrics: Metrics::new(),
             readiness: Readiness::default(),
             clock,

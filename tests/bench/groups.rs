@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::directory::{Caller, Directory, Reply};
+use openai_scim_bridge::directory::{Caller, Directory, Reply, Rights};
 use openai_scim_bridge::ids::{GroupId, PersonId, RequestId, TenantId};
 use openai_scim_bridge::model::operation::Lane;
 use openai_scim_bridge::model::person::Person;
 use openai_scim_bridge::model::policy::Policy;
+use openai_scim_bridge::model::scope::Scopes;
 use openai_scim_bridge::provision::handle::Handle;
 use openai_scim_bridge::store::{Store, StoreError};
 use serde_json::json;
@@ -49,7 +50,13 @@ impl Bench {
         let (engine, url) = (Handle::default(), "https://scim.example.com");
         let directory = Directory::new(store.clone(), engine, clock.clone(), policies, url);
         let request = RequestId::new(&clock);
-        let caller = Caller { tenant, token: "bench".to_owned(), request, prefers_async: false };
+        let caller = Caller {
+            tenant,
+            token: "bench".to_owned(),
+            rights: Rights::new(Scopes::admin()),
+            request,
+            prefers_async: false,
+        };
         let people = (0..PEOPLE).map(|_| PersonId::new(&clock)).collect();
         let bench = Self { store, directory, caller, people, _folder: folder };
         bench.fill(&clock).await;

@@ -18,6 +18,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
     // What is in a token is pure.
     ("events::set", &["model", "events"]),
     ("events", &["ids", "clock", "telemetry", "model", "scim::error", "store", "tls"]),
+    // Judging a text is pure; the keys and the time are arguments.
+    ("access::jwt", &["model", "access::keys"]),
+    ("access::keys", &[]),
+    ("access::token", &["clock", "ids", "model"]),
+    // One key signs events and access tokens.
+    ("access", &["ids", "clock", "telemetry", "model", "store", "tls", "events::key"]),
     ("simulator", &["clock"]),
     ("store", &["ids", "clock", "model", "scim::filter", "scim::path", "scim::resource"]),
     // Deciding is pure: no store, no client, no clock.
@@ -30,11 +36,23 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("directory", &["ids", "clock", "telemetry", "scim", "model", "store", "events", "provision::handle"]),
     (
         "http",
-        &["ids", "clock", "telemetry", "config", "scim", "model", "store", "directory", "provision::handle"],
+        &[
+            "access",
+            "ids",
+            "clock",
+            "telemetry",
+            "config",
+            "scim",
+            "model",
+            "store",
+            "directory",
+            "provision::handle",
+        ],
     ),
     (
         "app",
         &[
+            "access",
             "ids",
             "clock",
             "telemetry",
@@ -52,6 +70,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "access",
             "app",
             "ids",
             "clock",
@@ -78,8 +97,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main"]),
     ("csv", &["cli"]),
     // `cli::demo` plays an identity provider, so it is a client of our own door.
-    ("reqwest", &["openai", "cli::demo", "events::push"]),
-    ("jsonwebtoken", &["events::key"]),
+    ("reqwest", &["openai", "cli::demo", "events::push", "access::fetch"]),
+    ("jsonwebtoken", &["events::key", "access::jwt", "access::keys"]),
     ("sqlx", &["store"]),
     ("toml", &["config"]),
 ];
@@ -90,6 +109,9 @@ const PURE: &[&str] = &[
     "scim",
     "model",
     "events::set",
+    "access::jwt",
+    "access::keys",
+    "access::token",
     "provision::desired",
     "provision::plan",
     "provision::guard",

@@ -8,6 +8,11 @@
     reason = "a test fails by panicking, in its helpers as well"
 )]
 
+mod access_cli;
+mod access_jwt;
+mod access_matrix;
+mod access_oauth;
+mod access_tokens;
 mod architecture;
 mod bad_input;
 mod cli;
@@ -27,6 +32,7 @@ mod prop_filter;
 mod prop_patch;
 mod provision;
 mod provision_drift;
+mod provision_grants;
 mod provision_invites;
 mod readme;
 mod regressions;

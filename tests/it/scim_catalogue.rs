@@ -220,10 +220,10 @@ async fn every_attribute_that_is_shown_stands_in_the_schema_that_is_published() 
 }
 
 #[tokio::test]
-async fn the_owner_role_is_supported_where_the_settings_allow_it() {
+async fn the_owner_role_is_never_to_be_had_by_an_attribute() {
     let policy = Policy { allow_owner_grants: true, ..Policy::default() };
     let bridge = TestBridge::builder().policy(policy).tenant_of("acme", Profile::Okta).start().await;
-    assert_eq!(bridge.okta().get("/Roles/org:owner").await.expect(200)["supported"], true);
+    assert_eq!(bridge.okta().get("/Roles/org:owner").await.expect(200)["supported"], false);
     let acme = bridge.client_of("acme").await;
     assert_eq!(ids(&acme.get("/Roles").await.expect(200)), ["org:reader"]);
 }
@@ -320,19 +320,21 @@ async fn a_tenant_sees_only_the_catalogue_of_its_own_organization() {
 }
 
 #[tokio::test]
-async fn values_of_the_catalogue_are_kept_on_users_and_ask_for_nothing_by_themselves() {
+async fn values_of_the_catalogue_are_kept_on_users_but_for_the_role_that_none_can_give() {
     let bridge = TestBridge::start().await;
     show(&bridge, &[("proj_a", Some("Research"))], &[]).await;
     let okta = bridge.okta();
     let created = okta
         .create(&json!({
             "userName": "jane@x.example",
-            "roles": [{"value": "org:owner"}],
+            "roles": [{"value": "org:reader"}],
             "entitlements": [{"value": "project:proj_a:owner", "type": "Entitlement"}],
         }))
         .await;
-    assert_eq!(created["roles"], json!([{"value": "org:owner"}]));
+    assert_eq!(created["roles"], json!([{"value": "org:reader"}]));
     assert_eq!(created["entitlements"][0]["value"], "project:proj_a:owner");
     let extension = &created["urn:ietf:params:scim:schemas:extension:openai:2.0:User"];
     assert_eq!((extension.get("role"), extension.get("projects")), (None, None));
+    let owner = json!({"userName": "o@x.example", "roles": [{"value": "org:owner"}]});
+    okta.post("/Users", &owner).await.expect_error(400, Some("invalidValue"));
 }

@@ -11,6 +11,7 @@ use super::super::{Caller, Directory, DirectoryError};
 use super::{ShownGroup, render_member};
 use crate::ids::{GroupId, PersonId};
 use crate::model::group::Group;
+use crate::model::scope::Scope;
 use crate::scim::error::ScimError;
 use crate::scim::filter::{Comparand, CompareOp, Field, ResolvedFilter};
 use crate::scim::list::Page;
@@ -28,6 +29,7 @@ impl Directory {
         filter: Option<ResolvedFilter>,
         page: Page,
     ) -> Result<Found<ShownGroup>, DirectoryError> {
+        caller.require(Scope::GroupsRead)?;
         let asked = filter.as_ref().map(Asked::of).transpose()?.unwrap_or_default();
         let (condition, is_exact) = filter.as_ref().map_or((GroupCondition::All, true), compile);
         let Found { total, page: groups } = match filter.filter(|_| !is_exact) {

@@ -14,7 +14,6 @@ use crate::model::operation::Lane;
 use crate::openai::wire::AuditEvent;
 use crate::openai::{AuditQuery, Endpoint, Failure, FailureKind, Page};
 use crate::provision::pace::later;
-use crate::provision::sweeps::periodic;
 use crate::store::{StoreError, Tx};
 
 /// How often the log is read.
@@ -84,7 +83,7 @@ impl Driver {
             }
         };
         if page.next.is_some() {
-            self.sweeps.ask(periodic(&self.context.policy));
+            self.ask_for_everything();
         }
         let ids: BTreeSet<String> = page.data.iter().map(|event| event.id.clone()).collect();
         let news = page.data.into_iter().filter(|event| !self.hints.seen.contains(&event.id));

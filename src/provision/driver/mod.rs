@@ -7,11 +7,12 @@
 mod drift;
 mod gauges;
 mod hints;
+mod inventory;
 mod start;
 mod take;
 mod work_out;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -30,6 +31,7 @@ use super::plan::{Facts, Look, Read};
 use super::sweeps::{Sweeps, periodic};
 use crate::clock::Clock;
 use crate::ids::{PersonId, TenantId};
+use crate::model::inventory::Inventory;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::model::policy::Policy;
@@ -65,6 +67,7 @@ pub struct Engine {
     context: Context,
     inbox: mpsc::UnboundedReceiver<Message>,
     upstream: watch::Sender<Upstream>,
+    not_offered: watch::Sender<BTreeSet<Collection>>,
 }
 
 impl Engine {
@@ -80,7 +83,13 @@ impl Engine {
         inbox: mpsc::UnboundedReceiver<Message>,
     ) -> Self {
         let context = Context { tenant, policy: Arc::new(policy), store, client, clock, metrics };
-        Self { context, inbox, upstream: watch::Sender::default() }
+        Self { context, inbox, upstream: watch::Sender::default(), not_offered: watch::Sender::default() }
+    }
+
+    /// Tells which lists OpenAI does not offer to the organization, or not to its key, now and whenever that changes:
+    /// what grants say of them waits.
+    pub fn not_offered(&self) -> watch::Receiver<BTreeSet<Collection>> {
+        self.not_offered.subscribe()
     }
 
     /// Tells how the organization looks from here, now and whenever that changes.
@@ -91,7 +100,7 @@ impl Engine {
     /// Works until `cancel` is cancelled, then lets the calls in flight end (for at most 25 seconds). What is left
     /// is in the store and goes on at the next start.
     pub async fn run(self, cancel: CancellationToken) {
-        Driver::new(self.context, self.upstream).run(self.inbox, &cancel).await;
+        Driver::new(self.context, self.upstream, self.not_offered).run(self.inbox, &cancel).await;
     }
 }
 
@@ -156,13 +165,19 @@ struct Driver {
     store_paused_until: Option<Timestamp>,
     /// Whether the mirror's owners must be loaded anew.
     owners_changed: bool,
+    /// Lists that OpenAI does not offer to this organization.
+    not_offered: watch::Sender<BTreeSet<Collection>>,
     gauges_at: Timestamp,
     /// The next instant at which something can start, worked out each round.
     wake_at: Option<Timestamp>,
 }
 
 impl Driver {
-    fn new(context: Context, upstream: watch::Sender<Upstream>) -> Self {
+    fn new(
+        context: Context,
+        upstream: watch::Sender<Upstream>,
+        not_offered: watch::Sender<BTreeSet<Collection>>,
+    ) -> Self {
         Self {
             context,
             facts: None,
@@ -186,6 +201,7 @@ impl Driver {
             next_due_at: None,
             store_paused_until: None,
             owners_changed: false,
+            not_offered,
             gauges_at: Timestamp::MIN,
             wake_at: None,
         }
@@ -257,8 +273,15 @@ impl Driver {
                 self.waiters.entry(person).or_default().push(reply);
             }
             Message::Idle(reply) => self.idlers.push(reply),
-            Message::Sweep => self.sweeps.ask(periodic(&self.context.policy)),
+            Message::Sweep => self.ask_for_everything(),
         }
+    }
+
+    /// Has everything read that is read from time to time, soon.
+    fn ask_for_everything(&mut self) {
+        let unread = Inventory::default();
+        let inventory = self.facts.as_ref().map_or(&unread, |facts| &facts.inventory);
+        self.sweeps.ask(periodic(&self.context.policy, inventory));
     }
 
     fn refresh(&mut self, person: PersonId) {

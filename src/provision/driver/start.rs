@@ -62,7 +62,7 @@ impl Driver {
         let pages = self.sweeps.next_pages(
             facts,
             self.context.policy.reconcile_interval,
-            &periodic(&self.context.policy),
+            &periodic(&self.context.policy, &facts.inventory),
             &waiting,
             |collection| limiter.left(observe::list_endpoint(collection), now),
         );

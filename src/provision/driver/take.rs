@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{Driver, Flight, READ_TRIES, Report, STORE_PAUSE};
 use crate::ids::PersonId;
+use crate::model::grant::Assignment;
 use crate::model::observed::Collection;
 use crate::model::operation::{Action, Lane};
 use crate::openai::{Endpoint, Failure, FailureKind};
@@ -60,12 +61,24 @@ impl Driver {
                     Action::RemoveFromProject { project, .. } => {
                         self.sweeps.judge(&Collection::ProjectMembers(project.clone())).note_removal();
                     }
+                    Action::Unassign { what: Assignment::Group { group }, .. } => {
+                        self.sweeps.judge(&Collection::GroupMembers(group.clone())).note_removal();
+                    }
                     _ => {}
                 }
                 self.refresh(person);
             }
             Outcome::Refused => {
                 self.gate.answered(true);
+                match &order.action {
+                    // Perhaps there is no such thing any more, or OpenAI does not offer it any more.
+                    Action::Assign { what: Assignment::Group { .. }, .. } => {
+                        self.sweeps.ask([Collection::Groups]);
+                    }
+                    Action::Assign { .. } => self.sweeps.ask([Collection::Roles]),
+                    Action::AddToProject { .. } => self.sweeps.ask([Collection::Projects]),
+                    _ => {}
+                }
                 if order.lane == Lane::Revoke && attempts > 0 {
                     tracing::error!(
                         tenant = %self.context.tenant, person.id = %person,
@@ -152,6 +165,18 @@ impl Driver {
                 self.gate.answered(false);
                 self.finish_reading(&reading, &ids).await;
             }
+            Ok(Progress::NotOffered) => {
+                self.gate.answered(false);
+                if let Err(error) = self.note_not_offered(&collection).await {
+                    self.pause_for_store(&error);
+                }
+            }
+            Ok(Progress::Missing) => {
+                self.gate.answered(false);
+                let interval = self.context.policy.reconcile_interval;
+                self.sweeps.failed(&collection, now, |_| interval);
+                self.look_one_by_one(&collection);
+            }
             Ok(Progress::Broken(reason)) => {
                 self.context.metrics.operation(self.context.tenant.as_str(), READING, "contradictory");
                 tracing::warn!(
@@ -178,12 +203,16 @@ impl Driver {
                     self.sweeps.failed(&collection, now, |failures| {
                         if failures > READ_TRIES { interval } else { backoff(&clock, Lane::Read, failures) }
                     });
-                    if matches!(collection, Collection::ProjectMembers(_)) {
-                        // Whoever waits for it is looked up by themselves.
-                        self.agenda.refresh_readers(&collection);
-                    }
+                    self.look_one_by_one(&collection);
                 }
             },
+        }
+    }
+
+    /// Whoever waits for a list that could not be read is looked up by themselves.
+    fn look_one_by_one(&mut self, collection: &Collection) {
+        if matches!(collection, Collection::ProjectMembers(_) | Collection::GroupMembers(_)) {
+            self.agenda.refresh_readers(collection);
         }
     }
 
@@ -211,6 +240,9 @@ impl Driver {
                     self.refill_at = now;
                 }
                 self.owners_changed |= collection == Collection::Members;
+                if let Err(error) = self.note_offered(&collection).await {
+                    self.pause_for_store(&error);
+                }
                 self.agenda.refresh_readers(&collection);
                 if collection == Collection::Members
                     && let Err(error) = self.meet_newcomers(before).await

@@ -31,7 +31,9 @@ impl Driver {
         self.store_paused_until = None;
         if self.facts.is_none() {
             let mut reader = self.context.store.reader().await?;
-            let facts = load_facts(&self.context.tenant, &self.context.policy, &mut reader).await?;
+            let not_offered = self.not_offered.borrow().clone();
+            let (tenant, policy) = (&self.context.tenant, &self.context.policy);
+            let facts = load_facts(tenant, policy, &mut reader, &not_offered).await?;
             // What was removed since the last reading explains why the next one shows less.
             for (collection, sweep) in &facts.sweeps {
                 let gone = reader.count_gone(&self.context.tenant, collection, sweep.started_at).await?;
@@ -88,10 +90,11 @@ impl Driver {
     async fn work_out_person(&mut self, person: PersonId) -> Result<(), StoreError> {
         let now = self.context.clock.now();
         let looks = self.looks.get(&person).map(Vec::as_slice).unwrap_or_default();
+        let Some(facts) = &mut self.facts else { return Ok(()) };
         let mut reader = self.context.store.reader().await?;
-        let Some(loaded) =
-            load_person(&self.context.tenant, &self.context.policy, &mut reader, person, looks).await?
-        else {
+        let (tenant, policy) = (&self.context.tenant, &self.context.policy);
+        let loaded = load_person(tenant, policy, &mut reader, &facts.inventory, person, looks).await?;
+        let Some(loaded) = loaded else {
             self.agenda.remove(person);
             self.looks.remove(&person);
             self.removing.remove(&person);
@@ -105,7 +108,6 @@ impl Driver {
             self.answer(person, &Settlement::Queued);
             return Ok(());
         }
-        let Some(facts) = &mut self.facts else { return Ok(()) };
         load_missing_sweeps(&self.context.tenant, &mut reader, facts, &loaded).await?;
         drop(reader);
         for operation in &loaded.observed.open {

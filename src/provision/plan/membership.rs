@@ -31,10 +31,16 @@ impl Planner<'_> {
             return self.hold(reason);
         }
         let role = self.arrange_role(member);
+        let taken = self.take_assignments(member);
         let projects = self.arrange_projects(member);
+        let assigned = self.give_assignments(member);
         self.end_drift();
         let address = self.arrange_address(member);
-        if [role, projects, address].contains(&Flow::Stop) { Flow::Stop } else { Flow::Continue }
+        if [role, taken, projects, assigned, address].contains(&Flow::Stop) {
+            Flow::Stop
+        } else {
+            Flow::Continue
+        }
     }
 
     /// A role that is not one of the two classic ones is never acted on.

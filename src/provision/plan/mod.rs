@@ -6,6 +6,7 @@
 //! A plan goes as far as can be seen: it ends where an answer from upstream is needed to know more, and the next plan,
 //! made from what is then stored, goes on from there.
 
+mod assignments;
 mod membership;
 mod observed;
 mod outcome;
@@ -23,7 +24,7 @@ pub use observed::{Claim, Facts, Look, Observed};
 
 use crate::ids::{InviteId, OperationId, PersonId, ProjectId, UserId};
 use crate::model::address::Address;
-use crate::model::grant::{OrgRole, ProjectGrant};
+use crate::model::grant::{Assignment, OrgRole, ProjectGrant};
 use crate::model::mapping::{Mapping, Origin};
 use crate::model::observed::{Collection, Invite, Member};
 use crate::model::operation::{Action, Lane, OperationState};
@@ -33,6 +34,9 @@ use crate::provision::desired::Desired;
 
 /// How long to wait before reading back a call that may be repeated without harm.
 pub const CALL_SETTLE: SignedDuration = SignedDuration::from_secs(2);
+
+/// A reading as young as this shows what there is.
+const FRESH: SignedDuration = SignedDuration::from_mins(1);
 
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +68,8 @@ pub enum Step {
     Refuse,
     /// The invite ran out and the policy leaves it so: wait until the person changes.
     Expire,
+    /// A wish that is not granted. It stands in the way of nothing else.
+    Deny,
     /// Nothing to do until then; without an instant, until something changes.
     Wait(Option<Timestamp>),
 }
@@ -81,6 +87,8 @@ pub enum Read {
     MemberAt(String),
     /// Look one membership of a project up.
     ProjectMember(ProjectId, UserId),
+    /// Look up whether a member has this.
+    Assignment(Assignment, UserId),
 }
 
 /// A change of a row of the mapping table.
@@ -117,6 +125,8 @@ pub enum Change {
         /// The projects that grants speak of.
         projects: Vec<ProjectGrant>,
     },
+    /// The groups and custom roles that grants speak of were seen to be these.
+    EffectiveAssignments(Vec<Assignment>),
     /// An identity provider speaks of somebody who was only shown to it.
     Claim,
     /// Somebody else changed something upstream, or that is over.
@@ -161,11 +171,13 @@ impl Change {
                 mapping.former_user_id = mapping.user_id.take();
                 mapping.effective_role = None;
                 mapping.effective_projects.clear();
+                mapping.effective_assignments.clear();
             }
             Self::Effective { role, projects } => {
                 mapping.effective_role = *role;
                 mapping.effective_projects.clone_from(projects);
             }
+            Self::EffectiveAssignments(assignments) => mapping.effective_assignments.clone_from(assignments),
             Self::Claim => mapping.origin = Origin::Linked,
             Self::Drift { drift, is_so: true } => {
                 mapping.upkeep.drift.insert(drift.clone());
@@ -219,10 +231,15 @@ pub fn plan_person(
         if planner.is_unclaimed() {
             planner.keep_unclaimed();
         } else if desired.wants_access {
-            planner.provide();
+            if planner.check_what_is_missing() == Flow::Continue {
+                planner.provide();
+            }
         } else {
             planner.withdraw();
         }
+    }
+    for refused in &desired.refused {
+        planner.push(Lane::Read, Step::Deny, refused);
     }
     planner.steps
 }
@@ -319,6 +336,9 @@ impl<'a> Planner<'a> {
             Read::Member(_) | Read::MemberAt(_) => Collection::Members,
             Read::Invite(_) => Collection::Invites,
             Read::ProjectMember(project, _) => Collection::ProjectMembers(project.clone()),
+            Read::Assignment(Assignment::Group { group }, _) => Collection::GroupMembers(group.clone()),
+            // Nothing lists who has a role.
+            Read::Assignment(..) => return self.looked_at(read),
             Read::Sweep(collection) => collection.clone(),
         }))
     }
@@ -332,6 +352,20 @@ impl<'a> Planner<'a> {
     fn missed_at(&self, read: &Read) -> Option<Timestamp> {
         let looks = self.observed.looks.iter().filter(|look| look.read == *read);
         looks.max_by_key(|look| look.at).filter(|look| !look.found).map(|look| look.at)
+    }
+
+    /// What a name leads to may be younger than the last reading: before it is told that there is no such thing, the
+    /// list is read anew, once.
+    fn check_what_is_missing(&mut self) -> Flow {
+        let told = self.mapping.status_reason.clone().unwrap_or_default();
+        let since = self.now.checked_sub(FRESH).ok();
+        for (refusal, list) in &self.desired.missing {
+            let why = "a grant names something that was not in the last reading; perhaps it is new";
+            if !told.contains(refusal) && self.need_sweep(list.clone(), since, why) == Flow::Stop {
+                return Flow::Stop;
+            }
+        }
+        Flow::Continue
     }
 
     /// Asks for a reading of the whole collection unless one began at `since` or later.
@@ -364,6 +398,7 @@ impl fmt::Display for Step {
             Self::Read(read) => write!(f, "read {read}"),
             Self::Hold => f.write_str("hold"),
             Self::Refuse => f.write_str("refuse"),
+            Self::Deny => f.write_str("deny"),
             Self::Expire => f.write_str("expire"),
             Self::Wait(Some(until)) => write!(f, "wait until {until}"),
             Self::Wait(None) => f.write_str("wait"),
@@ -379,10 +414,13 @@ impl fmt::Display for Read {
             Self::Sweep(Collection::ProjectMembers(project)) => write!(f, "all members of {project}"),
             Self::Sweep(Collection::Projects) => f.write_str("all projects"),
             Self::Sweep(Collection::Roles) => f.write_str("all roles"),
+            Self::Sweep(Collection::Groups) => f.write_str("all OpenAI groups"),
+            Self::Sweep(Collection::GroupMembers(group)) => write!(f, "all members of {group}"),
             Self::Member(user) => write!(f, "member {user}"),
             Self::Invite(invite) => write!(f, "invite {invite}"),
             Self::MemberAt(address) => write!(f, "member at {address}"),
             Self::ProjectMember(project, user) => write!(f, "{user} in {project}"),
+            Self::Assignment(what, user) => write!(f, "{user} and {what}"),
         }
     }
 }
@@ -396,6 +434,13 @@ impl fmt::Display for Change {
             Self::UnbindMember => f.write_str("member gone"),
             Self::Effective { role, projects } => {
                 write!(f, "has {}{}", role.map_or("an unknown role", OrgRole::as_str), List(projects))
+            }
+            Self::EffectiveAssignments(assignments) if assignments.is_empty() => {
+                f.write_str("has no OpenAI groups and custom roles")
+            }
+            Self::EffectiveAssignments(assignments) => {
+                let names: Vec<String> = assignments.iter().map(Assignment::to_string).collect();
+                write!(f, "has {}", names.join(", "))
             }
             Self::Claim => f.write_str("claimed"),
             Self::Drift { drift, is_so: true } => write!(f, "drift {drift}"),
@@ -423,6 +468,9 @@ impl fmt::Display for Summary<'_> {
                 write!(f, "{kind} {user} in {project} to {role}")
             }
             Action::RemoveFromProject { project, user } => write!(f, "{kind} {user} from {project}"),
+            Action::Assign { what, user } | Action::Unassign { what, user } => {
+                write!(f, "{kind} {user}, {what}")
+            }
         }
     }
 }

@@ -2,10 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use openai_scim_bridge::access::token;
+use openai_scim_bridge::model::scope::Scopes;
+use openai_scim_bridge::model::trust::Trust;
 use serde_json::json;
 
 use super::two_tenants;
 use crate::harness::bridge::{STATIC_TOKEN, TestBridge};
+use crate::harness::issuer::TestIssuer;
 use crate::harness::program::{Running, fail, serving};
 
 /// Everything that is served below a base path.
@@ -82,7 +86,7 @@ async fn every_route_asks_for_a_token() {
     }
 }
 
-/// R46, MedTrack 1484: the same routes under a second path had no guard.
+/// R46, `MedTrack` 1484: the same routes under a second path had no guard.
 #[tokio::test]
 async fn every_alias_of_every_route_asks_for_a_token() {
     let bridge = two_tenants().await;
@@ -93,7 +97,7 @@ async fn every_alias_of_every_route_asks_for_a_token() {
     }
 }
 
-/// R5, ToolJet 16217: an empty token was equal to a secret that was never set.
+/// R5, `ToolJet` 16217: an empty token was equal to a secret that was never set.
 #[tokio::test]
 async fn an_empty_token_starts_nothing_and_opens_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -188,11 +192,32 @@ async fn a_token_counts_to_its_last_character() {
             |text: String| bridge.anonymous().at("/scim/v2").with_authorization(format!("Bearer {text}"));
         for keep in [8, 20, token.len() - 1] {
             with(token.to_owned()).get("/Users").await.expect(200);
-            let same_start = format!("{}{}", &token[..keep], "0".repeat(token.len() - keep - 1) + "x");
-            for wrong in [token[..keep].to_owned(), same_start, format!("{token}0")] {
+            let start: String = token.chars().take(keep).collect();
+            let same_start = format!("{start}{}x", "0".repeat(token.len() - keep - 1));
+            for wrong in [start, same_start, format!("{token}0")] {
                 with(wrong).get("/Users").await.expect_error(401, None);
             }
         }
+    }
+}
+
+/// R12, CVE-2026-25537: a time of the wrong type was taken for one that is not there.
+#[tokio::test]
+async fn a_signed_token_with_a_time_that_is_a_text_is_refused() {
+    let issuer = TestIssuer::start().await;
+    let trust = Trust { issuers: vec![issuer.rules("scim")], ..Trust::default() };
+    let bridge = TestBridge::builder().trust("default", trust).start().await;
+    let good = issuer.claims("scim", &bridge.clock);
+    let ask = async |claims: &serde_json::Value| {
+        let token = issuer.key.sign(claims);
+        let client = bridge.anonymous().at("/scim/v2").with_authorization(format!("Bearer {token}"));
+        client.get("/Users").await
+    };
+    ask(&good).await.expect(200);
+    for name in ["exp", "nbf", "iat"] {
+        let mut claims = good.clone();
+        claims[name] = json!(good[name].to_string());
+        ask(&claims).await.expect_error(401, None);
     }
 }
 
@@ -243,7 +268,7 @@ async fn blanks_cost_nothing_and_tokens_are_evenly_random() {
     let mut digits = [0_u32; 16];
     for _ in 0..256 {
         let tenant = "default".parse().unwrap();
-        let (text, _) = openai_scim_bridge::directory::token::mint(&clock, tenant, String::new(), None);
+        let (text, _) = token::mint(&clock, tenant, String::new(), Scopes::admin(), None);
         let secret = secrecy::ExposeSecret::expose_secret(&text).split('_').nth(2).unwrap().to_owned();
         for digit in secret.chars() {
             digits[usize::try_from(digit.to_digit(16).unwrap()).unwrap()] += 1;

@@ -22,7 +22,7 @@ async fn told(bridge: &TestBridge, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&read).into_owned()
 }
 
-/// R48, the model of SCIMple (§8.7): nesting used up the stack.
+/// R48, the model of `SCIMple` (§8.7): nesting used up the stack.
 #[tokio::test]
 async fn what_is_nested_without_end_is_refused_at_once() {
     let bridge = TestBridge::start().await;
@@ -139,18 +139,18 @@ async fn a_request_in_a_body_stays_hidden_and_unanswered() {
         let head = format!("{method} /scim/v2/Users HTTP/1.1\r\nHost: b\r\nAuthorization: Bearer wrong\r\n");
         for framing in &framings {
             let bytes = format!("{head}{framing}\r\n0\r\n\r\n{hidden}");
-            let answers = cut(told(&bridge, bytes.as_bytes()).await);
+            let answers = cut(&told(&bridge, bytes.as_bytes()).await);
             assert!(answers <= 1, "{framing}: {answers} answers");
         }
         for body in &bodies[1..] {
             let bytes = format!("{head}Transfer-Encoding: chunked\r\n\r\n{body}{hidden}");
-            assert!(cut(told(&bridge, bytes.as_bytes()).await) <= 1, "{body}");
+            assert!(cut(&told(&bridge, bytes.as_bytes()).await) <= 1, "{body}");
         }
     }
     assert_eq!(bridge.okta().get("/Users").await.expect(200)["totalResults"], 0);
 }
 
-fn cut(told: String) -> usize {
+fn cut(told: &str) -> usize {
     told.matches("HTTP/1.1 ").count()
 }
 

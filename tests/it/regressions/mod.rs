@@ -26,7 +26,6 @@ const CASES: u32 = 56;
 /// Cases whose part of the program does not exist, with what it is.
 const OPEN: &[(u32, &str)] = &[
     (7, "client certificates (WSO2-2019-0656, WSO2-2021-1509)"),
-    (12, "signed tokens of others (CVE-2026-25537)"),
     (15, "a console that makes tokens (open-mercato 3907)"),
     (16, "a console that rotates tokens (better-auth 9840)"),
     (17, "connections that are named by their owners (better-auth 9579)"),
