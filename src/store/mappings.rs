@@ -193,7 +193,7 @@ impl Tx {
                                        invite_expires_at, user_id, former_user_id, status, status_reason,
                                        effective_role, effective_projects, last_synced_at, effective_assignments,
                                        upkeep)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
                  ON CONFLICT (tenant, person) DO UPDATE SET
                     address = excluded.address, address_key = excluded.address_key, origin = excluded.origin,
                     invite_id = excluded.invite_id, invite_expires_at = excluded.invite_expires_at,
