@@ -184,7 +184,7 @@ async fn the_plan_is_shown_without_a_server_and_carried_out_by_apply() {
         r#""active":true,"email":"jane@example.com","version":1,"created_at":"2026-01-01T00:00:00Z","#,
         r#""modified_at":"2026-01-01T00:00:00Z","deleted_at":null,"status":"pending","status_reason":null,"#,
         r#""origin":"invited","bound_email":null,"invite_id":null,"invite_expires_at":null,"user_id":null,"#,
-        r#""former_user_id":null,"effective_role":null,"effective_projects":[],"last_synced_at":null}"#
+        r#""former_user_id":null,"effective_role":null,"effective_projects":[],"effective_assignments":[],"last_synced_at":null}"#
     );
     std::fs::write(folder.path().join("rows.jsonl"), record).unwrap();
     succeed(program(folder.path()).args(["mapping", "import", "rows.jsonl"]));

@@ -35,6 +35,8 @@ async fn member(bridge: &Bridge, name: &str) -> PersonId {
 async fn in_project(drift: DriftPolicy) -> (Bridge, String, PersonId, String) {
     let mut bridge = Bridge::start().await;
     let project = bridge.sim.seed_project("Research");
+    bridge.sweep();
+    bridge.quiet().await;
     bridge.stop().await;
     let grant = ProjectGrant { id: ProjectId::from(project.as_str()), role: ProjectRole::Member };
     bridge.set_policy(Policy { drift, default_projects: vec![grant], ..Policy::default() });

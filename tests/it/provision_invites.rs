@@ -192,6 +192,8 @@ async fn a_move_to_a_domain_that_may_not_be_invited_leaves_the_membership_alone(
 async fn whoever_is_parked_and_restored_has_their_grants_again() {
     let bridge = Bridge::start().await;
     let research = bridge.sim.seed_project("Research");
+    bridge.sweep();
+    bridge.quiet().await;
     let jane = bridge.insert("jane").await;
     let projects = serde_json::json!({ "projects": [{ "value": research, "role": "owner" }] });
     bridge
