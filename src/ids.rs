@@ -82,6 +82,17 @@ uuid_id!(
     "event id"
 );
 
+uuid_id!(
+    /// One hold.
+    HoldId,
+    "hold id"
+);
+uuid_id!(
+    /// One alarm; its receiver knows it by this.
+    AlarmId,
+    "alarm id"
+);
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

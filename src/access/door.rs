@@ -237,8 +237,9 @@ impl Door {
                 scopes: Scopes::admin(),
             }));
         }
-        let is_well_formed = Presented::parse(text).is_some();
-        let presented = Presented::parse(text).unwrap_or_else(Presented::nobody);
+        let parsed = Presented::parse(text);
+        let is_well_formed = parsed.is_some();
+        let presented = parsed.unwrap_or_else(Presented::nobody);
         let remembered = self.remembered(&presented.id);
         let record = match remembered.filter(|record| presented.matches(&record.secret_hash)) {
             Some(record) => Some(record),

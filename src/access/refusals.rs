@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::door::Refusal;
@@ -25,7 +26,16 @@ const MAX_KINDS: usize = 4_096;
 pub struct Refusals {
     store: Store,
     clock: Clock,
-    open: Arc<Mutex<BTreeMap<Kind, Tally>>>,
+    books: Arc<Mutex<Books>>,
+    wake: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    /// What is counted in this minute.
+    open: BTreeMap<Kind, Tally>,
+    /// What is to be entered in the trail, oldest first.
+    pending: Vec<AuditEntry>,
 }
 
 /// Attempts that are counted together.
@@ -44,7 +54,7 @@ struct Tally {
 
 impl Refusals {
     pub(super) fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock, open: Arc::default() }
+        Self { store, clock, books: Arc::default(), wake: Arc::default() }
     }
 
     /// Enters an attempt on a tenant that there is; tells whether it is the first of its kind for now, and so worth
@@ -54,16 +64,18 @@ impl Refusals {
         let now = self.clock.now();
         let mut kind = Kind { tenant: tenant.clone(), reason, token };
         {
-            let mut open = self.open();
-            if open.len() >= MAX_KINDS {
+            let mut books = self.books();
+            if books.open.len() >= MAX_KINDS {
                 kind.token = None;
             }
-            if let Some(tally) = open.get_mut(&kind) {
+            if let Some(tally) = books.open.get_mut(&kind) {
                 tally.more = tally.more.saturating_add(1);
                 return false;
             }
-            open.insert(kind.clone(), Tally { since: now, more: 0 });
+            books.open.insert(kind.clone(), Tally { since: now, more: 0 });
+            books.pending.push(entry(&kind, now, 1, Some(request)));
         }
+        self.wake.notify_one();
         tracing::warn!(
             tenant = %kind.tenant,
             request.id = %request,
@@ -71,45 +83,60 @@ impl Refusals {
             reason,
             "a caller of tenant {tenant} was turned away: {reason}",
         );
-        let this = self.clone();
-        let entry = entry(&kind, now, 1, Some(request));
-        tokio::spawn(async move { this.write(vec![entry]).await });
         true
     }
 
-    /// Enters what was counted, each minute and at the end, until `cancel` is cancelled.
+    /// Enters what is new at once and what was counted each minute, until `cancel` is cancelled, and then all of it.
     pub async fn tend(self, cancel: CancellationToken) {
         while !cancel.is_cancelled() {
-            let next = self.clock.now() + WINDOW;
-            let _slept = cancel.run_until_cancelled(self.clock.sleep_until(next)).await;
-            self.settle(cancel.is_cancelled()).await;
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = self.clock.sleep_until(self.clock.now() + WINDOW) => {}
+                () = cancel.cancelled() => {}
+            }
+            self.settle(false).await;
+        }
+        self.settle(true).await;
+    }
+
+    /// Enters what is new, and the counts of the kinds whose minute is over; those of all kinds, if told so. What the
+    /// store does not take is kept for the next time.
+    pub async fn settle(&self, all: bool) {
+        let entries = self.take_due(all);
+        if entries.is_empty() {
+            return;
+        }
+        let entries: Arc<[AuditEntry]> = entries.into();
+        if let Err(error) = self.write(Arc::clone(&entries)).await {
+            tracing::warn!(
+                error = chain(&error),
+                "refused attempts cannot be entered in the audit trail now"
+            );
+            let pending = &mut self.books().pending;
+            let room = MAX_KINDS.saturating_sub(pending.len());
+            pending.splice(0..0, entries.iter().take(room).cloned());
         }
     }
 
-    /// Enters the kinds whose minute is over; all of them, if told so.
-    pub async fn settle(&self, all: bool) {
+    fn take_due(&self, all: bool) -> Vec<AuditEntry> {
         let now = self.clock.now();
-        let mut entries = Vec::new();
-        self.open().retain(|kind, tally| {
+        let Books { open, pending } = &mut *self.books();
+        let mut due = std::mem::take(pending);
+        open.retain(|kind, tally| {
             let is_over = all || now.duration_since(tally.since).abs() >= WINDOW;
             if is_over && tally.more > 0 {
-                entries.push(entry(kind, now, tally.more, None));
+                let Kind { tenant, reason, .. } = kind;
+                let count = tally.more;
+                tracing::warn!(%tenant, reason, "{count} more callers of tenant {tenant} were turned away: {reason}");
+                due.push(entry(kind, now, count, None));
             }
             !is_over
         });
-        for AuditEntry { tenant, detail, .. } in &entries {
-            let (count, reason) = (&detail["count"], &detail["reason"]);
-            tracing::warn!(%tenant, "{count} more callers of tenant {tenant} were turned away: {reason}");
-        }
-        if !entries.is_empty() {
-            self.write(entries).await;
-        }
+        due
     }
 
-    async fn write(&self, entries: Vec<AuditEntry>) {
-        let entries: Arc<[AuditEntry]> = entries.into();
-        let written: Result<(), StoreError> = self
-            .store
+    async fn write(&self, entries: Arc<[AuditEntry]>) -> Result<(), StoreError> {
+        self.store
             .write(move |tx| {
                 let entries = Arc::clone(&entries);
                 Box::pin(async move {
@@ -119,14 +146,11 @@ impl Refusals {
                     Ok(())
                 })
             })
-            .await;
-        if let Err(error) = written {
-            tracing::warn!(error = chain(&error), "refused attempts are missing in the audit trail");
-        }
+            .await
     }
 
-    fn open(&self) -> std::sync::MutexGuard<'_, BTreeMap<Kind, Tally>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn books(&self) -> std::sync::MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

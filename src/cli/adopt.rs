@@ -119,7 +119,7 @@ async fn survey(desk: &Desk, tenant: &TenantId) -> anyhow::Result<Vec<Line>> {
         let Some(last) = members.last() else { break };
         after = Some(last.id.clone());
         for member in &members {
-            lines.push(survey_member(&mut reader, tenant, &desk.settings.policy, member).await?);
+            lines.push(survey_member(&mut reader, tenant, &desk.settings(tenant)?.policy, member).await?);
         }
     }
     let mut after = None;
@@ -216,8 +216,12 @@ impl Approve {
             None => self.matches(desk).await?,
         };
         let count = approved.len();
-        let order =
-            Arc::new((approved, self.tenant.clone(), self.word.clone(), desk.settings.policy.clone()));
+        let order = Arc::new((
+            approved,
+            self.tenant.clone(),
+            self.word.clone(),
+            desk.settings(&self.tenant)?.policy.clone(),
+        ));
         let entry = entry(desk, &self.tenant, None, "adopt.approve", Value::Null);
         let at = desk.clock.now();
         desk.store
@@ -328,7 +332,8 @@ impl Import {
         users: Vec<UserId>,
     ) -> anyhow::Result<BTreeMap<&'static str, usize>> {
         let entry = entry(desk, &self.tenant, None, "user.import", Value::Null);
-        let order = (users, self.tenant.clone(), desk.clock.clone(), desk.settings.policy.clone());
+        let order =
+            (users, self.tenant.clone(), desk.clock.clone(), desk.settings(&self.tenant)?.policy.clone());
         let (order, owners, dry_run) = (Arc::new((order, entry)), self.owners, self.dry_run);
         let written = desk
             .store

@@ -59,7 +59,7 @@ impl Apply {
                 "with PostgreSQL, --no-server must say that no server is running; one that runs applies the plan itself"
             );
         }
-        let desk = Desk { store, clock, settings };
+        let desk = Desk { store, clock, tenants: config.tenants };
         let done = self.apply(&desk, client, metrics).await;
         desk.store.close().await;
         done
@@ -70,7 +70,7 @@ impl Apply {
         self.wake(desk).await?;
         let (handle, inboxes) = Handle::new([self.tenant.clone()]);
         let Some((tenant, inbox)) = inboxes.into_iter().next() else { bail!("no engine was started") };
-        let (policy, store) = (desk.settings.policy.clone(), desk.store.clone());
+        let (policy, store) = (desk.settings(&self.tenant)?.policy.clone(), desk.store.clone());
         let engine = Engine::new(tenant, policy, store, client, clock.clone(), metrics, inbox);
         let (stop, upstream) = (CancellationToken::new(), engine.upstream());
         let running = tokio::spawn(engine.run(stop.clone()));
@@ -87,7 +87,9 @@ impl Apply {
         match *upstream.borrow() {
             Upstream::Ok => Ok(()),
             Upstream::KeyRefused => bail!("OpenAI refuses the admin key; see OPENAI_ADMIN_KEY"),
-            Upstream::Unreachable => bail!("OpenAI gives no answer at {}", desk.settings.base_url.value),
+            Upstream::Unreachable => {
+                bail!("OpenAI gives no answer at {}", desk.settings(&self.tenant)?.base_url.value)
+            }
         }
     }
 

@@ -104,7 +104,8 @@ impl Add {
         };
         let entry = audit(desk, &record.tenant, "client.add", &record.id);
         let stored = record.clone();
-        desk.store
+        let kept: Result<(), StoreError> = desk
+            .store
             .write(move |tx| {
                 let (record, entry) = (stored.clone(), entry.clone());
                 Box::pin(async move {
@@ -112,9 +113,8 @@ impl Add {
                     tx.append_audit(&entry).await
                 })
             })
-            .await
-            .map_err(|error: StoreError| error)
-            .context("the client cannot be stored")?;
+            .await;
+        kept.context("the client cannot be stored")?;
         if self.json {
             let mut value = to_json(&record);
             if let (Value::Object(object), Some(secret)) = (&mut value, &secret) {

@@ -5,9 +5,11 @@
 
 mod adopt;
 mod apply;
+mod brake;
 mod client;
 mod db;
 mod demo;
+mod holds;
 mod invites;
 mod mapping;
 mod out;
@@ -19,6 +21,7 @@ mod token;
 mod who;
 mod why;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -85,6 +88,13 @@ enum Command {
     /// Show, export and import the table that ties SCIM ids to OpenAI ids
     #[command(subcommand)]
     Mapping(mapping::Command),
+    /// Show what waits for a human, and let it happen or not
+    #[command(subcommand)]
+    Holds(holds::Command),
+    /// Make no more changes in the OpenAI organization, from now on
+    Stop(brake::Stop),
+    /// Make changes again after `stop`, or after an older database was put back
+    Resume(brake::Resume),
     /// Show what would be done now, and how long it takes at least
     Plan(plan::Plan),
     /// Carry the plan out once and report, when no server does it
@@ -117,6 +127,9 @@ pub fn run() -> ExitCode {
                 Command::Token(command) => Box::pin(token::run(&global, command)).await,
                 Command::Client(command) => Box::pin(client::run(&global, command)).await,
                 Command::Mapping(command) => Box::pin(mapping::run(&global, command)).await,
+                Command::Holds(command) => Box::pin(holds::run(&global, command)).await,
+                Command::Stop(stop) => Box::pin(stop.run(&global)).await,
+                Command::Resume(resume) => Box::pin(resume.run(&global)).await,
                 Command::Plan(plan) => Box::pin(plan.run(&global)).await,
                 Command::Apply(apply) => Box::pin(apply.run(&global)).await,
                 Command::Why(why) => Box::pin(why.run(&global)).await,
@@ -151,8 +164,8 @@ impl Global {
 pub(crate) struct Desk {
     store: Store,
     clock: Clock,
-    /// The settings of the tenant that is worked on.
-    settings: TenantConfig,
+    /// The settings of every tenant.
+    tenants: BTreeMap<TenantId, TenantConfig>,
 }
 
 impl Desk {
@@ -162,16 +175,33 @@ impl Desk {
         tenant: &TenantId,
         work: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let config = global.load(Flags::default())?;
-        let Some(settings) = config.tenants.get(tenant).cloned() else {
-            let known: Vec<_> = config.tenants.keys().map(TenantId::as_str).collect();
+        Self::open_for_all(global, async |desk| {
+            desk.settings(tenant)?;
+            work(desk).await
+        })
+        .await
+    }
+
+    /// The settings of this tenant.
+    fn settings(&self, tenant: &TenantId) -> anyhow::Result<&TenantConfig> {
+        let Some(settings) = self.tenants.get(tenant) else {
+            let known: Vec<_> = self.tenants.keys().map(TenantId::as_str).collect();
             bail!("the settings know no tenant `{tenant}`; they have: {}", known.join(", "));
         };
+        Ok(settings)
+    }
+
+    /// Like [`Desk::open`], for whatever tenants there are.
+    async fn open_for_all(
+        global: &Global,
+        work: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let config = global.load(Flags::default())?;
         let clock = Clock::system();
         let store = Store::open_beside(config.database_url.value.expose_secret(), clock.clone())
             .await
             .with_context(|| format!("the database {} cannot be used", config.database_label()))?;
-        let desk = Self { store, clock, settings };
+        let desk = Self { store, clock, tenants: config.tenants };
         let done = work(&desk).await;
         desk.store.close().await;
         done

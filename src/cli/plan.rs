@@ -80,7 +80,7 @@ pub(super) async fn look(desk: &Desk, tenant: &TenantId, person: Option<&str>) -
     };
     let now = desk.clock.now();
     let mut reader = desk.store.reader().await?;
-    let mut previews = Previews::load(&mut reader, tenant, &desk.settings.policy).await?;
+    let mut previews = Previews::load(&mut reader, tenant, &desk.settings(tenant)?.policy).await?;
     let (mut people, mut effort, mut after) = (Vec::new(), Effort::default(), None);
     loop {
         let ids = match only {
@@ -99,7 +99,7 @@ pub(super) async fn look(desk: &Desk, tenant: &TenantId, person: Option<&str>) -
         }
     }
     people.sort_by_key(|preview| crate::provision::plan::lane_of(&preview.plan));
-    let per_minute = desk.settings.requests_per_minute.value;
+    let per_minute = desk.settings(tenant)?.requests_per_minute.value;
     let calls = effort.calls(&previews.facts);
     let at_least = least_time(&calls, per_minute);
     let read_at = previews.facts.sweeps.values().map(|sweep| sweep.started_at).min();

@@ -58,7 +58,7 @@ impl Serve {
             .await
             .with_context(|| format!("the database {} cannot be used", config.database_label()))?;
         let listener = app::listen(config.listen.value).await?;
-        let app = App::start(&config, listener, store.clone(), clock.clone())?;
+        let app = App::start(&config, listener, store.clone(), clock.clone()).await?;
         first_token(&config, &store, &clock, &app).await?;
         stop.await;
         let at_once = app::stop_signal()?;

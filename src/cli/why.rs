@@ -37,7 +37,8 @@ impl Why {
             let row = find_person(desk, &self.tenant, &self.person).await?;
             let now = desk.clock.now();
             let mut reader = desk.store.reader().await?;
-            let mut previews = Previews::load(&mut reader, &self.tenant, &desk.settings.policy).await?;
+            let mut previews =
+                Previews::load(&mut reader, &self.tenant, &desk.settings(&self.tenant)?.policy).await?;
             let preview = previews.of(&mut reader, row.person.id, now).await?;
             let Some(preview) = preview else { anyhow::bail!("the user is gone") };
             if self.json {

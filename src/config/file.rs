@@ -19,6 +19,7 @@ pub(super) struct SettingsFile {
     pub(super) tenants: BTreeMap<String, Spanned<Tables>>,
     // What is set for the tenant `default`. Serde cannot both flatten and refuse unknown keys.
     profile: Field<String>,
+    mode: Field<String>,
     upstream: Upstream,
     reconcile: Reconcile,
     invites: Invites,
@@ -30,6 +31,7 @@ pub(super) struct SettingsFile {
     aliases: Vec<Spanned<Alias>>,
     events: Events,
     auth: Auth,
+    alarms: Alarms,
 }
 
 impl SettingsFile {
@@ -37,6 +39,7 @@ impl SettingsFile {
     pub(super) fn take_default_tables(&mut self) -> Tables {
         Tables {
             profile: self.profile.take(),
+            mode: self.mode.take(),
             upstream: std::mem::take(&mut self.upstream),
             reconcile: std::mem::take(&mut self.reconcile),
             invites: std::mem::take(&mut self.invites),
@@ -48,6 +51,7 @@ impl SettingsFile {
             aliases: std::mem::take(&mut self.aliases),
             events: std::mem::take(&mut self.events),
             auth: std::mem::take(&mut self.auth),
+            alarms: std::mem::take(&mut self.alarms),
         }
     }
 }
@@ -57,6 +61,7 @@ impl SettingsFile {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Tables {
     pub(super) profile: Field<String>,
+    pub(super) mode: Field<String>,
     pub(super) upstream: Upstream,
     pub(super) reconcile: Reconcile,
     pub(super) invites: Invites,
@@ -68,6 +73,7 @@ pub(super) struct Tables {
     pub(super) aliases: Vec<Spanned<Alias>>,
     pub(super) events: Events,
     pub(super) auth: Auth,
+    pub(super) alarms: Alarms,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -114,6 +120,7 @@ pub(super) struct Invites {
     pub(super) allowed_domains: Vec<Spanned<String>>,
     pub(super) on_existing_member: Field<String>,
     pub(super) on_address_change: Field<String>,
+    pub(super) max_per_address: Field<u32>,
     pub(super) role_change: Field<String>,
 }
 
@@ -135,6 +142,8 @@ pub(super) struct Safety {
     pub(super) removal_window_seconds: Field<u32>,
     pub(super) max_removals_per_day: Field<u32>,
     pub(super) max_removal_percent_per_day: Field<u32>,
+    pub(super) seat_limit: Field<u32>,
+    pub(super) stop: Field<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -193,6 +202,16 @@ pub(super) struct IssuerTable {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Alarms {
+    pub(super) url: Field<String>,
+    pub(super) secret_env: Field<String>,
+    pub(super) secret_file: Field<PathBuf>,
+    pub(super) allow_http: Field<bool>,
+    pub(super) late_removal_minutes: Field<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct GroupRule {
     pub(super) group: Option<String>,
     pub(super) group_id: Option<String>,
@@ -240,6 +259,12 @@ impl Source {
                 }
                 message if message.starts_with("unknown field `push_token`") => {
                     "a token does not belong in this file; write push_token_env or push_token_file instead"
+                        .to_owned()
+                }
+                message
+                    if message.starts_with("unknown field `secret`") && message.contains("secret_env") =>
+                {
+                    "a secret does not belong in this file; write secret_env or secret_file instead"
                         .to_owned()
                 }
                 message => message.to_owned(),

@@ -22,7 +22,7 @@ pub(super) struct Grants {
 /// Reads the tables into an otherwise default policy.
 pub(super) fn read(tables: Grants, allow_owner_grants: bool, source: &Source) -> Result<Policy, ConfigError> {
     let Grants { groups, group_names, group_rules, aliases } = tables;
-    let words = [("off", GroupMode::Off), ("rules", GroupMode::Rules)];
+    let words = [("off", GroupMode::Off), ("rules", GroupMode::Rules), ("mirror", GroupMode::Mirror)];
     let groups = word(groups, source, &words)?;
     let rule = |rule| group_rule(rule, groups, allow_owner_grants);
     let alias = |table| alias(table, groups);

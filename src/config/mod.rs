@@ -4,6 +4,7 @@
 //! The file's top level describes the tenant `default`; `[tenants.NAME]` takes the same tables for another one.
 //! Secrets are never in the file: they are in the environment or in files of their own.
 
+mod alarms;
 mod auth;
 mod events;
 mod file;
@@ -24,6 +25,7 @@ use crate::config::file::Source;
 use crate::ids::TenantId;
 use crate::telemetry::{LogFormat, check_filter};
 
+pub use alarms::AlarmSettings;
 pub use events::{EventSettings, PushSettings};
 pub use origin::{ConfigError, Origin, Setting};
 pub use source::{Flags, Sources};
@@ -31,6 +33,14 @@ pub use tenant::TenantConfig;
 
 /// Where the Admin API is, unless settings say otherwise.
 pub const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
+
+/// The secret that is a file's only content, as it is now.
+///
+/// # Errors
+/// The file cannot be read or holds no secret.
+pub fn read_secret(path: &std::path::Path) -> Result<Setting<SecretString>, ConfigError> {
+    source::secret_in_file(path, Origin::SecretFile(path.to_owned()))
+}
 
 /// All settings of one run.
 #[derive(Debug, Clone)]
@@ -171,6 +181,10 @@ impl Config {
             ]);
             lines.extend(config.trust.value.issuers.iter().map(|issuer| {
                 (named("takes tokens of"), issuer.issuer.clone(), config.trust.origin.clone())
+            }));
+            let called = config.alarms.as_ref().map(|alarms| &alarms.url);
+            lines.extend(called.map(|url| {
+                (named("alarms sent to"), url.value.origin().ascii_serialization(), url.origin.clone())
             }));
             let push = config.events.as_ref().and_then(|events| events.push.as_ref());
             lines.extend(push.map(|push| {

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use toml::Spanned;
 use url::{Host, Url};
 
+use crate::config::alarms::{self, AlarmSettings};
 use crate::config::auth;
 use crate::config::events::{self, EventSettings};
 use crate::config::file::{Drift, Field, Invites, Safety, Source, Tables, Upstream};
@@ -19,6 +20,7 @@ use crate::ids::TenantId;
 use crate::model::address::Address;
 use crate::model::policy::{
     DriftPolicy, OnAddressChange, OnDrift, OnExistingMember, Policy, RemovalLimits, Resend, RoleChange,
+    Standstill,
 };
 use crate::model::trust::Trust;
 use crate::scim::profile::Profile;
@@ -40,8 +42,8 @@ pub struct TenantConfig {
     pub static_token: Option<Setting<SecretString>>,
     /// What plans depend on.
     pub policy: Policy,
-    /// How much may be removed before a human is asked.
-    pub removal_limits: RemovalLimits,
+    /// Who is called when something needs a human, if somebody is.
+    pub alarms: Option<AlarmSettings>,
     /// The event feed, if the tenant has one.
     pub events: Option<EventSettings>,
     /// What its door accepts.
@@ -69,6 +71,7 @@ pub(super) fn read(
 ) -> Result<TenantConfig, ConfigError> {
     let Tables {
         profile,
+        mode,
         mut upstream,
         reconcile,
         invites,
@@ -80,16 +83,21 @@ pub(super) fn read(
         aliases,
         events,
         auth,
+        alarms,
     } = tables;
     let grants = Grants { groups, group_names, group_rules, aliases };
     let allow_http = upstream.allow_http.take().is_some_and(Spanned::into_inner);
-    let removal_limits = removal_limits(&safety, source)?;
+    let observes = word(mode, source, &[("act", false), ("observe", true)])?;
+    let (alarms, late_removal) = alarms::read(alarms, sources, source)?;
+    let policy = policy(invites, safety, grants, source)?;
     let policy = Policy {
         reconcile_interval: seconds(number(reconcile.interval_seconds, 300, 10..=86_400, source)?.value),
         follow_audit_log: reconcile.audit_log.is_some_and(Spanned::into_inner),
         settle_time: seconds(number(upstream.settle_seconds.take(), 60, 1..=600, source)?.value),
         drift: drift_policy(drift, source)?,
-        ..policy(invites, safety, grants, source)?
+        late_removal,
+        standstill: policy.standstill.or(observes.then_some(Standstill::Observe)),
+        ..policy
     };
     let profile = match profile {
         Some(word) => source.setting(word).try_map(|word| parse(&word))?,
@@ -104,7 +112,7 @@ pub(super) fn read(
         admin_key: admin_key(upstream, sources, source)?,
         static_token: None,
         policy,
-        removal_limits,
+        alarms,
         events: events::read(events, sources, source)?,
     })
 }
@@ -177,7 +185,11 @@ fn parse_base_url(text: &str, allow_http: bool) -> Result<Url, String> {
 }
 
 fn policy(invites: Invites, safety: Safety, given: Grants, source: &Source) -> Result<Policy, ConfigError> {
-    let allow_owner_grants = safety.allow_owner_grants.is_some_and(Spanned::into_inner);
+    let allow_owner_grants = safety.allow_owner_grants.as_ref().is_some_and(|allowed| *allowed.get_ref());
+    let stops = safety.stop.as_ref().is_some_and(|stop| *stop.get_ref());
+    let limit = |field| number(Some(field), 0, 1..=1_000_000, source);
+    let seat_limit = safety.seat_limit.clone().map(limit).transpose()?;
+    let removals = removal_limits(&safety, source)?;
     let min_owners = number(safety.min_owners, 2, 1..=1000, source)?.value;
     let defaults = grants::read(given, allow_owner_grants, source)?;
     Ok(Policy {
@@ -206,6 +218,10 @@ fn policy(invites: Invites, safety: Safety, given: Grants, source: &Source) -> R
                 ("refuse", OnAddressChange::Refuse),
             ],
         )?,
+        removals,
+        seat_limit: seat_limit.map(|limit| limit.value),
+        max_invites_per_address: number(invites.max_per_address, 5, 1..=1_000, source)?.value,
+        standstill: stops.then_some(Standstill::Stop),
         resend: word(invites.resend, source, &[("auto", Resend::Auto), ("never", Resend::Never)])?,
         max_resends: number(invites.max_resends, defaults.max_resends, 0..=1000, source)?.value,
         resend_pause: SignedDuration::from_hours(i64::from(
@@ -309,7 +325,7 @@ fn word_or<T: Copy>(
 }
 
 /// A number within bounds.
-fn number(
+pub(super) fn number(
     field: Field<u32>,
     default: u32,
     bounds: std::ops::RangeInclusive<u32>,

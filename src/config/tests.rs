@@ -6,7 +6,9 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::model::grant::{OrgRole, ProjectRole};
-use crate::model::policy::{GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend};
+use crate::model::policy::{
+    GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend, Standstill,
+};
 use crate::scim::profile::Profile;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -49,7 +51,7 @@ fn without_any_setting_the_defaults_hold() {
     let tenant = default_tenant(&config);
     assert_eq!(tenant.base_url.value.as_str(), "https://api.openai.com/v1");
     assert_eq!((tenant.base_url.origin.clone(), tenant.requests_per_minute.value), (Origin::Default, 7));
-    assert_eq!((&tenant.policy, tenant.removal_limits), (&Policy::default(), RemovalLimits::default()));
+    assert_eq!(tenant.policy, Policy::default());
 }
 
 #[test]
@@ -117,7 +119,7 @@ fn the_example_of_the_contract_reads_as_it_says() {
         &[],
     )
     .unwrap();
-    let TenantConfig { policy, removal_limits, requests_per_minute, .. } = default_tenant(&config);
+    let TenantConfig { policy, requests_per_minute, .. } = default_tenant(&config);
     assert_eq!(requests_per_minute.value, 9);
     assert_eq!(policy.reconcile_interval, SignedDuration::from_secs(60));
     assert!(policy.follow_audit_log);
@@ -137,7 +139,7 @@ fn the_example_of_the_contract_reads_as_it_says() {
         max_removals_per_day: 80,
         max_removal_percent_per_day: 8,
     };
-    assert_eq!(*removal_limits, limits);
+    assert_eq!(policy.removals, limits);
 }
 
 #[test]
@@ -550,7 +552,7 @@ fn an_issuer_that_would_let_strangers_in_is_refused() {
         (issuer("clients = ['idp']\njwks_url = 'http://idp.example.com/keys'"), "no https address"),
         (issuer("clients = ['idp']\njwks_url = 'https://10.0.0.1/keys'"), "allow_private"),
         (issuer("clients = ['idp']\njwks_url = 'https://localhost/keys'"), "allow_private"),
-        (issuer("clients = ['idp']\nsecret = 'x'"), "unknown field"),
+        (issuer("clients = ['idp']\nkeys = 'x'"), "unknown field"),
         ("[[auth.issuers]]\nissuer = 'http://10.0.0.1'\naudience = 'a'\nclients = ['i']\nallow_private = true".to_owned(), "no https"),
     ] {
         let error = error(&text, &[]);
@@ -580,4 +582,52 @@ fn clients_need_a_signing_key() {
     assert!(default_tenant(&config).trust.value.oauth && config.signing_key_path().unwrap().is_some());
     let on_a_server = load("[server]\ndatabase_url = 'postgres://h/d'\n[auth]\noauth = true", &[]).unwrap();
     assert!(on_a_server.signing_key_path().is_err());
+}
+
+#[test]
+fn guards_are_set_and_a_brake_in_the_settings_is_a_standstill() {
+    let config = load(
+        "mode = 'observe'\n[invites]\nmax_per_address = 2\n[safety]\nseat_limit = 40\n\
+         [alarms]\nurl = 'https://pager.example/hook'\nsecret_env = 'HOOK'\nlate_removal_minutes = 10\n\
+         [tenants.acme.safety]\nstop = true\n[tenants.other]\nmode = 'act'",
+        &[("OPENAI_ADMIN_KEY", "sk-admin-1"), ("HOOK", "hook-secret")],
+    )
+    .unwrap();
+    let tenant = default_tenant(&config);
+    let policy = &tenant.policy;
+    assert_eq!((policy.seat_limit, policy.max_invites_per_address), (Some(40), 2));
+    assert_eq!(
+        (policy.standstill, policy.late_removal),
+        (Some(Standstill::Observe), SignedDuration::from_mins(10))
+    );
+    let alarms = tenant.alarms.as_ref().unwrap();
+    assert_eq!(
+        (alarms.url.value.as_str(), alarms.secret.value.expose_secret()),
+        ("https://pager.example/hook", "hook-secret")
+    );
+    let standstills: Vec<_> = config.tenants.values().map(|tenant| tenant.policy.standstill).collect();
+    assert_eq!(standstills, [Some(Standstill::Stop), Some(Standstill::Observe), None]);
+    assert!(
+        config
+            .describe()
+            .iter()
+            .any(|(name, value, _)| name == "default: alarms sent to" && value == "https://pager.example")
+    );
+}
+
+#[test]
+fn guards_and_alarms_that_cannot_work_are_refused_with_what_to_write() {
+    for (text, advice) in [
+        ("mode = 'watch'", "use one of: act, observe"),
+        ("[safety]\nseat_limit = 0", "use 1 to"),
+        ("[invites]\nmax_per_address = 0", "use 1 to"),
+        ("[alarms]\nurl = 'https://x.example'", "set secret_file or secret_env"),
+        ("[alarms]\nsecret_env = 'HERE'", "needs url"),
+        ("[alarms]\nurl = 'http://x.example'\nsecret_env = 'HERE'", "use https, or set allow_http"),
+        ("[alarms]\nurl = 'https://me:pw@x.example'\nsecret_env = 'HERE'", "without user name"),
+        ("[alarms]\nsecret = 'x'", "secret_env or secret_file"),
+    ] {
+        let error = error(text, &[("HERE", "hook-secret")]);
+        assert!(error.contains(advice), "{text}: {error}");
+    }
 }

@@ -11,18 +11,17 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
-use super::list::{CHUNK, Found, Matches};
+use super::list::{CHUNK, Entry, Found, Start, Window};
 use super::{Caller, Directory, DirectoryError};
 use crate::ids::ProjectId;
 use crate::model::grant::{CatalogueId, OrgRole, ProjectRole};
 use crate::model::observed::{Project, Role};
 use crate::model::scope::Scope;
 use crate::scim::error::ScimError;
-use crate::scim::filter::ResolvedFilter;
-use crate::scim::list::Page;
 use crate::scim::profile::Deviation;
 use crate::scim::resource::Resource;
 use crate::scim::schema::{Registry, ResourceType};
+use crate::scim::search::ResolvedQuery;
 
 /// What has to be escaped in a segment of a path (RFC 3986 §3.3), and a little more.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b':');
@@ -63,22 +62,23 @@ impl Directory {
             .expect("the catalogue's types are built in")
     }
 
-    /// One page of what satisfies the filter. The order is that of OpenAI's ids, and does not change.
-    pub async fn list_catalogue(
+    /// A stretch of what satisfies the query. There is little of it, so all is read for each.
+    pub(super) async fn seek_catalogue(
         &self,
         caller: &Caller,
         catalogue: Catalogue,
-        filter: Option<ResolvedFilter>,
-        page: Page,
-    ) -> Result<Found<Resource>, DirectoryError> {
-        caller.require(Scope::UsersRead)?;
+        query: &ResolvedQuery,
+        start: &Start,
+        limit: usize,
+    ) -> Result<Found, DirectoryError> {
         let shape = self.shape(caller, catalogue);
-        let (mut matches, mut after) = (Matches::of(page), None);
+        let (mut window, mut after) = (Window::new(start, limit), None);
         loop {
             let (items, last) = self.catalogue_chunk(caller, catalogue, after.as_ref()).await?;
-            for item in items.into_iter().filter(|item| shape.shows(item)) {
-                if filter.as_ref().is_none_or(|filter| filter.matches(&shape.render(&item))) {
-                    matches.add(item);
+            for item in items.iter().filter(|item| shape.shows(item)) {
+                let resource = shape.render(item);
+                if query.filter.as_ref().is_none_or(|filter| filter.matches(&resource)) {
+                    window.add(query.sort.place(&resource), resource);
                 }
             }
             if last.is_none() {
@@ -86,8 +86,10 @@ impl Directory {
             }
             after = last;
         }
-        let Found { total, page: items } = matches.found;
-        Ok(Found { total, page: items.iter().map(|item| shape.render(item)).collect() })
+        let total = Some(window.total);
+        let entry = |resource| Entry { resource_type: shape.resource_type, resource, group: None };
+        let hits = window.into_hits().into_iter().map(|(place, resource)| (place, entry(resource)));
+        Ok(Found { hits: hits.collect(), total })
     }
 
     /// What has this id.
@@ -129,7 +131,8 @@ impl Directory {
         if catalogue == Catalogue::Roles {
             return Ok((roles(reader.roles(&caller.tenant).await?), None));
         }
-        let projects = reader.scan_projects(&caller.tenant, after, CHUNK).await?;
+        let projects =
+            reader.scan_projects(&caller.tenant, after, i64::try_from(CHUNK).unwrap_or(i64::MAX)).await?;
         let last = projects.last().map(|project| project.id.clone());
         Ok((projects.iter().flat_map(entitlements).collect(), last))
     }

@@ -204,11 +204,14 @@ impl Directory {
 
     /// How the deferred request with this `Set-Txn` stands.
     pub async fn progress(&self, caller: &Caller, txn: &str) -> Result<Progress, DirectoryError> {
-        caller.require(Scope::UsersWrite)?;
         let feed = self.feed(&caller.tenant).ok_or_else(no_feed)?;
         let mut reader = self.store.reader().await?;
         let found = reader.load_deferred(&caller.tenant, &txn.into()).await?;
-        let (_, outcome) = found.ok_or_else(|| ScimError::not_found("no deferred request has this id"))?;
+        let (deferred, outcome) =
+            found.ok_or_else(|| ScimError::not_found("no deferred request has this id"))?;
+        // Its outcome is told to those who may make such a request.
+        let is_of_group = deferred.subject.starts_with("/Groups");
+        caller.require(if is_of_group { Scope::GroupsWrite } else { Scope::UsersWrite })?;
         let Some(outcome) = outcome else { return Ok(Progress::Pending) };
         let event = reader.load_event(&caller.tenant, outcome.event).await?;
         let token = event.map(|event| feed.token(&event)).transpose()?;

@@ -7,7 +7,7 @@
 //! - `write`: the transactions.
 //! - `rules`: who may be created, changed and removed.
 //! - `settle`: the wait for the engine after a write, and undoing a create that OpenAI refuses.
-//! - `list`, `compile`: looking people up by filter and page.
+//! - `list`, `compile`: what satisfies a query, in an order and by pages.
 //! - `feed`: what other systems are told, and requests that are answered later.
 //! - `render`: a person as a SCIM resource.
 //! - `groups`: the same for groups, whose members are rows.
@@ -35,6 +35,7 @@ use crate::events::Feed;
 use crate::ids::{PersonId, TenantId};
 use crate::model::policy::Policy;
 use crate::provision::handle::Handle;
+use crate::scim::cursor::CursorKey;
 use crate::scim::error::ScimError;
 use crate::scim::profile::Profile;
 use crate::scim::schema::{Registry, ResourceType};
@@ -46,7 +47,7 @@ pub use catalogue::Catalogue;
 pub use error::DirectoryError;
 pub use feed::{Accepted, EVENTS, Progress, Reply, TRANSACTIONS};
 pub use groups::ShownGroup;
-pub use list::Found;
+pub use list::{Entry, Kind, Listing, Turn};
 pub use render::Shown;
 pub use wish::OPENAI_USER;
 
@@ -61,6 +62,7 @@ pub struct Directory {
     public_url: Arc<str>,
     answer_wait: Duration,
     feed: Option<Feed>,
+    cursor_key: CursorKey,
 }
 
 /// How long an answer waits at most for the engine to settle the person it is about.
@@ -70,7 +72,8 @@ impl Directory {
     /// A directory of the tenants that have a policy.
     ///
     /// `public_url` is where clients reach the program, such as `https://scim.example.com`; every `meta.location`
-    /// begins with it.
+    /// begins with it. Its cursors are good as long as this directory and its clones are there
+    /// ([`Directory::with_lasting_cursors`]).
     pub fn new(
         store: Store,
         engine: Handle,
@@ -79,6 +82,7 @@ impl Directory {
         public_url: &str,
     ) -> Self {
         let policies = policies.into_iter().map(|(tenant, policy)| (tenant, Arc::new(policy))).collect();
+        let cursor_key = CursorKey::new(clock.random_bytes());
         Self {
             store,
             engine,
@@ -88,6 +92,7 @@ impl Directory {
             public_url: public_url.trim_end_matches('/').into(),
             answer_wait: ANSWER_WAIT,
             feed: None,
+            cursor_key,
         }
     }
 

@@ -51,23 +51,22 @@ pub(super) async fn admit(
         }
         Verdict::Refused(refusal) => refusal,
     };
-    turn_away(state, trail, tenant.as_ref(), &refusal);
+    if !turn_away(state, trail, tenant.as_ref(), &refusal) {
+        trail.hush();
+    }
     Err(ScimError::unauthorized(
         "send `Authorization: Bearer` with a token of this tenant; `scim-bridge token create` makes one",
     )
     .into())
 }
 
-/// Accounts for somebody who was turned away. What is no tenant of ours has no trail to enter it in.
-pub(super) fn turn_away(state: &State, trail: &Trail, tenant: Option<&TenantId>, refusal: &Refusal) {
+/// Accounts for somebody who was turned away; tells whether it is the first of its kind for now, and so worth a line in
+/// the log. What is no tenant of ours has no trail to enter it in, and is not worth one.
+pub(super) fn turn_away(state: &State, trail: &Trail, tenant: Option<&TenantId>, refusal: &Refusal) -> bool {
     state.metrics.token_refused(refusal.reason);
-    let is_first = match tenant.filter(|tenant| state.directory.serves(tenant)) {
-        Some(tenant) => state.door.refusals().note(tenant, refusal, trail.request),
-        None => false,
-    };
-    if !is_first {
-        let _first = trail.is_repetition.set(()).is_ok();
-    }
+    tenant
+        .filter(|tenant| state.directory.serves(tenant))
+        .is_some_and(|tenant| state.door.refusals().note(tenant, refusal, trail.request))
 }
 
 /// What is said when nothing can be decided.

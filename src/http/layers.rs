@@ -43,8 +43,16 @@ pub(super) struct Trail {
     pub(super) route: Arc<OnceLock<String>>,
     /// Who asked.
     pub(super) admission: Arc<OnceLock<Admission>>,
-    /// Set for somebody who was turned away like another one just before: a flood must not fill the log.
-    pub(super) is_repetition: Arc<OnceLock<()>>,
+    /// Whether the account goes without a line in the log.
+    is_hushed: Arc<OnceLock<()>>,
+}
+
+impl Trail {
+    /// Keeps the request out of the log, because somebody was turned away like another one just before: a flood must
+    /// not fill it.
+    pub(super) fn hush(&self) {
+        let _first = self.is_hushed.set(()).is_ok();
+    }
 }
 
 /// The template of the base path below which a request is routed.
@@ -83,7 +91,7 @@ async fn account(
         request: RequestId::new(&clock),
         route: Arc::default(),
         admission: Arc::default(),
-        is_repetition: Arc::default(),
+        is_hushed: Arc::default(),
     };
     let method = request.method().clone();
     request.extensions_mut().insert(trail.clone());
@@ -100,7 +108,7 @@ async fn account(
     let status = response.status().as_u16();
     let took = started.elapsed();
     metrics.request(method.as_str(), route, status, took.as_secs_f64());
-    if trail.is_repetition.get().is_some() {
+    if trail.is_hushed.get().is_some() {
         tracing::debug!(request.id = %trail.request, http.status = status, "{method} {route} answered {status}");
         return response;
     }

@@ -108,7 +108,9 @@ fn refuse(state: &State, trail: &Trail, error: &OauthError) -> Response {
         OauthError::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "send grant_type=client_credentials"),
         OauthError::InvalidScope => (StatusCode::BAD_REQUEST, "the client may not have this scope"),
         OauthError::InvalidClient { tenant, refusal } => {
-            auth::turn_away(state, trail, tenant.as_ref(), refusal);
+            if !auth::turn_away(state, trail, tenant.as_ref(), refusal) {
+                trail.hush();
+            }
             (StatusCode::UNAUTHORIZED, "the client could not be proven; see `scim-bridge client list`")
         }
         OauthError::Store(error) => {

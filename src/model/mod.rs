@@ -1,11 +1,14 @@
 //! Plain data of our domain: what is remembered, wished and planned. No I/O, no clock, no wire format.
 
 pub mod address;
+pub mod alarm;
 pub mod audit;
 pub mod client;
 pub mod event;
 pub mod grant;
 pub mod group;
+pub mod group_link;
+pub mod hold;
 pub mod inventory;
 pub mod mapping;
 pub mod observed;

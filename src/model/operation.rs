@@ -144,6 +144,11 @@ impl Action {
         }
     }
 
+    /// Whether it takes access away that a member has. Withdrawing an invite does not: nobody has come in by it.
+    pub fn takes_access(&self) -> bool {
+        matches!(self, Self::DeleteUser { .. }) || self.lane() == Lane::Reduce
+    }
+
     /// The priority class the call belongs to.
     pub fn lane(&self) -> Lane {
         match self {

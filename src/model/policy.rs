@@ -108,6 +108,25 @@ impl Default for DriftPolicy {
     }
 }
 
+/// Why the settings let an engine plan and not act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standstill {
+    /// `mode = "observe"`
+    Observe,
+    /// `[safety] stop = true`
+    Stop,
+}
+
+impl Standstill {
+    /// In words, for administrators.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Observe => "observe-only mode (mode = \"observe\" in the settings)",
+            Self::Stop => "stopped by the settings (safety.stop)",
+        }
+    }
+}
+
 /// Which SCIM group a rule speaks of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupSelector {
@@ -220,6 +239,16 @@ pub struct Policy {
     pub resend_pause: SignedDuration,
     /// What changes by others mean.
     pub drift: DriftPolicy,
+    /// How much access may be taken away before a human is asked.
+    pub removals: RemovalLimits,
+    /// How many people the organization may have, invited ones among them; `None` for any number.
+    pub seat_limit: Option<u32>,
+    /// How often one address may be invited within 24 hours.
+    pub max_invites_per_address: u32,
+    /// Why no change is made upstream whatever is planned, if the settings say so.
+    pub standstill: Option<Standstill>,
+    /// How long a removal may wait before an alarm is raised.
+    pub late_removal: SignedDuration,
     /// Projects that everybody gets.
     pub default_projects: Vec<ProjectGrant>,
     /// What groups give.
@@ -277,6 +306,11 @@ impl Default for Policy {
             max_resends: 3,
             resend_pause: SignedDuration::ZERO,
             drift: DriftPolicy::default(),
+            removals: RemovalLimits::default(),
+            seat_limit: None,
+            max_invites_per_address: 5,
+            standstill: None,
+            late_removal: SignedDuration::from_mins(2),
             default_projects: Vec::new(),
             group_rules: Vec::new(),
             aliases: Vec::new(),

@@ -70,11 +70,13 @@ endpoints! {
     GetUserRole = GET "/organization/users/{user_id}/roles/{role_id}", "get_user_role";
     AssignUserRole = POST "/organization/users/{user_id}/roles", "assign_user_role";
     UnassignUserRole = DELETE "/organization/users/{user_id}/roles/{role_id}", "unassign_user_role";
+    ListAdminKeys = GET "/organization/admin_api_keys", "list_admin_keys";
     ListProjectRoles = GET "/projects/{project_id}/roles", "list_project_roles";
     GetProjectUserRole = GET "/projects/{project_id}/users/{user_id}/roles/{role_id}", "get_project_user_role";
     AssignProjectUserRole = POST "/projects/{project_id}/users/{user_id}/roles", "assign_project_user_role";
     UnassignProjectUserRole = DELETE "/projects/{project_id}/users/{user_id}/roles/{role_id}", "unassign_project_user_role";
     AddProjectGroup = POST "/organization/projects/{project_id}/groups", "add_project_group";
+    GetProjectGroup = GET "/organization/projects/{project_id}/groups/{group_id}", "get_project_group";
     RemoveProjectGroup = DELETE "/organization/projects/{project_id}/groups/{group_id}", "remove_project_group";
     ListAuditLogs = GET "/organization/audit_logs", "list_audit_logs";
 }

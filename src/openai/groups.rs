@@ -45,6 +45,19 @@ impl Client {
             .await
     }
 
+    /// Reads whether a group is in a project.
+    pub async fn get_project_group(
+        &self,
+        project: &str,
+        group: &str,
+    ) -> Result<Answer<ProjectGroup>, Failure> {
+        let ids = [project, group];
+        self.send(Call::new(Endpoint::GetProjectGroup, &ids), |answer: &ProjectGroup| {
+            answer.group_id == group
+        })
+        .await
+    }
+
     /// Takes a project from the members of a group.
     pub async fn remove_project_group(&self, project: &str, group: &str) -> Result<Answer<Deleted>, Failure> {
         let ids = [project, group];

@@ -6,14 +6,16 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+use super::admit::{Admission, admit};
 use super::context::Context;
 use super::observe::domain;
 use super::plan::Change;
 use super::status::status;
-use crate::ids::{OperationId, PersonId, ProjectId, TenantId, UserId};
+use crate::ids::{HoldId, OperationId, PersonId, ProjectId, TenantId, UserId};
 use crate::model::address::Address;
 use crate::model::audit::{Actor, AuditEntry};
 use crate::model::grant::Assignment;
+use crate::model::hold::Hold;
 use crate::model::mapping::{Mapping, Origin};
 use crate::model::observed::{Assigned, Invite, Member, ProjectMember};
 use crate::model::operation::{Action, Lane, Operation, OperationState};
@@ -49,11 +51,18 @@ pub(super) enum Outcome {
     /// Perhaps executed.
     Unknown,
     /// Not executed: OpenAI refuses the key.
-    KeyRefused,
+    KeyRefused {
+        /// The HTTP status.
+        status: Option<u16>,
+    },
     /// Not sent: the person changed since the plan was made, or another call for them is open.
     Superseded,
     /// Not sent: it could not be put on record.
     Unrecorded,
+    /// Not sent: a guard holds it.
+    Held,
+    /// Not sent: no change may be made at present.
+    Braked,
 }
 
 /// Why an operation was not put on record.
@@ -119,7 +128,17 @@ pub(super) async fn execute(context: &Context, order: &Order, sent_at: Timestamp
         outcome: None,
     };
     match record(context, &operation).await {
-        Ok(()) => {}
+        Ok(Admission::Granted) => {}
+        Ok(Admission::Held(hold)) => {
+            context.metrics.operation(context.tenant.as_str(), order.action.kind(), Outcome::Held.word());
+            tracing::info!(
+                tenant = %context.tenant, person.id = %order.person, hold.id = %hold.id, guard = %hold.guard,
+                "operation {} for person {} is held by the guard {}; it waits for `scim-bridge holds approve` or `reject`",
+                order.action.kind(), order.person, hold.guard
+            );
+            return Outcome::Held;
+        }
+        Ok(Admission::Braked) => return Outcome::Braked,
         Err(RecordError::Superseded | RecordError::Store(StoreError::Taken | StoreError::Stale)) => {
             return Outcome::Superseded;
         }
@@ -145,17 +164,28 @@ pub(super) async fn execute(context: &Context, order: &Order, sent_at: Timestamp
     if settle(context, &operation, settlement).await { outcome } else { Outcome::Unknown }
 }
 
-/// Puts the operation on record, if the person is still the one that was planned for.
-async fn record(context: &Context, operation: &Operation) -> Result<(), RecordError> {
-    let operation = operation.clone();
+/// Puts the operation on record, if the person is still the one that was planned for and no guard holds it.
+async fn record(context: &Context, operation: &Operation) -> Result<Admission, RecordError> {
+    let (operation, policy) = (operation.clone(), context.policy.clone());
+    let hold_id = HoldId::new(&context.clock);
     context
         .store
         .write(move |tx| {
-            let operation = operation.clone();
+            let (operation, policy) = (operation.clone(), policy.clone());
             Box::pin(async move {
                 let work = tx.load_work(&operation.tenant, operation.person).await?;
                 if work.is_none_or(|work| work.person.version != operation.person_version) {
                     return Err(RecordError::Superseded);
+                }
+                match admit(tx, &policy, &operation, hold_id).await? {
+                    Admission::Granted => {}
+                    Admission::Held(hold) => {
+                        if hold.made_at == operation.sent_at {
+                            tx.append_audit(&hold_entry(&hold, operation.sent_at)).await?;
+                        }
+                        return Ok(Admission::Held(hold));
+                    }
+                    Admission::Braked => return Ok(Admission::Braked),
                 }
                 tx.record_operation(&operation).await?;
                 let detail = json!({
@@ -166,7 +196,7 @@ async fn record(context: &Context, operation: &Operation) -> Result<(), RecordEr
                 let entry =
                     entry(&operation.tenant, operation.person, operation.sent_at, "operation.send", detail);
                 tx.append_audit(&entry).await?;
-                Ok(())
+                Ok(Admission::Granted)
             })
         })
         .await
@@ -273,6 +303,7 @@ impl Settlement {
                 | Action::RemoveFromProject { .. }
                 | Action::Unassign { .. }
         );
+        let is_assignment = matches!(action, Action::Assign { .. } | Action::Unassign { .. });
         let (outcome, state, effect) = match failure.kind {
             FailureKind::NotFound if takes_away => {
                 (Outcome::Done, OperationState::Done, Some(Effect::Missing))
@@ -280,10 +311,16 @@ impl Settlement {
             FailureKind::NotFound | FailureKind::Conflict | FailureKind::Rejected => {
                 (Outcome::Refused, OperationState::Refused, None)
             }
+            // A key without the scope for groups and roles is good for everything else.
+            FailureKind::KeyRefused if is_assignment && failure.status == Some(403) => {
+                (Outcome::Refused, OperationState::Refused, None)
+            }
             FailureKind::RateLimited { .. } => (Outcome::RateLimited, OperationState::Failed, None),
             FailureKind::NotSent => (Outcome::NotSent, OperationState::Failed, None),
             FailureKind::Unknown => (Outcome::Unknown, OperationState::Unknown, None),
-            FailureKind::KeyRefused => (Outcome::KeyRefused, OperationState::Failed, None),
+            FailureKind::KeyRefused => {
+                (Outcome::KeyRefused { status: failure.status }, OperationState::Failed, None)
+            }
         };
         let words = if effect.is_some() { "it was gone already".to_owned() } else { failure.message };
         Self { outcome, state, effect, upstream_request_id: failure.request_id, words: Some(words) }
@@ -292,16 +329,18 @@ impl Settlement {
 
 impl Outcome {
     /// The word for metrics and logs.
-    fn word(&self) -> &'static str {
+    pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Refused => "refused",
             Self::RateLimited => "rate_limited",
             Self::NotSent => "not_sent",
             Self::Unknown => "unknown",
-            Self::KeyRefused => "key_refused",
+            Self::KeyRefused { .. } => "key_refused",
             Self::Superseded => "superseded",
             Self::Unrecorded => "unrecorded",
+            Self::Held => "held",
+            Self::Braked => "braked",
         }
     }
 }
@@ -452,6 +491,17 @@ pub(super) fn entry(
         event: event.to_owned(),
         detail,
     }
+}
+
+/// The audit entry of the engine about what became of a hold.
+pub(super) fn hold_entry(hold: &Hold, at: Timestamp) -> AuditEntry {
+    let detail = json!({
+        "hold": hold.id.to_string(),
+        "guard": hold.guard.as_str(),
+        "subject": hold.subject,
+        "reason": hold.reason,
+    });
+    entry(&hold.tenant, hold.person, at, &format!("hold.{}", hold.state.as_str()), detail)
 }
 
 /// An error with all its causes, for the log.

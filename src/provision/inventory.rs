@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::ids::TenantId;
-use crate::model::inventory::{Inventory, Listing};
+use crate::ids::{GroupId, TenantId};
+use crate::model::group_link::GroupLink;
+use crate::model::inventory::{Inventory, Listing, Mirrored};
 use crate::model::observed::{Collection, Project};
-use crate::model::policy::Policy;
+use crate::model::policy::{GroupMode, Policy};
 use crate::store::{Reader, StoreError};
 
 /// Projects loaded at a time.
@@ -28,9 +29,26 @@ pub(super) async fn load_inventory(
     if not_offered.contains(&Collection::Groups) {
         inventory.groups = Listing::NotOffered;
     } else if policy.uses_openai_groups() && reader.last_sweep(tenant, &Collection::Groups).await?.is_some() {
-        inventory.groups = Listing::Read(reader.openai_groups(tenant).await?);
+        let mut groups = reader.openai_groups(tenant).await?;
+        if policy.groups == GroupMode::Mirror {
+            let links = reader.group_links(tenant).await?;
+            let kept: BTreeSet<_> = links.iter().filter_map(|link| link.openai_id.as_ref()).collect();
+            groups.retain(|group| !kept.contains(&group.id));
+            inventory.mirrored = links.iter().filter_map(mirrored).collect();
+        }
+        inventory.groups = Listing::Read(groups);
     }
     Ok(inventory)
+}
+
+/// What is known of the OpenAI group that is kept for a SCIM group.
+fn mirrored(link: &GroupLink) -> Option<(GroupId, Mirrored)> {
+    let mirrored = match (&link.openai_id, link.refusal()) {
+        (Some(group), _) => Mirrored::As(group.clone()),
+        (None, Some(words)) => Mirrored::Refused(words.to_owned()),
+        (None, None) => return None,
+    };
+    Some((link.group, mirrored))
 }
 
 async fn load_projects(tenant: &TenantId, reader: &mut Reader) -> Result<Vec<Project>, StoreError> {

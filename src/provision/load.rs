@@ -56,6 +56,7 @@ pub(super) async fn load_person(
         address_wanted_elsewhere: false,
         address_in_transit: false,
         looks: looks.to_vec(),
+        holds: reader.standing_holds(tenant, person).await?,
     };
     observed.recent.retain(|operation| !operation.state.is_open());
     load_mirror(reader, &desired, &mut observed).await?;

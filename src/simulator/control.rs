@@ -333,6 +333,44 @@ impl Simulator {
         Ok(())
     }
 
+    /// The groups, by id and name, in the order of making.
+    pub fn groups(&self) -> Vec<(String, String)> {
+        let world = self.lock();
+        world.organization.groups.values().map(|group| (group.id.clone(), group.name.clone())).collect()
+    }
+
+    /// Deletes a group out of band.
+    ///
+    /// # Errors
+    /// There is no such group.
+    pub fn remove_group(&self, group: &str) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        organization.groups.remove(group).ok_or_else(|| ControlError::unknown("group", group))?;
+        for project in organization.projects.values_mut() {
+            project.groups.remove(group);
+        }
+        let actor = organization.dashboard();
+        organization.record(&actor, "group.deleted", None, json!({"id": group}));
+        Ok(())
+    }
+
+    /// The groups that were let into a project, with the names of their roles there.
+    pub fn project_groups(&self, project: &str) -> Vec<(String, String)> {
+        let world = self.lock();
+        let organization = &world.organization;
+        let scope = Scope::Project(project.to_owned());
+        let assigned = organization.assignments.keys().filter(|assigned| assigned.scope == scope);
+        assigned
+            .filter_map(|assigned| match &assigned.principal {
+                Principal::Group(group) => {
+                    Some((group.clone(), organization.role(&scope, &assigned.role_id)?.name.clone()))
+                }
+                Principal::User(_) => None,
+            })
+            .collect()
+    }
+
     /// The user ids in a group, in the order of adding.
     pub fn group_members(&self, group: &str) -> Vec<String> {
         let world = self.lock();
@@ -356,6 +394,27 @@ impl Simulator {
         let owner_name = found.and_then(|member| member.name.clone()).unwrap_or_default();
         let owner = KeyOwner::User { id, email, name: owner_name };
         Ok(organization.add_project_key(project, name, owner))
+    }
+
+    /// Gives an admin key another owner.
+    ///
+    /// # Errors
+    /// There is no such key, or no such member.
+    pub fn set_key_owner(&self, value: &str, member: &str) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let owner = find_member(&world.organization, member)?;
+        let keys = &mut world.organization.admin_keys;
+        let id = keys.rows().find(|row| row.value.value == value).map(|row| row.id.clone());
+        let key = id.and_then(|id| keys.get_mut(&id));
+        key.ok_or_else(|| ControlError::unknown("admin key", "(not shown)"))?.owner = owner;
+        Ok(())
+    }
+
+    /// Makes an admin key, as an owner does in the console.
+    pub fn seed_admin_key(&self, value: &str, is_read_only: bool) {
+        let mut world = self.lock();
+        let owner = world.organization.members.rows().next().map(|row| row.id.clone()).unwrap_or_default();
+        world.organization.add_admin_key("made in the console", value.to_owned(), owner, is_read_only, None);
     }
 
     /// Makes an admin key stop working: every further call with it is a 401.

@@ -17,6 +17,7 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (2, "events", include_str!("migrations/sqlite/0002_events.sql")),
         (3, "catalogue", include_str!("migrations/sqlite/0003_catalogue.sql")),
         (4, "assignments", include_str!("migrations/sqlite/0004_assignments.sql")),
+        (5, "guards", include_str!("migrations/sqlite/0005_guards.sql")),
         (7, "upkeep", include_str!("migrations/sqlite/0007_upkeep.sql")),
         (8, "access", include_str!("migrations/sqlite/0008_access.sql")),
     ];
@@ -30,6 +31,7 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (2, "events", include_str!("migrations/postgres/0002_events.sql")),
         (3, "catalogue", include_str!("migrations/postgres/0003_catalogue.sql")),
         (4, "assignments", include_str!("migrations/postgres/0004_assignments.sql")),
+        (5, "guards", include_str!("migrations/postgres/0005_guards.sql")),
         (7, "upkeep", include_str!("migrations/postgres/0007_upkeep.sql")),
         (8, "access", include_str!("migrations/postgres/0008_access.sql")),
     ];

@@ -42,6 +42,7 @@ struct Catalogue {
     people: Family<People, Gauge>,
     drift: Family<Drift, Counter>,
     unmanaged: Family<Tenant, Gauge>,
+    holds: Family<Holds, Gauge>,
 }
 
 type FloatGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
@@ -108,6 +109,12 @@ struct Drift {
     reaction: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Holds {
+    tenant: String,
+    guard: &'static str,
+}
+
 impl Metrics {
     /// An empty catalogue.
     pub fn new() -> Self {
@@ -129,6 +136,7 @@ impl Metrics {
             people: Family::default(),
             drift: Family::default(),
             unmanaged: Family::default(),
+            holds: Family::default(),
         };
         catalogue.register();
         Self(Arc::new(catalogue))
@@ -203,6 +211,11 @@ impl Metrics {
     /// How many members of an organization no identity provider speaks of.
     pub fn set_unmanaged(&self, tenant: &str, count: u64) {
         self.0.unmanaged.get_or_create(&Tenant { tenant: tenant.to_owned() }).set(whole(count));
+    }
+
+    /// How many holds of a guard wait for a decision.
+    pub fn set_holds(&self, tenant: &str, guard: &'static str, count: u64) {
+        self.0.holds.get_or_create(&Holds { tenant: tenant.to_owned(), guard }).set(whole(count));
     }
 
     /// Everything, in the `OpenMetrics` text format.
@@ -282,6 +295,7 @@ impl Catalogue {
             "Members whom no identity provider speaks of",
             self.unmanaged.clone(),
         );
+        r.register("holds", "Holds that wait for a decision, by guard", self.holds.clone());
     }
 }
 
@@ -313,6 +327,7 @@ mod tests {
         metrics.set_people("default", "member", 12);
         metrics.drift("default", "role_changed", "report");
         metrics.set_unmanaged("default", 3);
+        metrics.set_holds("default", "mass-removal", 7);
         let page = metrics.render();
         for line in [
             "scim_bridge_requests_total{method=\"GET\",route=\"/scim/v2/Users/{id}\",status=\"200\"} 1",
@@ -327,6 +342,7 @@ mod tests {
             "scim_bridge_operations_total{tenant=\"default\",kind=\"create_invite\",outcome=\"done\"} 1",
             "scim_bridge_lane_depth{tenant=\"default\",lane=\"revoke\"} 2",
             "scim_bridge_lane_oldest_age_seconds{tenant=\"default\",lane=\"revoke\"} 1.5",
+            "scim_bridge_holds{tenant=\"default\",guard=\"mass-removal\"} 7",
             "scim_bridge_people{tenant=\"default\",status=\"member\"} 12",
             "scim_bridge_drift_total{tenant=\"default\",class=\"role_changed\",reaction=\"report\"} 1",
             "scim_bridge_unmanaged_members{tenant=\"default\"} 3",

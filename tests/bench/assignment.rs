@@ -25,7 +25,7 @@ use openai_scim_bridge::model::operation::Lane;
 use openai_scim_bridge::model::person::Person;
 use openai_scim_bridge::model::policy::Policy;
 use openai_scim_bridge::provision::handle::Handle;
-use openai_scim_bridge::store::{Condition, Store, StoreError};
+use openai_scim_bridge::store::{Condition, Sequence, Store, StoreError};
 use openai_scim_bridge::telemetry::metrics::Metrics;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -190,7 +190,7 @@ async fn look_up(State((store, _)): Bare, Query(query): Query<LookUp>) -> String
     let (tenant, condition) = (TenantId::default_tenant(), Condition::UserNameEq(query.name));
     let mut reader = store.reader().await.unwrap();
     let count = reader.count_people(&tenant, &condition).await.unwrap();
-    let people = reader.page_people(&tenant, &condition, 0, 100).await.unwrap();
+    let people = reader.page_people(&tenant, &condition, Sequence::default(), 0, 100).await.unwrap();
     format!("{{\"totalResults\":{count},\"found\":{}}}", people.len())
 }
 

@@ -59,6 +59,7 @@ fn person(clock: &Clock, number: usize) -> (Person, Observed) {
         address_wanted_elsewhere: false,
         address_in_transit: false,
         looks: Vec::new(),
+        holds: Vec::new(),
     };
     if !is_new {
         let user = format!("user-{number}");

@@ -6,7 +6,7 @@ use openai_scim_bridge::model::trust::{Issuer, Trust};
 use serde_json::{Value, json};
 
 use crate::harness::bridge::{Actor, TestBridge, user};
-use crate::harness::issuer::{TestIssuer, TestKey, forged};
+use crate::harness::issuer::{TestIssuer, TestKey, TestRsaKey, forged};
 
 const AUDIENCE: &str = "https://scim.example.com/scim/v2";
 
@@ -161,6 +161,42 @@ async fn what_the_settings_ask_for_must_be_in_the_token() {
         }
     }
     assert_eq!(status(&bridge, &issuer.key.sign(&good)).await, 401);
+}
+
+#[tokio::test]
+async fn entra_ids_own_token_opens_and_that_of_another_directory_or_application_does_not() {
+    let (directory, application) =
+        ("cbb1a5ac-f33b-45fa-9bf5-f37db0fed422", "00000014-0000-0000-c000-000000000000");
+    let issuer = TestIssuer::start().await;
+    let key = TestRsaKey::new("nOo3ZDrODXEK1jKWhXslHR_KXEg");
+    issuer.publish(&json!({ "keys": [key.public()] }));
+    let audience = "8adf8e6e-67b2-4cf2-a259-e3dc5476c621";
+    let rules = Issuer {
+        issuer: format!("https://sts.windows.net/{directory}/"),
+        jwks_url: Some(format!("{}/keys", issuer.url).parse().unwrap()),
+        clients: vec![application.to_owned()],
+        directory: Some(directory.to_owned()),
+        ..issuer.rules(audience)
+    };
+    let bridge = start(rules).await;
+    let now = bridge.clock.now().as_second();
+    let good = json!({
+        "aud": audience, "iss": format!("https://sts.windows.net/{directory}/"), "iat": now - 300, "nbf": now - 300,
+        "exp": now + 3600, "aio": "k2BgYNg", "appid": application, "appidacr": "2", "idp": "x", "oid": "y",
+        "sub": "y", "tid": directory, "ver": "1.0",
+    });
+    assert_eq!(status(&bridge, &key.sign(&good)).await, 200);
+    for (name, value) in [
+        ("tid", "0bb1a5ac-f33b-45fa-9bf5-f37db0fed422"),
+        ("iss", "https://sts.windows.net/0bb1a5ac-f33b-45fa-9bf5-f37db0fed422/"),
+        ("appid", "10000014-0000-0000-c000-000000000000"),
+        ("aud", "00000002-0000-0000-c000-000000000000"),
+    ] {
+        let mut claims = good.clone();
+        claims[name] = json!(value);
+        assert_eq!(status(&bridge, &key.sign(&claims)).await, 401, "{name}");
+    }
+    assert_eq!(status(&bridge, &TestRsaKey::new("nOo3ZDrODXEK1jKWhXslHR_KXEg").sign(&good)).await, 401);
 }
 
 #[tokio::test]

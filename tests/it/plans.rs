@@ -2,7 +2,7 @@
 //! the engine.
 //!
 //! Above the line `---` stands the state, one fact a line; below it the plan, one step a line, and the status it
-//! leads to. Instants are relative to now (`-90s`, `+2h`, `-3d`). `UPDATE_PLANS=1` writes the plans anew.
+//! leads to. `~` stands for a blank in a name. Instants are relative to now (`-90s`, `+2h`, `-3d`). `UPDATE_PLANS=1` writes the plans anew.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::ids::{OperationId, PersonId, ProjectId, TenantId};
+use openai_scim_bridge::ids::{HoldId, OperationId, PersonId, ProjectId, TenantId};
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::grant::{Assignment, OrgRole, ProjectGrant};
 use openai_scim_bridge::model::group::GroupName;
+use openai_scim_bridge::model::hold::{Decision, Hold, HoldState};
 use openai_scim_bridge::model::inventory::{Listing, Mirrored};
 use openai_scim_bridge::model::mapping::{Mapping, Origin, Status};
 use openai_scim_bridge::model::observed::{
@@ -38,7 +39,7 @@ fn every_script_has_its_plan() {
     let mut scripts: Vec<PathBuf> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     scripts.sort();
-    assert!(scripts.len() >= 25);
+    assert!(scripts.len() >= 80);
     #[expect(clippy::disallowed_methods, reason = "whether to write the plans anew is the caller's word")]
     let update = std::env::var("UPDATE_PLANS").is_ok();
     let mut wrong = String::new();
@@ -115,6 +116,7 @@ impl Script {
             address_wanted_elsewhere: false,
             address_in_transit: false,
             looks: Vec::new(),
+            holds: Vec::new(),
         };
         let mut script = Self {
             now,
@@ -139,7 +141,7 @@ impl Script {
             "alias" => self
                 .policy
                 .aliases
-                .push(Alias { value: line.named["value"].replace('_', " "), effect: effect_of(&line) }),
+                .push(Alias { value: line.named["value"].replace('~', " "), effect: effect_of(&line) }),
             "inventory" => self.set_inventory(&line),
             "has" => self
                 .observed
@@ -148,8 +150,8 @@ impl Script {
             "person" => self.set_person(&line),
             "group" => self.groups.push(GroupName {
                 id: line.named["id"].parse().unwrap(),
-                external_id: None,
-                display_name: line.plain[1].into(),
+                external_id: line.named.get("external").map(|id| (*id).to_owned()),
+                display_name: line.plain[1].replace('~', " "),
             }),
             "mapping" => self.set_mapping(&line),
             "member" => self.add_member(&line),
@@ -176,6 +178,8 @@ impl Script {
                 let owner = self.member_from(&line, OrgRole::Owner);
                 self.facts.owners.push(owner);
             }
+            "hold" => self.add_hold(&line),
+            "key_owner" => drop(self.facts.key_owners.insert(line.plain[1].into())),
             "wanted_elsewhere" => self.observed.address_wanted_elsewhere = true,
             "in_transit" => self.observed.address_in_transit = true,
             other => panic!("`{other}` is no fact"),
@@ -229,14 +233,16 @@ impl Script {
     }
 
     fn add_rule(&mut self, line: &Line<'_>) {
-        let group = match line.named.get("id") {
-            Some(id) => GroupSelector::Id((*id).into()),
-            None => GroupSelector::Name(line.named["group"].into()),
+        let group = match (line.named.get("id"), line.named.get("external")) {
+            (Some(id), _) => GroupSelector::Id((*id).into()),
+            (None, Some(id)) => GroupSelector::ExternalId((*id).into()),
+            (None, None) => GroupSelector::Name(line.named["group"].into()),
         };
         self.policy.group_rules.push(GroupRule { group, effect: effect_of(line) });
     }
 
-    /// `inventory projects|roles|groups|managed|mirrored ID=NAME…`, or `off`.
+    /// `inventory projects|roles|groups|managed|mirrored ID=NAME…`, or `off`. A SCIM group that is not mirrored says
+    /// `refused:WHY`.
     fn set_inventory(&mut self, line: &Line<'_>) {
         let inventory = &mut self.facts.inventory;
         let things = line.named.iter().map(|(id, name)| (*id, (*name).to_owned()));
@@ -265,7 +271,13 @@ impl Script {
             ("groups", false) => inventory.groups = Listing::Read(things.map(group(false)).collect()),
             ("managed", false) => inventory.groups = Listing::Read(things.map(group(true)).collect()),
             ("mirrored", false) => {
-                let mirrored = |(id, name): (&str, String)| (id.parse().unwrap(), Mirrored::As(name.into()));
+                let mirrored = |(id, name): (&str, String)| {
+                    let refused = name.strip_prefix("refused:").map(|words| words.replace('~', " "));
+                    (
+                        id.parse().unwrap(),
+                        refused.map_or_else(|| Mirrored::As(name.into()), Mirrored::Refused),
+                    )
+                };
                 inventory.mirrored = things.map(mirrored).collect();
             }
             ("roles", true) => inventory.roles = Listing::NotOffered,
@@ -300,7 +312,7 @@ impl Script {
             let values = values
                 .unwrap_or_default()
                 .into_iter()
-                .map(|value| json!({ "value": value.replace('_', " ") }));
+                .map(|value| json!({ "value": value.replace('~', " ") }));
             person.attributes.insert(attribute.into(), values.collect());
         }
         person.attributes.insert(EXTENSION.into(), json!({ "role": role, "projects": projects }));
@@ -327,6 +339,7 @@ impl Script {
             .get("assigned")
             .map(|list| list.split(',').map(assignment_of).collect())
             .unwrap_or_default();
+        mapping.status_reason = line.named.get("because").map(|words| words.replace('~', " "));
         mapping.status = line.named.get("status").map_or(Status::Pending, |word| word.parse().unwrap());
         mapping.origin = line.named.get("origin").map_or(Origin::Invited, |word| word.parse().unwrap());
         self.observed.mapping = Some(mapping);
@@ -409,6 +422,28 @@ impl Script {
         }
     }
 
+    /// `hold GUARD STATE subject=… [version=…] [judged=…] [words=…]`; `~` stands for a blank.
+    fn add_hold(&mut self, line: &Line<'_>) {
+        let judged_at = self.at(line.named.get("judged").unwrap_or(&"-1m"));
+        let state: HoldState = line.plain[2].parse().unwrap();
+        let decided = state != HoldState::Open;
+        let text = |name: &str| line.named.get(name).map(|text| text.replace('~', " "));
+        self.observed.holds.push(Hold {
+            tenant: self.observed.tenant.clone(),
+            id: HoldId::new(&self.clock),
+            person: self.observed.person,
+            guard: line.plain[1].parse().unwrap(),
+            subject: text("subject").unwrap(),
+            person_version: line.named.get("version").map_or(1, |version| version.parse().unwrap()),
+            reason: text("words").unwrap_or_else(|| "it was held".into()),
+            state,
+            made_at: judged_at,
+            judged_at,
+            decision: decided.then(|| Decision { at: self.now, by: "ann".into(), why: text("why") }),
+            operation: None,
+        });
+    }
+
     /// The plan as text, with the status it leads to.
     fn plan(&self) -> String {
         let desired = desired(&self.person, &self.groups, &self.policy, &self.facts.inventory);
@@ -478,6 +513,9 @@ fn collection_of(text: &str) -> Collection {
     match text {
         "members" => Collection::Members,
         "invites" => Collection::Invites,
+        "projects" => Collection::Projects,
+        "roles" => Collection::Roles,
+        "groups" => Collection::Groups,
         group if group.starts_with("group") => Collection::GroupMembers(group.into()),
         project => Collection::ProjectMembers(ProjectId::from(project)),
     }

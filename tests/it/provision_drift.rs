@@ -5,7 +5,7 @@ use openai_scim_bridge::model::grant::{ProjectGrant, ProjectRole};
 use openai_scim_bridge::model::mapping::{Origin, Status};
 use openai_scim_bridge::model::policy::{DriftPolicy, OnDrift, Policy};
 use openai_scim_bridge::simulator::{self as sim, OrgRole};
-use openai_scim_bridge::store::Condition;
+use openai_scim_bridge::store::{Condition, Sequence};
 
 use crate::harness::engine::{Bridge, INVITES, PROJECT_USER, PROJECT_USERS, USER};
 
@@ -224,7 +224,8 @@ async fn a_newcomer_is_shown_to_identity_providers_if_the_policy_says_so() {
     bridge.sim.seed_scim_managed_member("managed@example.com");
     notice(&bridge).await;
     let mut reader = bridge.store.reader().await.unwrap();
-    let people = reader.page_people(&bridge.tenant, &Condition::All, 0, 100).await.unwrap();
+    let people =
+        reader.page_people(&bridge.tenant, &Condition::All, Sequence::default(), 0, 100).await.unwrap();
     drop(reader);
     let [(person, Some(mapping))] = &people[..] else { panic!("one user: {people:?}") };
     assert_eq!(person.user_name, "stranger@example.com");

@@ -64,7 +64,7 @@ async fn what_the_engine_reads_at_openai_is_listed_and_nothing_is_asked_for_it()
     engine.sim.clear_ledger();
 
     let roles = okta.get("/Roles").await.expect(200);
-    assert_eq!(ids(&roles), ["org:reader", "org:owner", &format!("role:{role}")]);
+    assert_eq!(ids(&roles), ["org:owner", "org:reader", &format!("role:{role}")]);
     assert_eq!(roles["totalResults"], 3);
     let mut expected: Vec<_> = projects
         .iter()
@@ -85,7 +85,7 @@ async fn what_the_engine_reads_at_openai_is_listed_and_nothing_is_asked_for_it()
 async fn before_the_first_reading_only_the_roles_of_every_organization_are_there() {
     let bridge = TestBridge::start().await;
     let okta = bridge.okta();
-    assert_eq!(ids(&okta.get("/Roles").await.expect(200)), ["org:reader", "org:owner"]);
+    assert_eq!(ids(&okta.get("/Roles").await.expect(200)), ["org:owner", "org:reader"]);
     let none = okta.get("/Entitlements").await.expect(200);
     assert_eq!((&none["totalResults"], &none["Resources"]), (&json!(0), &json!([])));
 }
@@ -101,19 +101,19 @@ async fn items_have_the_shape_of_the_draft() {
         roles["Resources"],
         json!([
             {
-                "schemas": [ROLE], "id": "org:reader", "value": "org:reader", "display": "Reader",
-                "type": "organization", "supported": true, "limitedAssignmentsPermitted": false,
-                "containedBy": ["org:owner"],
-                "meta": {
-                    "resourceType": "Role", "location": "https://scim.example.com/scim/v2/Roles/org:reader"
-                },
-            },
-            {
                 "schemas": [ROLE], "id": "org:owner", "value": "org:owner", "display": "Owner",
                 "type": "organization", "supported": false, "limitedAssignmentsPermitted": false,
                 "contains": ["org:reader"],
                 "meta": {
                     "resourceType": "Role", "location": "https://scim.example.com/scim/v2/Roles/org:owner"
+                },
+            },
+            {
+                "schemas": [ROLE], "id": "org:reader", "value": "org:reader", "display": "Reader",
+                "type": "organization", "supported": true, "limitedAssignmentsPermitted": false,
+                "containedBy": ["org:owner"],
+                "meta": {
+                    "resourceType": "Role", "location": "https://scim.example.com/scim/v2/Roles/org:reader"
                 },
             },
             {
@@ -313,7 +313,7 @@ async fn a_tenant_sees_only_the_catalogue_of_its_own_organization() {
     let bridge = TestBridge::builder().tenant("acme").start().await;
     show(&bridge, &[("proj_a", Some("Research"))], &[auditor()]).await;
     let acme = bridge.client_of("acme").await;
-    assert_eq!(ids(&acme.get("/Roles").await.expect(200)), ["org:reader", "org:owner"]);
+    assert_eq!(ids(&acme.get("/Roles").await.expect(200)), ["org:owner", "org:reader"]);
     assert_eq!(acme.get("/Entitlements").await.expect(200)["totalResults"], 0);
     acme.get("/Entitlements/project:proj_a:owner").await.expect_error(404, None);
     acme.get("/Roles/role:role_1").await.expect_error(404, None);

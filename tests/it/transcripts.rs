@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use openai_scim_bridge::ids::{GroupId, PersonId, TenantId};
-use openai_scim_bridge::model::policy::{GroupRule, GroupSelector, Policy, RuleEffect};
+use openai_scim_bridge::model::policy::{GroupRule, GroupSelector, Policy, RemovalLimits, RuleEffect};
 use openai_scim_bridge::simulator::{Entry, LimiterOptions, Options, Simulator};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -173,7 +173,17 @@ impl Player {
                 ..RuleEffect::default()
             },
         });
-        let policy = Policy { group_rules: rules.collect(), ..Policy::default() };
+        // A transcript does with few people in a minute what others do in weeks.
+        let policy = Policy {
+            group_rules: rules.collect(),
+            removals: RemovalLimits {
+                max_removal_percent: 1_000,
+                max_removal_percent_per_day: 1_000,
+                ..RemovalLimits::default()
+            },
+            max_invites_per_address: 100,
+            ..Policy::default()
+        };
         let mut names = projects.clone();
         names.insert("token".to_owned(), STATIC_TOKEN.to_owned());
         let at_start = simulator.members().into_iter().map(|member| member.id).collect();

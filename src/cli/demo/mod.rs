@@ -138,7 +138,7 @@ impl House {
         let tenant = TenantId::default_tenant();
         let (token, _) =
             token::issue(&store, clock, tenant.clone(), "demo".to_owned(), Scopes::admin(), None).await?;
-        let app = App::start(&config, listener, store.clone(), clock.clone())?;
+        let app = App::start(&config, listener, store.clone(), clock.clone()).await?;
         let scim = Door::new(&app.scim_url(&tenant), token.expose_secret())?;
         Ok(Self { app, store, database_url, scim, standin, admin_key, simulator, stop_simulator })
     }

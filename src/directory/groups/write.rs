@@ -156,6 +156,7 @@ impl Directory {
             })
             .await?;
         self.nudge_all(caller, &written.concerned);
+        self.engine.nudge_groups(&caller.tenant);
         self.answer_deletion(caller, subject(id)).await
     }
 
@@ -167,6 +168,7 @@ impl Directory {
         written: &Written,
     ) -> Result<Reply<ShownGroup>, DirectoryError> {
         self.nudge_all(caller, &written.concerned);
+        self.engine.nudge_groups(&caller.tenant);
         let group = self.render_group(caller, &written.group);
         let outcome = success(method.as_str(), &group.shown.location, group.shown.version);
         self.answer_at_once(caller, subject(group.id), outcome, group).await

@@ -48,6 +48,17 @@ impl fmt::Display for Source {
     }
 }
 
+/// What the OpenAI group that stands for a SCIM group should be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GroupWish {
+    /// Its name.
+    pub name: String,
+    /// The projects that its members get by it.
+    pub projects: BTreeMap<ProjectId, ProjectRole>,
+    /// The name of a project leads nowhere at present, so that it is not known which projects are too many.
+    pub is_doubtful: bool,
+}
+
 /// A role with all the grants that give it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Granted<R> {
@@ -376,6 +387,18 @@ pub fn managed_projects(policy: &Policy, inventory: &Inventory) -> BTreeSet<Proj
     let defaults = policy.default_projects.iter().map(|grant| grant.id.as_str());
     let given = policy.effects().filter_map(|effect| effect.project.as_ref().map(|(name, _)| name.as_str()));
     defaults.chain(given).filter_map(|name| inventory.project(name).ok().flatten()).collect()
+}
+
+/// What the OpenAI group of this SCIM group should be.
+pub fn group_wish(group: &GroupName, policy: &Policy, inventory: &Inventory) -> GroupWish {
+    let mut grants = Grants { desired: Desired::default(), policy, inventory };
+    grants.give_by_group(group);
+    let Desired { projects, awaits_projects, doubtful_projects, missing, .. } = grants.desired;
+    GroupWish {
+        name: group.display_name.clone(),
+        projects: projects.into_iter().map(|(project, granted)| (project, granted.role)).collect(),
+        is_doubtful: awaits_projects || !doubtful_projects.is_empty() || !missing.is_empty(),
+    }
 }
 
 /// The OpenAI groups that the policy names or the bridge keeps for SCIM groups: likewise.

@@ -24,9 +24,19 @@ impl Driver {
         self.context.metrics.drift(self.context.tenant.as_str(), class.as_str(), reaction.as_str());
     }
 
-    /// After a reading of the members: tells of those who came in since the one before and whom no identity provider
-    /// speaks of. They are reported, or shown to identity providers; nothing about them is ever changed.
-    pub(super) async fn meet_newcomers(&mut self, before: Option<Sweep>) -> Result<(), StoreError> {
+    /// Looks over what a reading of all members showed. `known` of them stood for people before it, and `before` is the
+    /// reading before it. In an organization that looks like another one everybody is a stranger, and nobody is met.
+    pub(super) async fn compare_members(
+        &mut self,
+        known: i64,
+        before: Option<Sweep>,
+    ) -> Result<(), StoreError> {
+        if self.is_strange(known).await? { Ok(()) } else { self.meet_newcomers(before).await }
+    }
+
+    /// Tells of those who came in since the reading before and whom no identity provider speaks of. They are reported, or
+    /// shown to identity providers; nothing about them is ever changed.
+    async fn meet_newcomers(&mut self, before: Option<Sweep>) -> Result<(), StoreError> {
         let tenant = self.context.tenant.clone();
         let mut reader = self.context.store.reader().await?;
         let count = reader.count_unmanaged(&tenant).await?;

@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 
 use super::Driver;
+use crate::model::inventory::Inventory;
 use crate::model::observed::Collection;
 use crate::provision::inventory::load_inventory;
 use crate::store::StoreError;
@@ -46,7 +47,11 @@ impl Driver {
             load_inventory(&self.context.tenant, &self.context.policy, &mut reader, &not_offered).await?;
         drop(reader);
         let Some(facts) = &mut self.facts else { return Ok(()) };
-        if facts.inventory == inventory {
+        // Where only groups that the bridge keeps came or went, their members are due already.
+        let former = Inventory { mirrored: inventory.mirrored.clone(), ..facts.inventory.clone() };
+        if inventory == former {
+            facts.inventory = inventory;
+            self.refill_at = self.context.clock.now();
             return Ok(());
         }
         let tenant = self.context.tenant.clone();
@@ -57,7 +62,10 @@ impl Driver {
                 Box::pin(async move { tx.make_everybody_due(&tenant).await })
             })
             .await?;
-        facts.inventory = inventory;
+        if let Some(facts) = &mut self.facts {
+            facts.inventory = inventory;
+        }
+        self.groups.look();
         self.agenda.refresh_everybody();
         self.refill_at = self.context.clock.now();
         Ok(())

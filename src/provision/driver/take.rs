@@ -32,8 +32,10 @@ impl Driver {
             Report::Called { order, sent_at, outcome } => self.take_call(order, sent_at, outcome).await,
             Report::Looked { person, read, at, found } => self.take_look(person, read, at, found, lane).await,
             Report::Paged { reading, progress } => self.take_page(reading, progress).await,
+            Report::GroupCalled { call, outcome } => self.take_group_call(&call, outcome).await,
             Report::Probed(result) => self.take_probe(result),
             Report::Hinted(page) => self.take_hints(page).await,
+            Report::Owner(result) => self.take_owner(result),
             Report::Lost => {
                 tracing::error!(tenant = %self.context.tenant, "a task of the engine broke off; its work is read back");
                 self.pause_for(STORE_PAUSE);
@@ -89,7 +91,11 @@ impl Driver {
                 let pause = (attempts > 0).then(|| backoff(&self.context.clock, order.lane, attempts));
                 self.fail(person, order.lane, pause.map_or(now, |pause| later(now, pause))).await;
             }
-            Outcome::RateLimited | Outcome::Superseded => self.refresh(person),
+            Outcome::RateLimited | Outcome::Superseded | Outcome::Held => self.refresh(person),
+            Outcome::Braked => {
+                self.brake_at = Timestamp::MIN;
+                self.refresh(person);
+            }
             Outcome::NotSent => {
                 self.gate.failed(now);
                 let pause = backoff(&self.context.clock, order.lane, attempts.saturating_add(1));
@@ -105,8 +111,8 @@ impl Driver {
                 let pause = backoff(&self.context.clock, lane, attempts.saturating_add(1));
                 self.fail(person, order.lane, later(now, pause).max(settled_at)).await;
             }
-            Outcome::KeyRefused => {
-                self.refuse_key();
+            Outcome::KeyRefused { status } => {
+                self.refuse_key(status, true);
                 self.refresh(person);
             }
             Outcome::Unrecorded => {
@@ -140,7 +146,7 @@ impl Driver {
             Err(ReadError::Upstream(failure)) => match failure.kind {
                 FailureKind::RateLimited { .. } => self.refresh(person),
                 FailureKind::KeyRefused => {
-                    self.refuse_key();
+                    self.refuse_key(failure.status, false);
                     self.refresh(person);
                 }
                 _ => {
@@ -192,7 +198,7 @@ impl Driver {
             Err(ReadError::Upstream(failure)) => match failure.kind {
                 FailureKind::RateLimited { .. } => self.sweeps.put_back(reading),
                 FailureKind::KeyRefused => {
-                    self.refuse_key();
+                    self.refuse_key(failure.status, false);
                     self.sweeps.put_back(reading);
                 }
                 _ => {
@@ -231,6 +237,12 @@ impl Driver {
             self.sweeps.failed(&collection, now, |_| REPEAT_AFTER);
             return;
         }
+        let known = if collection == Collection::Members {
+            self.acquaintances().await.unwrap_or_default()
+        } else {
+            0
+        };
+        let Some(facts) = &mut self.facts else { return };
         match observe::finish(&self.context, reading, ids.len()).await {
             Ok((sweep, due)) => {
                 let before = facts.sweeps.insert(collection.clone(), sweep);
@@ -243,9 +255,12 @@ impl Driver {
                 if let Err(error) = self.note_offered(&collection).await {
                     self.pause_for_store(&error);
                 }
+                if matches!(collection, Collection::Groups | Collection::GroupMembers(_)) {
+                    self.groups.look();
+                }
                 self.agenda.refresh_readers(&collection);
                 if collection == Collection::Members
-                    && let Err(error) = self.meet_newcomers(before).await
+                    && let Err(error) = self.compare_members(known, before).await
                 {
                     self.pause_for_store(&error);
                 }
@@ -266,16 +281,23 @@ impl Driver {
                 self.gate.accept_key();
                 self.gate.answered(false);
             }
-            Err(failure) if failure.kind == FailureKind::KeyRefused => self.refuse_key(),
+            Err(failure) if failure.kind == FailureKind::KeyRefused => self.refuse_key(failure.status, false),
             Err(_) => {
-                self.gate.refuse_key(now);
+                self.gate.refuse_key(now, false);
             }
         }
     }
 
     /// The key is refused: everything stops, once and loudly, and no person is blamed.
-    fn refuse_key(&mut self) {
-        if self.gate.refuse_key(self.context.clock.now()) {
+    pub(super) fn refuse_key(&mut self, status: Option<u16>, by_a_change: bool) {
+        self.key.trouble = Some(match status {
+            Some(401) => "OpenAI does not know the admin key (401): it is wrong, has run out or was revoked".to_owned(),
+            _ => "OpenAI does not let the admin key do this (403): it lacks a scope, or is no admin key. It needs \
+                  api.management.read and api.management.write"
+                .to_owned(),
+        });
+        let may_read = by_a_change && status == Some(403);
+        if self.gate.refuse_key(self.context.clock.now(), may_read) {
             tracing::error!(
                 tenant = %self.context.tenant,
                 "OpenAI refuses the admin key. No call is made until it is accepted again; all work is kept. Check that the key is live and has the scopes api.management.read and api.management.write"

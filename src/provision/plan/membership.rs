@@ -4,6 +4,7 @@ use super::outcome::effect_of;
 use super::{Flow, Planner, Read, Step};
 use crate::model::address::Address;
 use crate::model::grant::OrgRole;
+use crate::model::hold::Guard;
 use crate::model::mapping::Origin;
 use crate::model::observed::Member;
 use crate::model::operation::{Action, Lane};
@@ -28,7 +29,7 @@ impl Planner<'_> {
             };
         };
         if let Some(reason) = guard::untouchable(member, self.policy) {
-            return self.hold(reason);
+            return self.pass(Guard::Untouchable, self.lane(), "change the account".to_owned(), reason);
         }
         let role = self.arrange_role(member);
         let taken = self.take_assignments(member);
@@ -106,9 +107,15 @@ impl Planner<'_> {
             return Flow::Continue;
         }
         match self.policy.on_address_change {
-            OnAddressChange::Hold => self.hold(
-                "the address changed; OpenAI cannot change a member's address, so the move waits for an administrator",
-            ),
+            OnAddressChange::Hold => {
+                let reason = "the address changed; OpenAI cannot change a member's address, so the move waits for an \
+                              administrator";
+                let subject = format!("move to {}", wished.key());
+                match self.pass(Guard::AddressChange, self.lane(), subject, reason) {
+                    Flow::Continue => self.move_to(wished),
+                    Flow::Stop => Flow::Stop,
+                }
+            }
             OnAddressChange::Refuse => self.hold(
                 "the address changed; the policy is to refuse that, so the membership stays with the former address",
             ),

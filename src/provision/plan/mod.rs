@@ -7,6 +7,7 @@
 //! made from what is then stored, goes on from there.
 
 mod assignments;
+mod holds;
 mod membership;
 mod observed;
 mod outcome;
@@ -20,11 +21,13 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use holds::{Held, settle_holds, subject_of};
 pub use observed::{Claim, Facts, Look, Observed};
 
-use crate::ids::{InviteId, OperationId, PersonId, ProjectId, UserId};
+use crate::ids::{HoldId, InviteId, OperationId, PersonId, ProjectId, UserId};
 use crate::model::address::Address;
 use crate::model::grant::{Assignment, OrgRole, ProjectGrant};
+use crate::model::hold::Guard;
 use crate::model::mapping::{Mapping, Origin};
 use crate::model::observed::{Collection, Invite, Member};
 use crate::model::operation::{Action, Lane, OperationState};
@@ -63,7 +66,9 @@ pub enum Step {
     /// Find this out, then plan again.
     Read(Read),
     /// Wait for an administrator, or for the world to change.
-    Hold,
+    Hold(Held),
+    /// What follows passes a guard because an administrator approved it.
+    Approved(HoldId),
     /// OpenAI refused this for good: wait until the person changes.
     Refuse,
     /// The invite ran out and the policy leaves it so: wait until the person changes.
@@ -287,7 +292,8 @@ impl<'a> Planner<'a> {
     }
 
     fn push(&mut self, lane: Lane, step: Step, reason: impl Into<String>) -> Flow {
-        self.steps.push(Planned { person: self.observed.person, lane, step, reason: reason.into() });
+        let (step, reason) = self.face_holds(lane, step, reason.into());
+        self.steps.push(Planned { person: self.observed.person, lane, step, reason });
         Flow::Stop
     }
 
@@ -304,8 +310,10 @@ impl<'a> Planner<'a> {
         self.push(self.lane(), Step::Read(read), reason)
     }
 
+    /// Holds what an administrator cannot approve by a word: the reason says what has to change.
     fn hold(&mut self, reason: impl Into<String>) -> Flow {
-        self.push(self.lane(), Step::Hold, reason)
+        let reason = reason.into();
+        self.pass(Guard::Review, self.lane(), reason.clone(), reason)
     }
 
     fn wait(&mut self, until: Option<Timestamp>, reason: impl Into<String>) -> Flow {
@@ -396,7 +404,8 @@ impl fmt::Display for Step {
             Self::Conclude(_, state) => write!(f, "conclude {}", state.as_str()),
             Self::Call(action) => write!(f, "call {}", Summary(action)),
             Self::Read(read) => write!(f, "read {read}"),
-            Self::Hold => f.write_str("hold"),
+            Self::Hold(_) => f.write_str("hold"),
+            Self::Approved(_) => f.write_str("approved"),
             Self::Refuse => f.write_str("refuse"),
             Self::Deny => f.write_str("deny"),
             Self::Expire => f.write_str("expire"),

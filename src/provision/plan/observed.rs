@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Read;
 use crate::ids::{PersonId, ProjectId, TenantId, UserId};
 use crate::model::grant::OrgRole;
+use crate::model::hold::Hold;
 use crate::model::inventory::Inventory;
 use crate::model::mapping::Mapping;
 use crate::model::observed::{Assigned, Collection, Invite, Member, ProjectMember, Sweep};
@@ -43,6 +44,8 @@ pub struct Observed {
     pub address_in_transit: bool,
     /// What was looked up for this person lately.
     pub looks: Vec<Look>,
+    /// What waits, or waited, for a human and is not over.
+    pub holds: Vec<Hold>,
 }
 
 /// Somebody else's tie to an invite or a member.
@@ -74,6 +77,8 @@ pub struct Facts {
     pub owners: Vec<Member>,
     /// Owners whose removal or demotion is under way, for whomever.
     pub leaving_owners: BTreeSet<UserId>,
+    /// The owner of the admin key in use, if OpenAI told; several if it told only what the key may be.
+    pub key_owners: BTreeSet<UserId>,
     /// What there is to give access to.
     pub inventory: Inventory,
 }

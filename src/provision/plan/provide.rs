@@ -2,11 +2,13 @@
 
 use jiff::SignedDuration;
 
+use super::holds::invite_subject;
 use super::withdraw::End;
 use super::{Change, Flow, Planner, Read, Step, later};
 use crate::ids::{InviteId, ProjectId, UserId};
 use crate::model::address::Address;
 use crate::model::grant::{OrgRole, ProjectGrant};
+use crate::model::hold::Guard;
 use crate::model::mapping::{Origin, Status};
 use crate::model::observed::{Collection, Invite, InviteStatus, Member, ProjectMember};
 use crate::model::operation::{Action, Lane, Operation};
@@ -86,11 +88,11 @@ impl<'a> Planner<'a> {
             return Flow::Stop;
         }
         if let Some(reason) = guard::untouchable(member, self.policy) {
-            return self.hold(reason);
+            return self.pass(Guard::Untouchable, self.lane(), "link the account".to_owned(), reason);
         }
         if member.role == Some(OrgRole::Owner) {
-            return self
-                .hold("the address belongs to an owner of the organization, who is never bound by rule");
+            let reason = "the address belongs to an owner of the organization, who is never bound by rule";
+            return self.adopt_if_approved(member, reason);
         }
         match self.policy.on_existing_member {
             OnExistingMember::Link => {
@@ -103,7 +105,8 @@ impl<'a> Planner<'a> {
                 Flow::Continue
             }
             OnExistingMember::Hold => {
-                self.hold("a member with this address exists; the policy is to wait for an administrator")
+                let reason = "a member with this address exists; the policy is to wait for an administrator";
+                self.adopt_if_approved(member, reason)
             }
             OnExistingMember::Conflict => {
                 self.hold("a member with this address exists; the policy is not to bind existing members")
@@ -229,7 +232,7 @@ impl<'a> Planner<'a> {
     /// The invited person is a member now.
     fn join(&mut self, member: &Member) -> Flow {
         if let Some(reason) = guard::untouchable(member, self.policy) {
-            return self.hold(reason);
+            return self.pass(Guard::Untouchable, self.lane(), "link the account".to_owned(), reason);
         }
         if self.mapping.user_id.is_some() {
             // The person moves from one address to another: the new membership is there, the old one goes.
@@ -298,8 +301,11 @@ impl<'a> Planner<'a> {
     pub(super) fn send_invite(&mut self, address: &Address, why: &str) -> Flow {
         let domains = &self.policy.allowed_domains;
         if !domains.is_empty() && !domains.contains(&address.domain()) {
-            return self
-                .hold("the address is outside the domains that may be invited (invites.allowed_domains)");
+            let reason = "the address is outside the domains that may be invited (invites.allowed_domains)";
+            let subject = invite_subject(address.as_str());
+            if self.pass(Guard::AllowedDomains, self.lane(), subject, reason) == Flow::Stop {
+                return Flow::Stop;
+            }
         }
         let members = self.need_sweep(Collection::Members, None, BASELINE);
         let invites = self.need_sweep(Collection::Invites, None, BASELINE);

@@ -10,11 +10,11 @@ use super::{Change, Flow, Planner, Read, Step, later};
 use crate::ids::{ProjectId, UserId};
 use crate::model::grant::OrgRole;
 use crate::model::mapping::Origin;
-use crate::model::observed::{Collection, Member};
+use crate::model::observed::Member;
 use crate::model::operation::{Action, Lane};
 use crate::model::policy::{OnDrift, Resend};
 use crate::model::upkeep::{Drift, DriftClass, Instruction, Wanted};
-use crate::provision::guard::{self, Verdict};
+use crate::provision::guard;
 
 impl Planner<'_> {
     /// Whether an invite that ran out is to be replaced now. `Stop` when it is left as it is, at least for a while.
@@ -248,15 +248,7 @@ impl Planner<'_> {
     /// Lowers an owner to the role that is granted, if the guard lets it.
     pub(super) fn lower_owner(&mut self, member: &Member, why: &str) -> Flow {
         let lower = Action::SetRole { user: member.id.clone(), role: OrgRole::Reader, lowers: true };
-        match guard::judge_loss(self.now, member, self.facts, self.policy) {
-            Verdict::Allowed => self.insist(lower, Lane::Reduce, why),
-            Verdict::Held(reason) => self.push(Lane::Reduce, Step::Hold, reason),
-            Verdict::Unsure => self.push(
-                Lane::Reduce,
-                Step::Read(Read::Sweep(Collection::Members)),
-                "the member is an owner; count the owners first",
-            ),
-        }
+        self.take_away(member, lower, Lane::Reduce, why)
     }
 }
 

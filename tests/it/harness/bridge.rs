@@ -130,7 +130,10 @@ impl Builder {
             self.tenants,
             &format!("{PUBLIC_URL}/"),
         )
-        .with_profiles(self.profiles);
+        .with_profiles(self.profiles)
+        .with_lasting_cursors()
+        .await
+        .unwrap();
         let streams = self.feeds.into_iter().map(|tenant| {
             let issuer = directory.base_url(&tenant);
             (tenant, Stream { issuer, audience: AUDIENCE.to_owned() })

@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
@@ -51,6 +54,38 @@ impl TestKey {
     /// These claims under this header, signed.
     pub(crate) fn sign_with(&self, header: &Header, claims: &Value) -> String {
         jsonwebtoken::encode(header, claims, &self.signing).unwrap()
+    }
+}
+
+/// A key pair for RSA with its name, as Entra ID's are.
+pub(crate) struct TestRsaKey {
+    id: String,
+    pair: RsaKeyPair,
+}
+
+impl TestRsaKey {
+    pub(crate) fn new(id: &str) -> Self {
+        Self { id: id.to_owned(), pair: RsaKeyPair::generate(KeySize::Rsa2048).unwrap() }
+    }
+
+    /// The public half as Entra ID publishes it: without an algorithm, and with what it says besides.
+    pub(crate) fn public(&self) -> Value {
+        let part = |number: &[u8]| URL_SAFE_NO_PAD.encode(number);
+        let public = self.pair.public_key();
+        json!({
+            "kty": "RSA", "use": "sig", "kid": self.id, "x5t": self.id, "x5c": ["MIIC/TCCAeWg"],
+            "n": part(public.modulus().big_endian_without_leading_zero()), "e": part(public.exponent().big_endian_without_leading_zero()), "issuer": "https://sts.windows.net/x/",
+        })
+    }
+
+    /// These claims, signed by RS256.
+    pub(crate) fn sign(&self, claims: &Value) -> String {
+        let header = json!({ "typ": "JWT", "alg": "RS256", "x5t": self.id, "kid": self.id });
+        let unsigned = forged(&header, claims, b"");
+        let mut signature = vec![0; self.pair.public_modulus_len()];
+        let text = unsigned.trim_end_matches('.').as_bytes();
+        self.pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text, &mut signature).unwrap();
+        forged(&header, claims, &signature)
     }
 }
 

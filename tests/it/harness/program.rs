@@ -138,7 +138,12 @@ impl Running {
 
     /// Asks the program to stop, as a service manager does (SIGTERM).
     pub(crate) fn ask_to_stop(&self) {
-        let told = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        self.signal("TERM");
+    }
+
+    /// Sends the program a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let told = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status();
         assert!(told.unwrap().success());
     }
 

@@ -29,17 +29,17 @@ CREATE TABLE observed_assignments (
 CREATE INDEX observed_assignments_user ON observed_assignments (tenant, user_id);
 
 -- The OpenAI group that the bridge keeps for a SCIM group. The row outlives the SCIM group until the OpenAI group is
--- gone. open, sent_at: a call whose outcome is not known yet. refusal, retry_at: why there is no group, and when to
--- try again. projects: the roles in projects that the bridge gave to the group.
+-- gone; ended_at: since when the SCIM group is. open, sent_at: a call whose outcome is not known yet. refusals: calls that are not made at present, with the reason
+-- and when to try again. projects: the roles in projects that the bridge gave to the group.
 CREATE TABLE group_links (
     tenant    TEXT COLLATE "C" NOT NULL,
     group_id  TEXT COLLATE "C" NOT NULL,
     openai_id TEXT COLLATE "C",
     bound_at  BIGINT,
+    ended_at  BIGINT,
     open      TEXT COLLATE "C",
     sent_at   BIGINT,
-    refusal   TEXT COLLATE "C",
-    retry_at  BIGINT,
+    refusals  TEXT COLLATE "C" NOT NULL,
     projects  TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (tenant, group_id)
 );

@@ -3,13 +3,18 @@
 //! Whoever stops the program loses nothing: answers under way are finished, calls to OpenAI under way are given time
 //! to come to an end, and everything else is in the store for the next start.
 
+mod admin_key;
+
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Door;
 use crate::access::expiry::Watch;
+use crate::alarms;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, TenantConfig};
 use crate::directory::{Directory, EVENTS};
@@ -26,14 +32,18 @@ use crate::events::push::{Courier, Receiver};
 use crate::events::{Feed, Stream};
 use crate::http::{self, Condition, Limits, Readiness};
 use crate::ids::TenantId;
+use crate::model::observed::Collection;
 use crate::openai;
 use crate::provision::Engine;
-use crate::provision::handle::{Handle, Upstream};
+use crate::provision::handle::{Handle, Health, Upstream};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
 /// How long the engines may finish what they are at: a little longer than they give themselves.
 const ENGINE_DRAIN: Duration = Duration::from_secs(30);
+
+/// How often the high-water mark of the database is moved.
+const MARK_EVERY: SignedDuration = SignedDuration::from_secs(5);
 
 /// The running program.
 #[derive(Debug)]
@@ -50,7 +60,12 @@ pub struct App {
 
 impl App {
     /// Starts everything: an engine for each tenant, and the listener.
-    pub fn start(config: &Config, listener: TcpListener, store: Store, clock: Clock) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: &Config,
+        listener: TcpListener,
+        store: Store,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
         check(config)?;
         let address = listener.local_addr()?;
         let metrics = Metrics::new();
@@ -59,15 +74,33 @@ impl App {
         let (handle, inboxes) = Handle::new(config.tenants.keys().cloned());
         let engines = TaskTracker::new();
         let stop_driving = CancellationToken::new();
+        let hang_ups = admin_key::hang_ups(stop_driving.clone())?;
         for (id, inbox) in inboxes {
             let tenant = config.tenants.get(&id).context("every engine belongs to a tenant")?;
             let policy = tenant.policy.clone();
             let client = openai::Client::new(client_settings(tenant)?, clock.clone(), metrics.clone())?;
-            let engine =
+            let keeper = tenant
+                .admin_key
+                .as_ref()
+                .and_then(|key| admin_key::Keeper::of(key, id.clone(), client.clone(), handle.clone()));
+            if let Some(keeper) = keeper {
+                engines.spawn(keeper.run(hang_ups.clone(), stop_driving.clone()));
+            }
+            let mut engine =
                 Engine::new(id.clone(), policy, store.clone(), client, clock.clone(), metrics.clone(), inbox);
-            engines.spawn(report(readiness.clone(), format!("upstream:{id}"), engine.upstream()));
+            if let Some(called) = &tenant.alarms {
+                engine = engine.with_alarms();
+                let (url, secret) = (called.url.value.clone(), called.secret.value.clone());
+                let courier = alarms::Courier::new(store.clone(), clock.clone(), id.clone(), url, secret)?;
+                engines.spawn(courier.run(stop_driving.clone()));
+            }
+            let board = (readiness.clone(), format!("upstream:{id}"));
+            engines.spawn(report(board, engine.upstream(), engine.health()));
+            engines.spawn(report_features(readiness.clone(), id.clone(), engine.not_offered()));
             engines.spawn(engine.run(stop_driving.clone()));
         }
+
+        engines.spawn(keep_high_water(store.clone(), clock.clone(), stop_driving.clone()));
 
         let public_url = match &config.public_url {
             Some(url) => url.value.to_string(),
@@ -76,7 +109,9 @@ impl App {
         let policies = config.tenants.iter().map(|(id, tenant)| (id.clone(), tenant.policy.clone()));
         let profiles = config.tenants.iter().map(|(id, tenant)| (id.clone(), tenant.profile.value));
         let directory = Directory::new(store.clone(), handle, clock.clone(), policies, &public_url)
-            .with_profiles(profiles);
+            .with_profiles(profiles)
+            .with_lasting_cursors()
+            .await?;
         let feed = open_feed(config, &directory, &store, &clock)?;
         let directory = match &feed {
             Some(feed) => {
@@ -140,6 +175,7 @@ impl App {
                 "a call to OpenAI did not end in time; its outcome is read back at the next start"
             );
         }
+        note_high_water(&self.store).await;
         self.store.close().await;
         tracing::info!("stopped");
     }
@@ -201,16 +237,79 @@ fn start_couriers(
 
 /// Keeps the board of `/readyz` true about one organization. Trouble there degrades the program and no more: what
 /// identity providers wish is still taken and kept.
-async fn report(readiness: Readiness, component: String, mut upstream: watch::Receiver<Upstream>) {
+async fn report(
+    (readiness, component): (Readiness, String),
+    mut upstream: watch::Receiver<Upstream>,
+    mut health: watch::Receiver<Health>,
+) {
     loop {
         let condition = match *upstream.borrow_and_update() {
             Upstream::Ok => Condition::Ok,
             Upstream::KeyRefused | Upstream::Unreachable => Condition::Degraded,
         };
+        let health_now = health.borrow_and_update().clone();
+        let condition = if health_now.standstill.is_some() { Condition::Degraded } else { condition };
         readiness.set(&component, condition);
-        if upstream.changed().await.is_err() {
+        readiness.explain(
+            &component,
+            json!({
+                "key": health_now.key_trouble,
+                "standstill": health_now.standstill.is_some(),
+                "open_holds": health_now.open_holds,
+                "oldest_removal_since": health_now.oldest_removal,
+            }),
+        );
+        let ended = tokio::select! {
+            changed = upstream.changed() => changed.is_err(),
+            changed = health.changed() => changed.is_err(),
+        };
+        if ended {
             return;
         }
+    }
+}
+
+/// Likewise about what OpenAI does not offer to the organization.
+async fn report_features(
+    readiness: Readiness,
+    tenant: TenantId,
+    mut not_offered: watch::Receiver<BTreeSet<Collection>>,
+) {
+    let mut told = BTreeSet::new();
+    loop {
+        let now = not_offered.borrow_and_update().clone();
+        for collection in told.union(&now) {
+            let condition = if now.contains(collection) { Condition::NotOffered } else { Condition::Ok };
+            let feature = match collection {
+                Collection::Projects => "projects",
+                Collection::Roles => "roles",
+                Collection::Groups => "groups",
+                _ => continue,
+            };
+            readiness.set(&format!("{feature}:{tenant}"), condition);
+        }
+        told = now;
+        if not_offered.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Moves the high-water mark of the database from time to time.
+async fn keep_high_water(store: Store, clock: Clock, stop: CancellationToken) {
+    loop {
+        note_high_water(&store).await;
+        let again = clock.now().checked_add(MARK_EVERY).unwrap_or(Timestamp::MAX);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = clock.sleep_until(again) => {}
+        }
+    }
+}
+
+async fn note_high_water(store: &Store) {
+    if let Err(error) = store.keep_high_water().await {
+        tracing::debug!(%error, "the high-water mark cannot be moved at the moment");
     }
 }
 
