@@ -48,6 +48,9 @@ pub(super) struct Outlook {
     pub(super) calls: Vec<(&'static str, u64)>,
     pub(super) at_least: SignedDuration,
     per_minute: u32,
+    /// Calls that take access away, and how many of them pass before a human is asked.
+    losses: (u64, u64),
+    standstill: Option<String>,
     has_read: bool,
     read_at: Option<Timestamp>,
 }
@@ -102,9 +105,11 @@ pub(super) async fn look(desk: &Desk, tenant: &TenantId, person: Option<&str>) -
     let per_minute = desk.settings(tenant)?.requests_per_minute.value;
     let calls = effort.calls(&previews.facts);
     let at_least = least_time(&calls, per_minute);
+    let losses = (effort.losses(), previews.losses_left(&mut reader, now).await?);
     let read_at = previews.facts.sweeps.values().map(|sweep| sweep.started_at).min();
     let calls = calls.into_iter().map(|(endpoint, count)| (endpoint.name(), count)).collect();
-    Ok(Outlook { people, calls, at_least, per_minute, has_read: read_at.is_some(), read_at })
+    let (has_read, standstill) = (read_at.is_some(), previews.standstill);
+    Ok(Outlook { people, calls, at_least, per_minute, losses, standstill, has_read, read_at })
 }
 
 impl Outlook {
@@ -115,7 +120,7 @@ impl Outlook {
                 table.row([
                     preview.person.user_name.clone(),
                     planned.lane.to_string(),
-                    planned.step.to_string(),
+                    in_full(&planned.step),
                     planned.reason.clone(),
                 ]);
             }
@@ -152,6 +157,19 @@ impl Outlook {
             )
             .is_ok();
         }
+        if let (losses, left) = self.losses
+            && losses > left
+        {
+            let _written = write!(
+                text,
+                "\n{losses} calls take access away, and {left} of them pass before a human is asked \
+                 (safety.max_removals and its kin); the others become holds: `scim-bridge holds list`."
+            )
+            .is_ok();
+        }
+        if let Some(standstill) = &self.standstill {
+            let _written = write!(text, "\nNothing of this is carried out at present: {standstill}.").is_ok();
+        }
         if !self.has_read {
             text.push_str(
                 "\nThe organization has not been read yet: start the server, or use `scim-bridge apply`.",
@@ -171,6 +189,9 @@ impl Outlook {
             "calls": calls,
             "requests_per_minute": self.per_minute,
             "at_least_seconds": self.at_least.as_secs(),
+            "losses": self.losses.0,
+            "losses_before_a_human_is_asked": self.losses.1,
+            "standstill": self.standstill,
             "organization_read_at": self.read_at,
         })
     }
@@ -196,6 +217,14 @@ fn to_json(preview: &Preview) -> Value {
     })
 }
 
+/// One step, with what holds it.
+fn in_full(step: &Step) -> String {
+    match step {
+        Step::Hold(held) => format!("hold ({}): {}", held.guard, held.subject),
+        _ => step.to_string(),
+    }
+}
+
 /// One step for programs to read.
 pub(super) fn step_to_json(planned: &Planned) -> Value {
     let text = planned.step.to_string();
@@ -204,11 +233,16 @@ pub(super) fn step_to_json(planned: &Planned) -> Value {
         Step::Call(action) => json!(action),
         _ => Value::Null,
     };
+    let held = match &planned.step {
+        Step::Hold(held) => json!({ "guard": held.guard.as_str(), "subject": held.subject }),
+        _ => Value::Null,
+    };
     json!({
         "lane": planned.lane.as_str(),
         "kind": kind,
         "step": text,
         "action": action,
+        "held": held,
         "reason": planned.reason,
     })
 }
@@ -223,7 +257,7 @@ fn diff(preview: &Preview) -> String {
             Step::Read(read) => format!("? {read}"),
             Step::Record(change) => format!("  {change}"),
             Step::Wait(_) | Step::Conclude(..) => continue,
-            step => format!("! {step}"),
+            step => format!("! {}", in_full(step)),
         };
         text.push_str("\n  ");
         text.push_str(&line);

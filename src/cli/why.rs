@@ -4,11 +4,13 @@
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::holds;
 use super::out;
 use super::plan::step_to_json;
 use super::who::find_person;
 use super::{Desk, Global};
 use crate::ids::TenantId;
+use crate::model::hold::Hold;
 use crate::model::operation::Operation;
 use crate::provision::desired::{Desired, in_words};
 use crate::provision::preview::{Preview, Previews};
@@ -41,10 +43,11 @@ impl Why {
                 Previews::load(&mut reader, &self.tenant, &desk.settings(&self.tenant)?.policy).await?;
             let preview = previews.of(&mut reader, row.person.id, now).await?;
             let Some(preview) = preview else { anyhow::bail!("the user is gone") };
+            let standstill = previews.standstill.as_deref();
             if self.json {
-                out::print(serde_json::to_string_pretty(&to_json(&preview))?)?;
+                out::print(serde_json::to_string_pretty(&to_json(&preview, standstill))?)?;
             } else {
-                for line in lines(&preview) {
+                for line in lines(&preview, standstill) {
                     out::print(line)?;
                 }
             }
@@ -55,7 +58,7 @@ impl Why {
 }
 
 /// The explanation, line by line.
-fn lines(preview: &Preview) -> Vec<String> {
+fn lines(preview: &Preview, standstill: Option<&str>) -> Vec<String> {
     let Preview { person, mapping, plan, .. } = preview;
     let mut lines = vec![format!("{}  SCIM id {}", person.user_name, person.id)];
     let reason = mapping.status_reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -81,6 +84,8 @@ fn lines(preview: &Preview) -> Vec<String> {
         mapping.upkeep.instruction.as_ref().map(|told| format!("Told        by {told} ({:.0})", told.at)),
     );
     lines.extend(mapping.upkeep.drift.iter().map(|drift| format!("Changed     outside the bridge: {drift}")));
+    lines.extend(preview.holds.iter().map(held));
+    lines.extend(standstill.map(|why| format!("Standstill  no change is made at present: {why}")));
     lines.push("Should have".to_owned());
     lines.extend(grants(&preview.desired).into_iter().map(|(what, why)| format!("  {what}  by {why}")));
     lines.extend(preview.desired.refused.iter().map(|refused| format!("  not granted: {refused}")));
@@ -113,6 +118,19 @@ fn grants(desired: &Desired) -> Vec<(String, String)> {
     everybody.into_iter().chain(role).chain(projects).chain(assignments).collect()
 }
 
+fn held(hold: &Hold) -> String {
+    let decision = hold.decision.as_ref();
+    let by = decision.map(|decision| format!(" by {}", decision.by)).unwrap_or_default();
+    format!(
+        "Held        {} since {:.0}, guard {}, {}{by}: {}",
+        hold.id,
+        hold.made_at,
+        hold.guard,
+        hold.state.as_str(),
+        hold.subject
+    )
+}
+
 fn call(operation: &Operation) -> String {
     let words = operation.outcome.as_deref().map(|words| format!(" ({words})")).unwrap_or_default();
     let request = operation.upstream_request_id.as_deref();
@@ -126,7 +144,7 @@ fn call(operation: &Operation) -> String {
     )
 }
 
-fn to_json(preview: &Preview) -> Value {
+fn to_json(preview: &Preview, standstill: Option<&str>) -> Value {
     let Preview { person, mapping, plan, desired, .. } = preview;
     let grants: Vec<Value> =
         grants(desired).into_iter().map(|(what, why)| json!({ "access": what, "given_by": why })).collect();
@@ -159,6 +177,8 @@ fn to_json(preview: &Preview) -> Value {
         "effective_role": mapping.effective_role,
         "effective_projects": mapping.effective_projects,
         "next": plan.iter().map(step_to_json).collect::<Vec<_>>(),
+        "holds": preview.holds.iter().map(holds::to_json).collect::<Vec<_>>(),
+        "standstill": standstill,
         "looked_at_next": preview.due_at,
         "operations": operations.collect::<Vec<_>>(),
     })

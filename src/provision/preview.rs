@@ -7,13 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::admit::{halt, tallies};
 use super::desired::Desired;
 use super::execute::endpoint_of;
+use super::guard;
 use super::load::{load_facts, load_person};
 use super::observe;
 use super::plan::{Facts, Planned, Read, Step, plan_person};
 use super::status::status;
 use crate::ids::{PersonId, TenantId};
+use crate::model::hold::{Guard, Hold, HoldState};
 use crate::model::mapping::{Mapping, Status};
 use crate::model::observed::Collection;
 use crate::model::operation::Operation;
@@ -42,6 +45,8 @@ pub struct Preview {
     pub due_at: Option<Timestamp>,
     /// The plan.
     pub plan: Vec<Planned>,
+    /// What waits for a human, and what a human said to it.
+    pub holds: Vec<Hold>,
     /// The status that the plan leads to, and why.
     pub status: (Status, Option<String>),
 }
@@ -67,6 +72,8 @@ pub struct Previews<'p> {
     policy: &'p Policy,
     /// What is known of the organization as a whole.
     pub facts: Facts,
+    /// Why none of it is carried out at present, if that is so.
+    pub standstill: Option<String>,
 }
 
 impl<'p> Previews<'p> {
@@ -77,7 +84,14 @@ impl<'p> Previews<'p> {
         policy: &'p Policy,
     ) -> Result<Self, StoreError> {
         let facts = load_facts(tenant, policy, reader, &BTreeSet::new()).await?;
-        Ok(Self { tenant, policy, facts })
+        let standstill = halt(policy, reader.brake(tenant).await?.as_ref()).map(|halt| halt.reason);
+        Ok(Self { tenant, policy, facts, standstill })
+    }
+
+    /// How many losses of access pass at `now` before a human is asked.
+    pub async fn losses_left(&self, reader: &mut Reader, now: Timestamp) -> Result<u64, StoreError> {
+        let (window, day) = tallies(reader, self.policy, self.tenant, now).await?;
+        Ok(guard::losses_left(&self.policy.removals, window, day).unsigned_abs())
     }
 
     /// What would be done about this person at `now`; `None` when there is no such row.
@@ -100,6 +114,12 @@ impl<'p> Previews<'p> {
                 self.facts.sweeps.insert(collection, sweep);
             }
         }
+        // Whose key is in use is known to the engine alone; what it held for that reason is on record.
+        let guards_key = |hold: &Hold| hold.guard == Guard::KeyOwner && hold.state == HoldState::Open;
+        if loaded.observed.holds.iter().any(guards_key) {
+            let bound = loaded.observed.mapping.as_ref().and_then(|mapping| mapping.user_id.clone());
+            self.facts.key_owners.extend(bound);
+        }
         let plan = plan_person(now, &loaded.desired, &loaded.observed, &self.facts, self.policy);
         let stored = loaded.work.mapping.clone();
         let mapping = stored.unwrap_or_else(|| Mapping::new(self.tenant.clone(), person));
@@ -120,6 +140,7 @@ impl<'p> Previews<'p> {
             operations,
             due_at: loaded.work.due_at,
             plan,
+            holds: loaded.observed.holds,
             status,
         }))
     }
@@ -129,6 +150,8 @@ impl<'p> Previews<'p> {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Effort {
     calls: BTreeMap<Endpoint, u64>,
+    /// Calls that take access away from members.
+    losses: u64,
     /// Whole readings; each is made once, for everybody who waits for it.
     readings: BTreeSet<Collection>,
 }
@@ -138,7 +161,10 @@ impl Effort {
     pub fn add(&mut self, plan: &[Planned]) {
         for planned in plan {
             let endpoint = match &planned.step {
-                Step::Call(action) => endpoint_of(action),
+                Step::Call(action) => {
+                    self.losses += u64::from(action.takes_access());
+                    endpoint_of(action)
+                }
                 Step::Read(Read::Sweep(collection)) => {
                     self.readings.insert(collection.clone());
                     continue;
@@ -148,6 +174,11 @@ impl Effort {
             };
             *self.calls.entry(endpoint).or_default() += 1;
         }
+    }
+
+    /// How many of the calls take access away from members.
+    pub fn losses(&self) -> u64 {
+        self.losses
     }
 
     /// The calls by endpoint, readings with as many pages as they had the last time.
@@ -202,5 +233,6 @@ mod tests {
         facts.sweeps.insert(Collection::Members, Sweep { started_at: at, finished_at: at, count: 250 });
         let calls = effort.calls(&facts);
         assert_eq!(calls, [(Endpoint::ListUsers, 3), (Endpoint::DeleteUser, 2)].into());
+        assert_eq!(effort.losses(), 2);
     }
 }

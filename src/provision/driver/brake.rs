@@ -10,6 +10,7 @@ use crate::ids::UserId;
 use crate::model::hold::{Brake, BrakeCause};
 use crate::model::operation::Lane;
 use crate::openai::{AdminKey, Endpoint, Failure, FailureKind};
+use crate::provision::admit::{Halt, halt};
 use crate::provision::execute::chain;
 use crate::provision::handle::Upstream;
 use crate::provision::pace::later;
@@ -30,19 +31,18 @@ impl Driver {
         }
         let brake = self.context.store.reader().await?.brake(&self.context.tenant).await?;
         self.brake_at = later(now, POLL);
-        let by_settings = self.context.policy.standstill.map(|standstill| standstill.as_str().to_owned());
-        let standstill = by_settings.or_else(|| brake.as_ref().map(in_words));
-        if standstill == self.standstill {
+        let halt = halt(&self.context.policy, brake.as_ref());
+        if halt == self.halt {
             return Ok(());
         }
-        if let Some(reason) = &standstill {
+        if let Some(Halt { reason, .. }) = &halt {
             tracing::warn!(tenant = %self.context.tenant, reason, "no change is made upstream");
             self.agenda.refresh_everybody();
         } else {
             tracing::info!(tenant = %self.context.tenant, "changes are made upstream again");
             self.put_off.hasten(now);
         }
-        self.standstill = standstill;
+        self.halt = halt;
         Ok(())
     }
 
@@ -162,17 +162,4 @@ impl Driver {
 
 fn engine_brake(cause: BrakeCause, reason: String, at: Timestamp) -> Brake {
     Brake { cause, reason, by: "engine".to_owned(), at }
-}
-
-fn in_words(brake: &Brake) -> String {
-    let (reason, by) = (&brake.reason, &brake.by);
-    match brake.cause {
-        BrakeCause::Stop => {
-            let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-            format!("stopped by {by}{reason} (scim-bridge resume lets it go on)")
-        }
-        BrakeCause::Restored | BrakeCause::Organization => {
-            format!("observing only: {reason} (if that is right, scim-bridge resume lets it go on)")
-        }
-    }
 }

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::groups::Groups;
 use self::hints::Hints;
+use super::admit::Halt;
 use super::agenda::{Agenda, Need, PutOff};
 use super::context::Context;
 use super::execute::{Order, Outcome, chain};
@@ -192,7 +193,7 @@ struct Driver {
     health: watch::Sender<Health>,
     key: KeyFacts,
     /// Why no change is made, if none may be.
-    standstill: Option<String>,
+    halt: Option<Halt>,
     /// When to look into the store for that.
     brake_at: Timestamp,
     /// The organization that answers, as far as it was compared with the one that is known.
@@ -242,7 +243,7 @@ impl Driver {
             upstream,
             health,
             key: KeyFacts::default(),
-            standstill: None,
+            halt: None,
             brake_at: Timestamp::MIN,
             organization: None,
             ticker: Ticker::new(),

@@ -136,7 +136,7 @@ impl Driver {
 
     /// Whether no change may be made at present, or not before it is known whose key is in use.
     pub(super) fn changes_wait(&self) -> bool {
-        self.standstill.is_some() || !self.key.asked
+        self.halt.is_some() || !self.key.asked
     }
 
     /// Starts what this person needs, if it can start. Tells whether those behind them in the queue can.

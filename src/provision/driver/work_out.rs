@@ -12,6 +12,7 @@ use crate::model::mapping::{Mapping, Status};
 use crate::model::observed::Collection;
 use crate::model::operation::{Lane, OperationState};
 use crate::model::upkeep::Drift;
+use crate::provision::admit::Halt;
 use crate::provision::agenda::{Need, Turn, next_need};
 use crate::provision::execute;
 use crate::provision::handle::Settlement;
@@ -52,8 +53,8 @@ impl Driver {
             facts.owners = self.context.store.reader().await?.owners(&self.context.tenant).await?;
             self.owners_changed = false;
         }
-        self.look_at_brake(now).await?;
         self.look_at_organization(now).await?;
+        self.look_at_brake(now).await?;
         self.refill(now).await?;
         // Whoever is waited for comes first.
         let waited_for = self.waiters.keys().copied().filter(|person| self.agenda.is_stale(*person));
@@ -124,8 +125,12 @@ impl Driver {
         }
         let plan = plan_person(now, &loaded.desired, &loaded.observed, facts, &self.context.policy);
         let mut finding = Finding::new(loaded, plan);
-        if let Some(standstill) = &self.standstill {
-            finding.stand_still(standstill);
+        if let Some(Halt { reason, is_elsewhere: true }) = &self.halt {
+            finding.believe_nothing(reason);
+            return self.follow(finding, now).await;
+        }
+        if let Some(Halt { reason, .. }) = &self.halt {
+            finding.stand_still(reason);
         }
         finding.holds =
             settle_holds(now, &finding.plan, &finding.loaded.observed, || HoldId::new(&self.context.clock));
@@ -365,6 +370,17 @@ impl Finding {
         let Some((_, Need::Call(order))) = &self.next else { return };
         let step = Step::Call(order.action.clone());
         self.mapping.status_reason = Some(format!("{STANDSTILL}{why}; otherwise: {step}: {}", order.reason));
+        (self.next, self.stands_still) = (None, true);
+    }
+
+    /// What is observed is of another organization, as it seems: nothing is concluded from it, and no tie is cut.
+    fn believe_nothing(&mut self, why: &str) {
+        self.plan.clear();
+        self.mapping = self.before.clone();
+        if !self.loaded.desired.wants_access {
+            self.mapping.status = status(false, &self.before, &[]).0;
+        }
+        self.mapping.status_reason = Some(format!("{STANDSTILL}{why}"));
         (self.next, self.stands_still) = (None, true);
     }
 

@@ -9,6 +9,7 @@ use super::withdraw::End;
 use super::{Change, Flow, Planner, Read, Step, later};
 use crate::ids::{ProjectId, UserId};
 use crate::model::grant::OrgRole;
+use crate::model::hold::Guard;
 use crate::model::mapping::Origin;
 use crate::model::observed::Member;
 use crate::model::operation::{Action, Lane};
@@ -96,7 +97,7 @@ impl Planner<'_> {
             return Flow::Stop;
         }
         if let Some(reason) = guard::untouchable(member, self.policy) {
-            return self.hold(reason);
+            return self.pass(Guard::Untouchable, self.lane(), "link the account".to_owned(), reason);
         }
         let bind = Change::BindMember {
             user,
