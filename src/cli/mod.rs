@@ -3,20 +3,26 @@
 //! Every command reads the same settings ([`crate::config`]); the flags of this level override them. Exit codes: 0
 //! when it is done, 1 when it failed, 2 when the command line makes no sense.
 
+mod adopt;
+mod apply;
 mod audit;
 mod brake;
 mod client;
 mod db;
 mod demo;
 mod holds;
+mod invites;
 mod mapping;
 mod out;
+mod plan;
 mod rotate;
 mod serve;
 mod simulate;
 mod token;
 mod who;
+mod why;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -25,7 +31,7 @@ use clap::{Args, Parser, Subcommand};
 use secrecy::ExposeSecret;
 
 use crate::clock::Clock;
-use crate::config::{Config, Flags, Sources};
+use crate::config::{Config, Flags, Sources, TenantConfig};
 use crate::ids::TenantId;
 use crate::store::Store;
 
@@ -93,6 +99,20 @@ enum Command {
     Stop(brake::Stop),
     /// Make changes again after `stop`, or after an older database was put back
     Resume(brake::Resume),
+    /// Show what would be done now, and how long it takes at least
+    Plan(plan::Plan),
+    /// Carry the plan out once and report, when no server does it
+    Apply(apply::Apply),
+    /// Explain one person: what they should have and why, where they stand, and what was done
+    Why(why::Why),
+    /// Show, resend and withdraw invites
+    #[command(subcommand)]
+    Invites(invites::Command),
+    /// Link members who were there before the bridge
+    #[command(subcommand)]
+    Adopt(adopt::Command),
+    /// Show existing members to identity providers, so that these can match and claim them
+    Import(adopt::Import),
     /// Prepare or back up the database
     #[command(subcommand)]
     Db(db::Command),
@@ -115,6 +135,12 @@ pub fn run() -> ExitCode {
                 Command::Audit(command) => Box::pin(audit::run(&global, command)).await,
                 Command::Stop(stop) => Box::pin(stop.run(&global)).await,
                 Command::Resume(resume) => Box::pin(resume.run(&global)).await,
+                Command::Plan(plan) => Box::pin(plan.run(&global)).await,
+                Command::Apply(apply) => Box::pin(apply.run(&global)).await,
+                Command::Why(why) => Box::pin(why.run(&global)).await,
+                Command::Invites(command) => Box::pin(invites::run(&global, command)).await,
+                Command::Adopt(command) => Box::pin(adopt::run(&global, command)).await,
+                Command::Import(import) => Box::pin(import.run(&global)).await,
                 Command::Db(command) => Box::pin(db::run(&global, command)).await,
             }
         }),
@@ -143,7 +169,8 @@ impl Global {
 pub(crate) struct Desk {
     store: Store,
     clock: Clock,
-    tenants: Vec<TenantId>,
+    /// The settings of every tenant.
+    tenants: BTreeMap<TenantId, TenantConfig>,
 }
 
 impl Desk {
@@ -154,16 +181,22 @@ impl Desk {
         work: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         Self::open_for_all(global, async |desk| {
-            if !desk.tenants.contains(tenant) {
-                let known: Vec<_> = desk.tenants.iter().map(TenantId::as_str).collect();
-                bail!("the settings know no tenant `{tenant}`; they have: {}", known.join(", "));
-            }
+            desk.settings(tenant)?;
             work(desk).await
         })
         .await
     }
 
-    /// The same, for whatever tenants there are.
+    /// The settings of this tenant.
+    fn settings(&self, tenant: &TenantId) -> anyhow::Result<&TenantConfig> {
+        let Some(settings) = self.tenants.get(tenant) else {
+            let known: Vec<_> = self.tenants.keys().map(TenantId::as_str).collect();
+            bail!("the settings know no tenant `{tenant}`; they have: {}", known.join(", "));
+        };
+        Ok(settings)
+    }
+
+    /// Like [`Desk::open`], for whatever tenants there are.
     async fn open_for_all(
         global: &Global,
         work: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
@@ -173,7 +206,7 @@ impl Desk {
         let store = Store::open_beside(config.database_url.value.expose_secret(), clock.clone())
             .await
             .with_context(|| format!("the database {} cannot be used", config.database_label()))?;
-        let desk = Self { store, clock, tenants: config.tenants.keys().cloned().collect() };
+        let desk = Self { store, clock, tenants: config.tenants };
         let done = work(&desk).await;
         desk.store.close().await;
         done

@@ -18,3 +18,4 @@ pub mod policy;
 pub mod scope;
 pub mod token;
 pub mod trust;
+pub mod upkeep;

@@ -19,6 +19,7 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (4, "assignments", include_str!("migrations/sqlite/0004_assignments.sql")),
         (5, "guards", include_str!("migrations/sqlite/0005_guards.sql")),
         (6, "chain", include_str!("migrations/sqlite/0006_chain.sql")),
+        (7, "upkeep", include_str!("migrations/sqlite/0007_upkeep.sql")),
         (8, "access", include_str!("migrations/sqlite/0008_access.sql")),
         (10, "orders", include_str!("migrations/sqlite/0010_orders.sql")),
     ];
@@ -34,6 +35,7 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (4, "assignments", include_str!("migrations/postgres/0004_assignments.sql")),
         (5, "guards", include_str!("migrations/postgres/0005_guards.sql")),
         (6, "chain", include_str!("migrations/postgres/0006_chain.sql")),
+        (7, "upkeep", include_str!("migrations/postgres/0007_upkeep.sql")),
         (8, "access", include_str!("migrations/postgres/0008_access.sql")),
         (10, "orders", include_str!("migrations/postgres/0010_orders.sql")),
     ];

@@ -37,8 +37,10 @@ mod sequence;
 mod session;
 mod shelf;
 mod sqlite;
+mod survey;
 mod sweeps;
 mod tokens;
+mod upkeep;
 mod writer;
 
 use std::fmt;
