@@ -59,6 +59,7 @@ mod scim_paging;
 mod scim_patch;
 mod scim_query;
 mod scim_users;
+mod simulation;
 mod simulator;
 mod store_contract;
 mod supply_chain;
