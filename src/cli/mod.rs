@@ -9,8 +9,10 @@ mod mapping;
 mod out;
 mod serve;
 mod simulate;
+mod tenant;
 mod token;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,6 +20,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use secrecy::ExposeSecret;
 
+use crate::app;
 use crate::clock::Clock;
 use crate::config::{Config, Flags, Sources};
 use crate::ids::TenantId;
@@ -71,6 +74,9 @@ enum Command {
     /// Make, show and revoke the bearer tokens of identity providers
     #[command(subcommand)]
     Token(token::Command),
+    /// Set up, show and change tenants: one identity provider and one OpenAI organization each
+    #[command(subcommand)]
+    Tenant(tenant::Command),
     /// Show, export and import the table that ties SCIM ids to OpenAI ids
     #[command(subcommand)]
     Mapping(mapping::Command),
@@ -90,6 +96,7 @@ pub fn run() -> ExitCode {
                 Command::Demo(demo) => Box::pin(demo.run()).await,
                 Command::Simulate(simulate) => Box::pin(simulate.run()).await,
                 Command::Token(command) => Box::pin(token::run(&global, command)).await,
+                Command::Tenant(command) => Box::pin(tenant::run(&global, command)).await,
                 Command::Mapping(command) => Box::pin(mapping::run(&global, command)).await,
                 Command::Db(command) => Box::pin(db::run(&global, command)).await,
             }
@@ -109,8 +116,14 @@ pub fn run() -> ExitCode {
 impl Global {
     /// The settings, with these flags on top.
     fn load(&self, flags: Flags) -> anyhow::Result<Config> {
+        Ok(self.reader(flags)()?)
+    }
+
+    /// What reads the settings, as often as they change.
+    fn reader(&self, flags: Flags) -> app::Reader {
         let flags = Flags { database_url: self.database_url.clone(), ..flags };
-        Ok(Config::load(&Sources::of_process(self.config.clone(), flags))?)
+        let file = self.config.clone();
+        Box::new(move || Config::load(&Sources::of_process(file.clone(), flags.clone())))
     }
 }
 
@@ -119,6 +132,7 @@ impl Global {
 pub(crate) struct Desk {
     store: Store,
     clock: Clock,
+    config: Config,
 }
 
 impl Desk {
@@ -128,18 +142,38 @@ impl Desk {
         tenant: &TenantId,
         work: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
+        Self::open_for_all(global, async |desk| {
+            desk.know(tenant).await?;
+            work(desk).await
+        })
+        .await
+    }
+
+    /// The same, for whatever tenants there are.
+    async fn open_for_all(
+        global: &Global,
+        work: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let config = global.load(Flags::default())?;
-        if !config.tenants.contains_key(tenant) {
-            let known: Vec<_> = config.tenants.keys().map(TenantId::as_str).collect();
-            bail!("the settings know no tenant `{tenant}`; they have: {}", known.join(", "));
-        }
         let clock = Clock::system();
         let store = Store::open_beside(config.database_url.value.expose_secret(), clock.clone())
             .await
             .with_context(|| format!("the database {} cannot be used", config.database_label()))?;
-        let desk = Self { store, clock };
+        let desk = Self { store, clock, config };
         let done = work(&desk).await;
         desk.store.close().await;
         done
+    }
+
+    /// Makes sure that there is such a tenant, in the settings or in the database.
+    async fn know(&self, tenant: &TenantId) -> anyhow::Result<()> {
+        let stored = self.store.reader().await?.list_tenants().await?;
+        let stored = stored.iter().map(|record| &record.tenant);
+        let known: BTreeSet<_> = self.config.tenants.keys().chain(stored).map(TenantId::as_str).collect();
+        if !known.contains(tenant.as_str()) {
+            let known: Vec<_> = known.into_iter().collect();
+            bail!("there is no tenant `{tenant}` in the settings or in the database; there are: {}", known.join(", "));
+        }
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 
 use crate::config::origin::{ConfigError, Origin, Setting};
@@ -25,6 +26,7 @@ pub(super) struct SettingsFile {
     safety: Safety,
     group_rules: Vec<Spanned<GroupRule>>,
     events: Events,
+    network: Network,
 }
 
 impl SettingsFile {
@@ -38,6 +40,7 @@ impl SettingsFile {
             safety: std::mem::take(&mut self.safety),
             group_rules: std::mem::take(&mut self.group_rules),
             events: std::mem::take(&mut self.events),
+            network: std::mem::take(&mut self.network),
         }
     }
 }
@@ -53,6 +56,7 @@ pub(super) struct Tables {
     pub(super) safety: Safety,
     pub(super) group_rules: Vec<Spanned<GroupRule>>,
     pub(super) events: Events,
+    pub(super) network: Network,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -62,6 +66,27 @@ pub(super) struct Server {
     pub(super) public_url: Field<String>,
     pub(super) database_url: Field<String>,
     pub(super) signing_key_file: Field<PathBuf>,
+    pub(super) tenants_dir: Field<PathBuf>,
+    pub(super) tls_certificate_file: Field<PathBuf>,
+    pub(super) tls_key_file: Field<PathBuf>,
+    pub(super) insecure_http: Field<bool>,
+    pub(super) trusted_proxies: Vec<Spanned<String>>,
+    pub(super) max_connections: Field<u32>,
+    pub(super) max_connections_per_address: Field<u32>,
+    pub(super) failed_logins_per_minute: Field<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Network {
+    pub(super) allow_from: Vec<Spanned<String>>,
+    pub(super) client_ca_file: Field<PathBuf>,
+    pub(super) client_names: Vec<Spanned<String>>,
+    pub(super) client_fingerprints: Vec<Spanned<String>>,
+    pub(super) requests_per_second: Field<u32>,
+    pub(super) burst: Field<u32>,
+    pub(super) requests_per_second_per_token: Field<u32>,
+    pub(super) burst_per_token: Field<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -154,7 +179,7 @@ impl Source {
     }
 
     /// Reads the text. Errors name the key and the line, and never quote the line: a secret may stand there by mistake.
-    pub(super) fn parse(&self) -> Result<SettingsFile, ConfigError> {
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         toml::from_str(&self.text).map_err(|error| ConfigError::Invalid {
             origin: self.origin(error.span().map_or(0, |span| span.start)),
             message: match error.message() {

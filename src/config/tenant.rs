@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use jiff::SignedDuration;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use toml::Spanned;
 use url::{Host, Url};
 
+use crate::config::network::{self, NetworkRules};
 use crate::config::events::{self, EventSettings};
 use crate::config::file::{Field, GroupRule, Invites, Project, Safety, Source, Tables, Upstream};
 use crate::config::origin::{ConfigError, Origin, Setting};
@@ -43,9 +44,48 @@ pub struct TenantConfig {
     pub removal_limits: RemovalLimits,
     /// The event feed, if the tenant has one.
     pub events: Option<EventSettings>,
+    /// What clients must show besides a token, and how much they may ask.
+    pub network: NetworkRules,
 }
 
 impl TenantConfig {
+    /// Name, value and origin of what an administrator asks about first; secrets show that they are set.
+    pub fn describe(&self) -> Vec<(String, String, Origin)> {
+        let named = |name: &str| format!("{}: {name}", self.tenant);
+        let secret = |setting: &Option<Setting<SecretString>>| match setting {
+            Some(setting) => ("set".to_owned(), setting.origin.clone()),
+            None => ("not set".to_owned(), Origin::Default),
+        };
+        let (key, key_origin) = secret(&self.admin_key);
+        let (token, token_origin) = secret(&self.static_token);
+        let rate = &self.requests_per_minute;
+        let mut lines = vec![
+            (named("profile"), self.profile.value.to_string(), self.profile.origin.clone()),
+            (named("upstream"), self.base_url.value.to_string(), self.base_url.origin.clone()),
+            (named("admin key"), key, key_origin),
+            (named("static token"), token, token_origin),
+            (named("requests per minute"), rate.value.to_string(), rate.origin.clone()),
+        ];
+        let push = self.events.as_ref().and_then(|events| events.push.as_ref());
+        lines.extend(push.map(|push| {
+            // The path and the query of such an address can be a secret.
+            let origin = push.url.value.origin().ascii_serialization();
+            (named("events pushed to"), origin, push.url.origin.clone())
+        }));
+        lines
+    }
+
+    /// Whether nothing was changed that matters to who serves the tenant.
+    pub fn means_the_same(&self, other: &Self) -> bool {
+        fn secrets(config: &TenantConfig) -> [Option<&str>; 3] {
+            let push = config.events.as_ref().and_then(|events| events.push.as_ref()?.token.as_ref());
+            [config.admin_key.as_ref(), config.static_token.as_ref(), push]
+                .map(|secret| secret.map(|secret| secret.value.expose_secret()))
+        }
+        // The debug form shows every value and, of secrets, nothing; it does not show where values stand.
+        secrets(self) == secrets(other) && format!("{self:?}") == format!("{other:?}")
+    }
+
     /// The admin key.
     ///
     /// # Errors
@@ -64,7 +104,7 @@ pub(super) fn read(
     sources: &Sources,
     source: &Source,
 ) -> Result<TenantConfig, ConfigError> {
-    let Tables { profile, mut upstream, reconcile, invites, safety, group_rules, events } = tables;
+    let Tables { profile, mut upstream, reconcile, invites, safety, group_rules, events, network } = tables;
     let allow_http = upstream.allow_http.take().is_some_and(Spanned::into_inner);
     let removal_limits = removal_limits(&safety, source)?;
     let policy = Policy {
@@ -85,6 +125,7 @@ pub(super) fn read(
         policy,
         removal_limits,
         events: events::read(events, sources, source)?,
+        network: network::read(network, source)?,
     })
 }
 
@@ -323,7 +364,7 @@ fn word<T: Copy + Default>(
 }
 
 /// A number within bounds.
-fn number(
+pub(super) fn number(
     field: Field<u32>,
     default: u32,
     bounds: std::ops::RangeInclusive<u32>,

@@ -13,7 +13,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// Whose turn it is on a connection; shared by the stream, the body and the service.
@@ -57,26 +56,26 @@ impl Turn {
     }
 }
 
-/// A TCP stream as hyper reads it.
+/// A stream, encrypted or not, as hyper reads it.
 #[derive(Debug)]
-pub(super) struct Connection {
-    stream: TcpStream,
+pub(super) struct Connection<S> {
+    stream: S,
     turn: Turn,
     header_read: Duration,
     /// Runs while a head is being read.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl Connection {
+impl<S> Connection<S> {
     /// Wraps a fresh connection; its first head is due from now on.
-    pub(super) fn new(stream: TcpStream, header_read: Duration) -> (Self, Turn) {
+    pub(super) fn new(stream: S, header_read: Duration) -> (Self, Turn) {
         let turn = Turn(Arc::new(State { phase: AtomicU8::new(LINE), body_unread: AtomicBool::new(false) }));
         let deadline = Some(Box::pin(sleep(header_read)));
         (Self { stream, turn: turn.clone(), header_read, deadline }, turn)
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -123,7 +122,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }

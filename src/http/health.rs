@@ -51,6 +51,11 @@ impl Readiness {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(component.to_owned(), condition);
     }
 
+    /// Says no more of `component`.
+    pub fn forget(&self, component: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(component);
+    }
+
     fn read(&self) -> BTreeMap<String, Condition> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -5,11 +5,14 @@
 //! [`crate::directory`] and nothing else; [`reply`] turns every error into its answer.
 
 mod auth;
+mod bucket;
 mod connection;
 mod extract;
+mod gate;
 mod health;
 mod layers;
 mod listener;
+mod peer;
 mod reply;
 mod scim;
 
@@ -20,8 +23,9 @@ use crate::directory::Directory;
 use crate::directory::access::Tokens;
 use crate::telemetry::metrics::Metrics;
 
+pub use gate::Gate;
 pub use health::{Condition, Readiness};
-pub use listener::{Limits, serve};
+pub use listener::{Limits, serve, serve_tls};
 
 /// What the endpoints work with. Clones share everything.
 #[derive(Debug, Clone)]
@@ -30,6 +34,8 @@ pub struct State {
     pub directory: Directory,
     /// Who may call.
     pub tokens: Tokens,
+    /// From where, with what and how often they may.
+    pub gate: Gate,
     /// Where requests are counted.
     pub metrics: Metrics,
     /// How the parts of the program do.
@@ -40,11 +46,16 @@ pub struct State {
 
 /// Everything that is served, with all layers.
 pub fn router(state: State) -> Router {
-    let (clock, metrics) = (state.clock.clone(), state.metrics.clone());
+    let account = layers::Account {
+        clock: state.clock.clone(),
+        metrics: state.metrics.clone(),
+        gate: state.gate.clone(),
+        is_public_https: state.directory.is_https(),
+    };
     let router = health::routes()
         .merge(scim::keys())
         .fallback_service(scim::door(state.clone()))
         .method_not_allowed_fallback(reply::other_method)
         .with_state(state);
-    layers::wrap(router, &clock, &metrics)
+    layers::wrap(router, account)
 }

@@ -10,4 +10,5 @@ pub mod observed;
 pub mod operation;
 pub mod person;
 pub mod policy;
+pub mod tenant;
 pub mod token;

@@ -8,7 +8,7 @@ use super::error::classify;
 use super::session::sql;
 
 /// The version that this program writes.
-const CURRENT: i64 = 3;
+const CURRENT: i64 = 9;
 
 /// Brings a SQLite database up to date.
 pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreError> {
@@ -16,6 +16,7 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (1, "foundation", include_str!("migrations/sqlite/0001_foundation.sql")),
         (2, "events", include_str!("migrations/sqlite/0002_events.sql")),
         (3, "catalogue", include_str!("migrations/sqlite/0003_catalogue.sql")),
+        (9, "tenants", include_str!("migrations/sqlite/0009_tenants.sql")),
     ];
     run(connection, steps).await
 }
@@ -26,6 +27,7 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (1, "foundation", include_str!("migrations/postgres/0001_foundation.sql")),
         (2, "events", include_str!("migrations/postgres/0002_events.sql")),
         (3, "catalogue", include_str!("migrations/postgres/0003_catalogue.sql")),
+        (9, "tenants", include_str!("migrations/postgres/0009_tenants.sql")),
     ];
     run(connection, steps).await
 }

@@ -28,6 +28,7 @@ mod session;
 mod shelf;
 mod sqlite;
 mod sweeps;
+mod tenants;
 mod tokens;
 mod writer;
 

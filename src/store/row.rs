@@ -27,6 +27,10 @@ impl Row<'_> {
         self.0.try_get(column).map_err(StoreError::broken)
     }
 
+    pub(super) fn optional_bytes(self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.try_get(column).map_err(StoreError::broken)
+    }
+
     pub(super) fn int(self, column: &str) -> Result<i64, StoreError> {
         self.0.try_get(column).map_err(StoreError::broken)
     }

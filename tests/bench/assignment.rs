@@ -16,7 +16,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::directory::Directory;
 use openai_scim_bridge::directory::access::Tokens;
-use openai_scim_bridge::http::{self, Limits, Readiness};
+use openai_scim_bridge::http::{self, Gate, Limits, Readiness};
 use openai_scim_bridge::ids::{PersonId, TenantId};
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::audit::{Actor, AuditEntry};
@@ -72,6 +72,7 @@ impl Target {
                 "http://localhost",
             ),
             tokens: Tokens::new(store, clock.clone(), &fixed),
+            gate: Gate::new(clock.clone(), Vec::new(), 1_000_000),
             metrics: Metrics::new(),
             readiness: Readiness::default(),
             clock,

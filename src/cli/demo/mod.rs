@@ -136,7 +136,7 @@ impl House {
         let store = Store::open(&database_url, clock.clone()).await?;
         let tenant = TenantId::default_tenant();
         let (token, _) = token::issue(&store, clock, tenant.clone(), "demo".to_owned(), None).await?;
-        let app = App::start(&config, listener, store.clone(), clock.clone())?;
+        let app = App::start(&config, listener, store.clone(), clock.clone()).await?;
         let scim = Door::new(&app.scim_url(&tenant), token.expose_secret())?;
         Ok(Self { app, store, database_url, scim, standin, admin_key, simulator, stop_simulator })
     }

@@ -8,7 +8,7 @@ use openai_scim_bridge::directory::access::Tokens;
 use openai_scim_bridge::directory::{Directory, token};
 use openai_scim_bridge::events::key::SigningKey;
 use openai_scim_bridge::events::{Feed, Stream};
-use openai_scim_bridge::http::{self, Limits, Readiness};
+use openai_scim_bridge::http::{self, Gate, Limits, Readiness};
 use openai_scim_bridge::ids::TenantId;
 use openai_scim_bridge::model::policy::Policy;
 use openai_scim_bridge::provision::handle::Handle;
@@ -39,6 +39,7 @@ pub(crate) struct Builder {
     database: Option<Database>,
     profiles: Vec<(TenantId, Profile)>,
     shared: Option<(Store, Clock)>,
+    gate: Option<Gate>,
 }
 
 impl Builder {
@@ -81,6 +82,12 @@ impl Builder {
     /// With an event feed for a tenant.
     pub(crate) fn feed(mut self, tenant: &str) -> Self {
         self.feeds.push(tenant.parse().unwrap());
+        self
+    }
+
+    /// Behind this gate.
+    pub(crate) fn gate(mut self, gate: Gate) -> Self {
+        self.gate = Some(gate);
         self
     }
 
@@ -135,6 +142,7 @@ impl Builder {
         let state = http::State {
             directory: directory.clone(),
             tokens: Tokens::new(store.clone(), clock.clone(), &fixed),
+            gate: self.gate.unwrap_or_else(|| Gate::new(clock.clone(), Vec::new(), 1_000_000)),
             metrics: Metrics::new(),
             readiness: Readiness::default(),
             clock: clock.clone(),
@@ -201,6 +209,7 @@ impl TestBridge {
             database: None,
             profiles: Vec::new(),
             shared: None,
+            gate: None,
         }
     }
 

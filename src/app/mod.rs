@@ -1,0 +1,277 @@
+//! The composition root: settings in, running services out, and the order in which they stop.
+//!
+//! Whoever stops the program loses nothing: answers under way are finished, calls to OpenAI under way are given time
+//! to come to an end, and everything else is in the store for the next start.
+
+mod fleet;
+mod reload;
+mod tenants;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, Entrance, TenantConfig};
+use crate::directory::Directory;
+use crate::directory::access::Tokens;
+use crate::events::Feed;
+use crate::events::key::SigningKey;
+use crate::http::{self, Gate, Limits, Readiness};
+use crate::ids::TenantId;
+use crate::provision::handle::Handle;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use crate::tls::server::ServerTls;
+use fleet::Fleet;
+use reload::Watch;
+
+pub use reload::Reader;
+pub use tenants::settings_of;
+
+/// The running program.
+#[derive(Debug)]
+pub struct App {
+    address: SocketAddr,
+    fleet: Arc<Fleet>,
+    tls: Option<ServerTls>,
+    config: Config,
+    revisions: tenants::Revisions,
+    server: JoinHandle<()>,
+    tasks: TaskTracker,
+    stop_serving: CancellationToken,
+    stop_tasks: CancellationToken,
+}
+
+impl App {
+    /// Starts everything: an engine for each tenant, and the listener.
+    pub async fn start(
+        config: &Config,
+        listener: TcpListener,
+        store: Store,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        let wanted = tenants::wanted(config, &store).await?;
+        check_keys(wanted.tenants.values())?;
+        let address = listener.local_addr()?;
+        let entrance = &config.entrance;
+        let tls = entrance.tls.as_ref();
+        let tls = tls.map(|tls| ServerTls::load(&tls.certificate.value, &tls.key.value)).transpose()?;
+        let metrics = Metrics::new();
+        let readiness = Readiness::default();
+        wanted.report(&readiness);
+
+        let public_url = match &config.public_url {
+            Some(url) => url.value.to_string(),
+            None if tls.is_some() => format!("https://{address}"),
+            None => format!("http://{address}"),
+        };
+        let handle = Handle::default();
+        let directory = Directory::new(store.clone(), handle.clone(), clock.clone(), [], &public_url);
+        let (tasks, stop_tasks) = (TaskTracker::new(), CancellationToken::new());
+        let feed = open_feed(config, &wanted.tenants, &store, &clock)?;
+        let directory = match &feed {
+            Some(feed) => {
+                let directory = directory.with_feed(feed.clone());
+                tasks.spawn(directory.clone().tend_feeds(stop_tasks.clone()));
+                directory
+            }
+            None => directory,
+        };
+        let fixed: Vec<_> = config
+            .tenants
+            .iter()
+            .filter_map(|(id, tenant)| Some((id.clone(), tenant.static_token.as_ref()?.value.clone())))
+            .collect();
+        let tokens = Tokens::new(store.clone(), clock.clone(), &fixed);
+        let gate = Gate::new(
+            clock.clone(),
+            entrance.trusted_proxies.clone(),
+            entrance.failed_logins_per_minute.value,
+        );
+        let router = http::router(http::State {
+            directory: directory.clone(),
+            tokens,
+            gate: gate.clone(),
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+            clock: clock.clone(),
+        });
+        let served = Mutex::default();
+        let fleet = Fleet { store, clock, metrics, readiness, handle, directory, gate, feed, served };
+        for tenant in wanted.tenants.into_values() {
+            fleet.start(tenant)?;
+        }
+
+        let stop_serving = CancellationToken::new();
+        let limits = limits(entrance);
+        let server = match &tls {
+            Some(tls) => {
+                tls.ask_for_certificates(fleet.gate.asks_for_certificates());
+                let serving = http::serve_tls(listener, router, limits, tls.clone(), stop_serving.clone());
+                tokio::spawn(serving)
+            }
+            None => tokio::spawn(http::serve(listener, router, limits, stop_serving.clone())),
+        };
+        tracing::info!(%address, public_url, tls = tls.is_some(), version = env!("CARGO_PKG_VERSION"), "serving");
+        if tls.is_none() && !address.ip().is_loopback() {
+            tracing::warn!(
+                %address,
+                "listening beyond this machine without TLS, as insecure_http allows: tokens can be read on the way \
+                 unless a TLS proxy stands in front and only it reaches this address"
+            );
+        }
+        let (config, revisions) = (config.clone(), wanted.revisions);
+        let fleet = Arc::new(fleet);
+        Ok(Self { address, fleet, tls, config, revisions, server, tasks, stop_serving, stop_tasks })
+    }
+
+    /// Takes up changes of the settings from now on; `read` reads them anew.
+    pub fn keep_up(&self, read: Reader) {
+        let (fleet, config, tls) = (Arc::clone(&self.fleet), self.config.clone(), self.tls.clone());
+        let revisions = self.revisions.clone();
+        let watch = Watch { fleet, config, read, tls, revisions };
+        self.tasks.spawn(watch.run(self.stop_tasks.clone()));
+    }
+
+    /// Where the program listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether the tenant is served.
+    pub fn serves(&self, tenant: &TenantId) -> bool {
+        self.fleet.directory.serves(tenant)
+    }
+
+    /// The SCIM base URL of a tenant, as identity providers are told it.
+    pub fn scim_url(&self, tenant: &TenantId) -> String {
+        self.fleet.directory.base_url(tenant)
+    }
+
+    /// Stops: no new connections, then the answers under way, then the engines, then the store.
+    pub async fn stop(self) {
+        tracing::info!("stopping: answers under way are finished, the rest is kept for the next start");
+        self.stop_serving.cancel();
+        if let Some(feed) = &self.fleet.feed {
+            feed.close().await;
+        }
+        if let Err(error) = self.server.await {
+            tracing::error!(%error, "the listener broke down");
+        }
+        self.stop_tasks.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.fleet.drain().await;
+        self.fleet.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+fn limits(entrance: &Entrance) -> Limits {
+    let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    Limits {
+        connections: size(entrance.max_connections.value),
+        per_address: size(entrance.max_connections_per_address.value),
+        unlimited: entrance.trusted_proxies.clone(),
+        ..Limits::default()
+    }
+}
+
+/// The feeds of the tenants, if the settings of any turn one on; each has its own opened when it is served.
+fn open_feed(
+    config: &Config,
+    tenants: &BTreeMap<TenantId, TenantConfig>,
+    store: &Store,
+    clock: &Clock,
+) -> anyhow::Result<Option<Feed>> {
+    if tenants.values().all(|tenant| tenant.events.is_none()) {
+        return Ok(None);
+    }
+    let key = SigningKey::open(&config.signing_key_place()?)?;
+    Ok(Some(Feed::new(store.clone(), clock.clone(), key, [])))
+}
+
+/// Checks what the settings alone cannot know to be missing: that every tenant has a key, event feeds theirs, and
+/// that nothing is served in clear by mistake.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    check_entrance(config)?;
+    // The database may have tenants; then nothing is missing.
+    if config.wants_default() || config.tenants.len() > 1 || !config.has_database() {
+        check_keys(config.tenants.values())?;
+    }
+    config.signing_key_path()?;
+    Ok(())
+}
+
+fn check_keys<'t>(tenants: impl IntoIterator<Item = &'t TenantConfig>) -> Result<(), ConfigError> {
+    tenants.into_iter().try_for_each(|tenant| tenant.require_admin_key().map(|_key| ()))
+}
+
+/// Refuses to serve in clear beyond this machine unless told to, and to ask for certificates where there is no TLS.
+fn check_entrance(config: &Config) -> anyhow::Result<()> {
+    let Entrance { tls, insecure_http, .. } = &config.entrance;
+    let listen = config.listen.value;
+    if let Some(files) = tls {
+        ServerTls::load(&files.certificate.value, &files.key.value)?;
+        return Ok(());
+    }
+    if let Some(tenant) = config.tenants.values().find(|tenant| tenant.network.client_certificate.is_some()) {
+        bail!(
+            "tenant `{}` wants client certificates, which takes HTTPS in the program itself: set tls_certificate_file and \
+             tls_key_file under [server], or let the proxy in front ask for them and take client_ca_file out",
+            tenant.tenant
+        );
+    }
+    if !listen.ip().is_loopback() && !insecure_http.value {
+        bail!(
+            "{}: {listen} can be reached from other machines, and tokens would go there in clear. Set \
+             tls_certificate_file and tls_key_file under [server] (or SCIM_BRIDGE_TLS_CERTIFICATE_FILE and \
+             SCIM_BRIDGE_TLS_KEY_FILE) for HTTPS; or, if only a TLS proxy can reach this address, say so with \
+             insecure_http = true (or SCIM_BRIDGE_INSECURE_HTTP=true)",
+            config.listen.origin
+        );
+    }
+    Ok(())
+}
+
+/// Takes the address, or says why it cannot be had.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            bail!(
+                "{address} is in use by another program: stop that one, or choose another address with --listen"
+            )
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot listen on {address}")),
+    }
+}
+
+/// Resolves when the program is told to stop: by Ctrl-C, or by the signal that service managers send.
+#[cfg(unix)]
+pub fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Resolves when the program is told to stop by Ctrl-C.
+#[cfg(not(unix))]
+pub fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    Ok(async {
+        let _told = tokio::signal::ctrl_c().await.is_ok();
+    })
+}

@@ -1,0 +1,147 @@
+//! Keeping up with settings that change while the program runs: tenants in the database and in files, certificates.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+
+use super::fleet::Fleet;
+use super::tenants;
+use crate::config::{Config, ConfigError};
+use crate::tls::server::ServerTls;
+
+/// How often the database and the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How the settings are read anew.
+pub type Reader = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
+
+/// Watches what the settings are made of.
+pub(super) struct Watch {
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) config: Config,
+    pub(super) read: Reader,
+    pub(super) tls: Option<ServerTls>,
+    pub(super) revisions: tenants::Revisions,
+}
+
+impl Watch {
+    /// Takes up changes until it is told to stop: of the database and of files by itself, of everything that can
+    /// change at SIGHUP. Settings with a mistake change nothing.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut told = match reload_signal() {
+            Ok(told) => told,
+            Err(error) => {
+                tracing::error!(%error, "SIGHUP cannot be listened for; restart the program after changes");
+                return;
+            }
+        };
+        let mut files = stamps(&self.config);
+        loop {
+            let is_told = tokio::select! {
+                () = told.received() => true,
+                () = tokio::time::sleep(LOOK_EVERY) => false,
+                () = stop.cancelled() => return,
+            };
+            let now = stamps(&self.config);
+            if is_told || now != files {
+                self.read_anew();
+                files = stamps(&self.config);
+                self.take_up(true).await;
+            } else {
+                self.take_up(false).await;
+            }
+        }
+    }
+
+    fn read_anew(&mut self) {
+        match (self.read)() {
+            Ok(config) => {
+                self.config = config;
+                tracing::info!("the settings were read anew");
+            }
+            Err(error) => {
+                tracing::error!("the settings have a mistake, so the present ones stay: {error:#}");
+            }
+        }
+        if let (Some(tls), Some(files)) = (&self.tls, &self.config.entrance.tls) {
+            match tls.reload(&files.certificate.value, &files.key.value) {
+                Ok(()) => tracing::info!("the certificate was read anew"),
+                Err(error) => {
+                    tracing::error!("the certificate cannot be used, so the present one stays: {error:#}");
+                }
+            }
+        }
+    }
+
+    /// Takes up what the database says of tenants, and with `all` what the settings say.
+    async fn take_up(&mut self, all: bool) {
+        match tenants::wanted(&self.config, &self.fleet.store).await {
+            Ok(wanted) if all || wanted.revisions != self.revisions => {
+                wanted.report(&self.fleet.readiness);
+                self.revisions = wanted.revisions;
+                self.fleet.apply(wanted.tenants).await;
+                if let Some(tls) = &self.tls {
+                    tls.ask_for_certificates(self.fleet.gate.asks_for_certificates());
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!("the tenants in the database cannot be read at the moment: {error:#}"),
+        }
+    }
+}
+
+/// When the files last changed that settings are in, as far as they are watched.
+fn stamps(config: &Config) -> BTreeMap<String, Option<(SystemTime, u64)>> {
+    let stamp = |path: &Path| {
+        let about = path.metadata().ok()?;
+        Some((about.modified().ok()?, about.len()))
+    };
+    let mut paths = Vec::new();
+    if let Some(tls) = &config.entrance.tls {
+        paths.extend([tls.certificate.value.clone(), tls.key.value.clone()]);
+    }
+    if let Some(folder) = &config.tenants_dir {
+        let entries = std::fs::read_dir(&folder.value);
+        paths.extend(entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())));
+    }
+    paths.into_iter().map(|path| (path.display().to_string(), stamp(&path))).collect()
+}
+
+/// Tells when the program is asked to read its settings anew (SIGHUP).
+#[cfg(unix)]
+struct ReloadSignal(tokio::signal::unix::Signal);
+
+#[cfg(unix)]
+fn reload_signal() -> io::Result<ReloadSignal> {
+    use tokio::signal::unix::{SignalKind, signal};
+    Ok(ReloadSignal(signal(SignalKind::hangup())?))
+}
+
+#[cfg(unix)]
+impl ReloadSignal {
+    async fn received(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Where there is no such signal, nobody asks.
+#[cfg(not(unix))]
+struct ReloadSignal;
+
+#[cfg(not(unix))]
+fn reload_signal() -> io::Result<ReloadSignal> {
+    Ok(ReloadSignal)
+}
+
+#[cfg(not(unix))]
+impl ReloadSignal {
+    async fn received(&mut self) {
+        std::future::pending::<()>().await;
+    }
+}
