@@ -148,33 +148,37 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     }
 }
 
-/// A request's body that tells the connection when it has been read to its end.
+/// A request's body that tells the connection when it has been read to its end, and ends early if it takes too long.
 #[derive(Debug)]
 pub(super) struct TrackedBody {
     body: Incoming,
     turn: Turn,
+    deadline: Pin<Box<Sleep>>,
 }
 
 impl TrackedBody {
-    pub(super) fn new(body: Incoming, turn: Turn) -> Self {
+    pub(super) fn new(body: Incoming, turn: Turn, body_read: Duration) -> Self {
         turn.0.body_unread.store(!body.is_end_stream(), Ordering::Release);
-        Self { body, turn }
+        Self { body, turn, deadline: Box::pin(sleep(body_read)) }
     }
 }
 
 impl Body for TrackedBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            ready!(self.deadline.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+        };
         if frame.is_none() || self.body.is_end_stream() {
             self.turn.0.body_unread.store(false, Ordering::Release);
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -36,6 +36,8 @@ pub struct Limits {
     pub unlimited: Vec<IpNet>,
     /// From the first byte of a request's head to its last; also for the handshake of TLS.
     pub header_read: Duration,
+    /// From the end of a request's head to the end of its body, whoever reads it. Handlers answer politely before.
+    pub body_read: Duration,
     /// Between two requests of a connection.
     pub idle: Duration,
     /// For answers under way when the listener is told to stop.
@@ -49,6 +51,7 @@ impl Default for Limits {
             per_address: 32,
             unlimited: Vec::new(),
             header_read: Duration::from_secs(10),
+            body_read: Duration::from_secs(20),
             idle: Duration::from_mins(1),
             drain: Duration::from_secs(25),
         }
@@ -161,11 +164,12 @@ async fn serve_connection(
     watcher: Watcher,
 ) {
     let (stream, turn) = Connection::new(stream, limits.header_read);
+    let body_read = limits.body_read;
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let (router, turn, peer) = (router.clone(), turn.clone(), peer.clone());
         async move {
             turn.begin();
-            let mut request = request.map(|body| TrackedBody::new(body, turn.clone()));
+            let mut request = request.map(|body| TrackedBody::new(body, turn.clone(), body_read));
             request.extensions_mut().insert(peer);
             let answer = router.oneshot(request).await;
             turn.end();

@@ -15,6 +15,7 @@ use openai_scim_bridge::provision::handle::Handle;
 use openai_scim_bridge::scim::profile::Profile;
 use openai_scim_bridge::store::{Store, StoreError};
 use openai_scim_bridge::telemetry::metrics::Metrics;
+use openai_scim_bridge::tls::server::ServerTls;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -40,6 +41,7 @@ pub(crate) struct Builder {
     profiles: Vec<(TenantId, Profile)>,
     shared: Option<(Store, Clock)>,
     gate: Option<Gate>,
+    tls: Option<ServerTls>,
 }
 
 impl Builder {
@@ -88,6 +90,12 @@ impl Builder {
     /// Behind this gate.
     pub(crate) fn gate(mut self, gate: Gate) -> Self {
         self.gate = Some(gate);
+        self
+    }
+
+    /// By HTTPS.
+    pub(crate) fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -151,7 +159,11 @@ impl Builder {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let readiness = state.readiness.clone();
-        let served = tokio::spawn(http::serve(listener, http::router(state), self.limits, stop.clone()));
+        let router = http::router(state);
+        let served = match self.tls {
+            Some(tls) => tokio::spawn(http::serve_tls(listener, router, self.limits, tls, stop.clone())),
+            None => tokio::spawn(http::serve(listener, router, self.limits, stop.clone())),
+        };
         TestBridge { address, clock, store, directory, feed, readiness, stop, served, database, keys }
     }
 }
@@ -210,6 +222,7 @@ impl TestBridge {
             profiles: Vec::new(),
             shared: None,
             gate: None,
+            tls: None,
         }
     }
 

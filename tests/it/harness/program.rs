@@ -138,8 +138,23 @@ impl Running {
 
     /// Asks the program to stop, as a service manager does (SIGTERM).
     pub(crate) fn ask_to_stop(&self) {
-        let told = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        self.signal("TERM");
+    }
+
+    /// Sends the program a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let told = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status();
         assert!(told.unwrap().success());
+    }
+
+    /// Waits until the program has logged this.
+    pub(crate) async fn until_logged(&self, words: &str) {
+        let logged = async {
+            while !self.stderr().contains(words) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, logged).await.expect("the program logs it in time");
     }
 
     /// Waits for the program to end by itself.

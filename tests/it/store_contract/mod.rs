@@ -50,6 +50,7 @@ mod mappings;
 mod mirror;
 mod operations;
 mod people;
+mod tenants;
 mod trail;
 
 fn tenant() -> TenantId {
