@@ -25,7 +25,9 @@ const PURPOSE: &str = "scim-bridge openai admin key of ";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// The text of a master key is none.
-    #[error("the master key must be 32 random bytes as 64 hexadecimal digits or in base64, e.g. from `openssl rand -hex 32`")]
+    #[error(
+        "the master key must be 32 random bytes as 64 hexadecimal digits or in base64, e.g. from `openssl rand -hex 32`"
+    )]
     Key,
     /// The secret was sealed with another master key.
     #[error(
@@ -64,7 +66,12 @@ impl MasterKey {
     ///
     /// # Errors
     /// [`SealError::Damaged`] if the cipher fails, which it does for texts beyond 64 GiB alone.
-    pub fn seal(&self, clock: &Clock, tenant: &TenantId, secret: &SecretString) -> Result<Vec<u8>, SealError> {
+    pub fn seal(
+        &self,
+        clock: &Clock,
+        tenant: &TenantId,
+        secret: &SecretString,
+    ) -> Result<Vec<u8>, SealError> {
         let nonce = clock.random_bytes::<NONCE_LEN>();
         let mut text = secret.expose_secret().as_bytes().to_vec();
         self.key

@@ -89,7 +89,9 @@ impl Watch {
                 }
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!("the tenants in the database cannot be read at the moment: {error:#}"),
+            Err(error) => {
+                tracing::warn!("the tenants in the database cannot be read at the moment: {error:#}")
+            }
         }
     }
 }

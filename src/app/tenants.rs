@@ -45,7 +45,9 @@ pub(super) async fn wanted(config: &Config, store: &Store) -> anyhow::Result<Wan
     for record in records.into_iter().filter(|record| record.disabled_at.is_none()) {
         let id = record.tenant.clone();
         let read = if tenants.contains_key(&id) {
-            Err(anyhow::anyhow!("it is in the settings files as well, and those count; remove one of the two"))
+            Err(anyhow::anyhow!(
+                "it is in the settings files as well, and those count; remove one of the two"
+            ))
         } else {
             settings_of(config, &record)
         };

@@ -172,7 +172,10 @@ impl Desk {
         let known: BTreeSet<_> = self.config.tenants.keys().chain(stored).map(TenantId::as_str).collect();
         if !known.contains(tenant.as_str()) {
             let known: Vec<_> = known.into_iter().collect();
-            bail!("there is no tenant `{tenant}` in the settings or in the database; there are: {}", known.join(", "));
+            bail!(
+                "there is no tenant `{tenant}` in the settings or in the database; there are: {}",
+                known.join(", ")
+            );
         }
         Ok(())
     }

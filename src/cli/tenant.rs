@@ -25,11 +25,13 @@ const KEY_FILE: &str = "upstream.admin_key_file";
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Set up a tenant: one more identity provider, or one more OpenAI organization
-    #[command(after_help = "A running server takes it up within seconds. Settings are those of the file, as in \
+    #[command(
+        after_help = "A running server takes it up within seconds. Settings are those of the file, as in \
         [tenants.NAME].\n\nExamples:\n  \
         scim-bridge tenant add acme --profile okta --key-stdin < key.txt\n  \
         scim-bridge tenant add acme --key-file /run/secrets/acme safety.min_owners=3\n  \
-        scim-bridge token create --tenant acme --label okta")]
+        scim-bridge token create --tenant acme --label okta"
+    )]
     Add(Add),
     /// Show all tenants, of the settings and of the database
     List(List),
@@ -229,7 +231,9 @@ impl Add {
         key.put_into(desk, &mut record)?;
         let has_key = record.admin_key.is_some() || record.settings.contains("admin_key_");
         match write(desk, Change::Add(record), "tenant.add").await {
-            Err(StoreError::Taken) => bail!("there is a tenant `{name}` already; see `scim-bridge tenant list`"),
+            Err(StoreError::Taken) => {
+                bail!("there is a tenant `{name}` already; see `scim-bridge tenant list`")
+            }
             added => added?,
         }
         out::note(format!(
@@ -250,7 +254,10 @@ impl List {
         let records = desk.store.reader().await?.list_tenants().await?;
         let mut rows = Vec::new();
         for config in desk.config.tenants.values() {
-            if records.is_empty() || config.tenant != TenantId::default_tenant() || desk.config.wants_default() {
+            if records.is_empty()
+                || config.tenant != TenantId::default_tenant()
+                || desk.config.wants_default()
+            {
                 rows.push((config.tenant.clone(), "settings", state_of(Ok(config)), Some(config.clone())));
             }
         }
@@ -294,8 +301,9 @@ impl Show {
         let (mut lines, text) = match (desk.config.tenants.get(&name), record) {
             (Some(config), _) => (config.describe(), None),
             (None, Some(record)) => {
-                let config = app::settings_of(&desk.config, &record)
-                    .or_else(|_no_key| Ok::<_, anyhow::Error>(desk.config.read_stored(&name, &record.settings, None)?));
+                let config = app::settings_of(&desk.config, &record).or_else(|_no_key| {
+                    Ok::<_, anyhow::Error>(desk.config.read_stored(&name, &record.settings, None)?)
+                });
                 let lines = config.as_ref().map(TenantConfig::describe).unwrap_or_default();
                 (lines, Some(record.settings))
             }

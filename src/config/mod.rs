@@ -240,7 +240,9 @@ fn tenants(
     for tenant in folder.map(|folder| common.read_folder(folder)).transpose()?.unwrap_or_default() {
         if tenants.contains_key(&tenant.tenant) {
             let name = &tenant.tenant;
-            let twice = format!("tenant `{name}` has a file here and a table [tenants.{name}] in the settings file; keep one");
+            let twice = format!(
+                "tenant `{name}` has a file here and a table [tenants.{name}] in the settings file; keep one"
+            );
             return Err(folder.map_or(Origin::Default, |folder| folder.origin.clone()).refuses(twice));
         }
         tenants.insert(tenant.tenant.clone(), tenant);

@@ -66,7 +66,8 @@ pub(super) fn read(network: Network, source: &Source) -> Result<NetworkRules, Co
         requests_per_second_per_token,
         burst_per_token,
     } = network;
-    let pinned = client_names.first().or(client_fingerprints.first()).map(|word| source.setting(word.clone()));
+    let pinned =
+        client_names.first().or(client_fingerprints.first()).map(|word| source.setting(word.clone()));
     let names = client_names.into_iter().map(|name| source.setting(name).value).collect();
     let fingerprints = client_fingerprints.into_iter().map(|word| {
         let word = source.setting(word).try_map(|word| fingerprint(&word));

@@ -45,10 +45,9 @@ pub(super) fn entrance(
     source: &Source,
 ) -> Result<Entrance, ConfigError> {
     let path = |variable: &str, field: Option<Spanned<PathBuf>>| {
-        let in_environment = sources.variable(variable).map(|Setting { value, origin }| Setting {
-            value: PathBuf::from(value),
-            origin,
-        });
+        let in_environment = sources
+            .variable(variable)
+            .map(|Setting { value, origin }| Setting { value: PathBuf::from(value), origin });
         in_environment.or_else(|| field.map(|field| source.setting(field)))
     };
     let certificate = path("SCIM_BRIDGE_TLS_CERTIFICATE_FILE", server.tls_certificate_file.take());

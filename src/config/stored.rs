@@ -57,7 +57,8 @@ impl Common {
 pub(super) fn tenant_name(name: &str) -> Result<TenantId, String> {
     match name.parse::<TenantId>() {
         Ok(id) if id == TenantId::default_tenant() => {
-            Err("the tenant `default` is set up by the tables at the top level of the settings file".to_owned())
+            Err("the tenant `default` is set up by the tables at the top level of the settings file"
+                .to_owned())
         }
         Ok(id) => Ok(id),
         Err(_) => Err(format!(
@@ -78,7 +79,8 @@ impl Config {
         admin_key: Option<SecretString>,
     ) -> Result<TenantConfig, ConfigError> {
         let place = format!("stored settings of tenant {tenant}");
-        let mut config = self.common.read(tenant.clone(), &Source::new(place.as_ref(), settings.to_owned()))?;
+        let mut config =
+            self.common.read(tenant.clone(), &Source::new(place.as_ref(), settings.to_owned()))?;
         if let Some(value) = admin_key {
             let origin = Origin::Database;
             config.admin_key = Some(Setting { value, origin });

@@ -9,9 +9,9 @@ use secrecy::{ExposeSecret, SecretString};
 use toml::Spanned;
 use url::{Host, Url};
 
-use crate::config::network::{self, NetworkRules};
 use crate::config::events::{self, EventSettings};
 use crate::config::file::{Field, GroupRule, Invites, Project, Safety, Source, Tables, Upstream};
+use crate::config::network::{self, NetworkRules};
 use crate::config::origin::{ConfigError, Origin, Setting};
 use crate::config::source::{Sources, checked, secret_in_file};
 use crate::ids::{ProjectId, TenantId};

@@ -46,13 +46,18 @@ pub(super) enum Method {
 }
 
 impl Method {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Post => "POST",
             Self::Put => "PUT",
             Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
+    }
+
+    /// The event of a resource that was there before and was changed this way.
+    pub(super) fn notice(self) -> EventKind {
+        if self == Self::Patch { EventKind::Patch } else { EventKind::Put }
     }
 }
 
@@ -297,11 +302,22 @@ impl Directory {
         caller: &Caller,
         subject: String,
     ) -> Result<Reply<()>, DirectoryError> {
+        let operation = json!({ "method": Method::Delete.as_str(), "status": status_of("DELETE") });
+        self.answer_at_once(caller, subject, operation, ()).await
+    }
+
+    /// Answers a write whose outcome is known: `answer`, or, later, `operation`.
+    pub(super) async fn answer_at_once<T>(
+        &self,
+        caller: &Caller,
+        subject: String,
+        operation: Value,
+        answer: T,
+    ) -> Result<Reply<T>, DirectoryError> {
         self.announce(&caller.tenant);
         if !(caller.prefers_async && self.has_feed(&caller.tenant)) {
-            return Ok(Reply::Now(()));
+            return Ok(Reply::Now(answer));
         }
-        let operation = json!({ "method": Method::Delete.as_str(), "status": status_of("DELETE") });
         if let Err(error) = self.settle(&caller.tenant, &caller.request.into(), subject, operation).await {
             tell_delay(caller, &error);
         }
@@ -328,7 +344,7 @@ impl Directory {
     ) {
         let told = match result {
             Ok(user) => {
-                let operation = success(method.as_str(), &user.location, &Version(user.version).to_string());
+                let operation = success(method.as_str(), &user.location, user.version);
                 self.settle(&caller.tenant, &caller.request.into(), subject, operation).await
             }
             Err(DirectoryError::Refused(_)) => {
@@ -382,7 +398,7 @@ impl Directory {
                 json!({ "method": deferred.method, "status": status_of(&deferred.method) })
             } else {
                 let location = format!("{}{}", self.base_url(tenant), deferred.subject);
-                success(&deferred.method, &location, &Version(deferred.version).to_string())
+                success(&deferred.method, &location, deferred.version)
             };
             self.settle(tenant, &deferred.txn, deferred.subject, operation).await?;
         }
@@ -418,7 +434,9 @@ pub(super) fn with_access(event: Event, had: bool, has: bool) -> Event {
     }
 }
 
-fn success(method: &str, location: &str, version: &str) -> Value {
+/// The outcome of a write that went well, as an operation of a bulk answer (RFC 7644 §3.7.3).
+pub(super) fn success(method: &str, location: &str, version: i64) -> Value {
+    let version = Version(version).to_string();
     json!({ "method": method, "location": location, "version": version, "status": status_of(method) })
 }
 

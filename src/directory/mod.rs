@@ -157,6 +157,12 @@ impl Directory {
         Ok(self.store.health().await?)
     }
 
+    /// How many writes may be begun at once that have to be made in the order in which they were begun. None of them
+    /// waits for anything before it asks the store.
+    pub fn writes_at_once(&self) -> usize {
+        self.store.writes_at_once()
+    }
+
     fn policy(&self, caller: &Caller) -> Result<Arc<Policy>, DirectoryError> {
         let policy = self.policies.get(&caller.tenant);
         policy.ok_or_else(|| ScimError::forbidden("this tenant is not in the settings of the bridge").into())

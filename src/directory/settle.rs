@@ -24,14 +24,15 @@ impl Directory {
         written: Written,
         wait: Option<Duration>,
     ) -> Result<Shown, DirectoryError> {
-        if let Some(Settlement::Refused(words)) = self.wait_for_engine(caller, &written, wait).await {
+        let settlement = self.wait_for_engine(caller, &written, wait).await;
+        if let Some(Settlement::Refused(words)) = &settlement {
             let refusal = ScimError::invalid_value(format!("OpenAI does not accept this user: {words}"));
-            if self.undo_create(caller, &written, &words, &refusal).await? {
+            if self.undo_create(caller, &written, words, &refusal).await? {
                 self.announce(&caller.tenant);
                 return Err(refusal.into());
             }
         }
-        self.show(caller, written.person.id).await
+        self.show_written(caller, &written, settlement).await
     }
 
     /// Waits likewise for what a change brings about. A refusal is part of the state that the answer shows.
@@ -41,13 +42,24 @@ impl Directory {
         written: Written,
         wait: Option<Duration>,
     ) -> Result<Shown, DirectoryError> {
-        match self.wait_for_engine(caller, &written, wait).await {
+        let settlement = self.wait_for_engine(caller, &written, wait).await;
+        self.show_written(caller, &written, settlement).await
+    }
+
+    /// The user as they are after the wait, which may have changed what was written.
+    async fn show_written(
+        &self,
+        caller: &Caller,
+        written: &Written,
+        settlement: Option<Settlement>,
+    ) -> Result<Shown, DirectoryError> {
+        match settlement {
             Some(_) => self.show(caller, written.person.id).await,
             None => Ok(self.render(caller, &written.person, written.mapping.as_ref(), &written.groups)),
         }
     }
 
-    /// `None` when there was nothing to wait for.
+    /// `None` when there was nothing to wait for, or nobody who would.
     async fn wait_for_engine(
         &self,
         caller: &Caller,
@@ -57,11 +69,11 @@ impl Directory {
         if !written.changed {
             return None;
         }
-        if !written.concerns_upstream {
+        let limit = wait.map_or(self.answer_wait, |wait| wait.min(self.answer_wait));
+        if !written.concerns_upstream || limit.is_zero() {
             self.engine.nudge(&caller.tenant, written.person.id);
             return None;
         }
-        let limit = wait.map_or(self.answer_wait, |wait| wait.min(self.answer_wait));
         let settled = self.engine.settle(&caller.tenant, written.person.id);
         Some(tokio::time::timeout(limit, settled).await.unwrap_or(Settlement::Queued))
     }

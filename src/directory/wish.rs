@@ -95,7 +95,8 @@ fn check_grants(extension: Option<&Value>) -> Result<(), ScimError> {
         match role.parse() {
             Ok(OrgRole::Reader) => {}
             Ok(OrgRole::Owner) => {
-                let words = "`owner` is not given by an attribute; use a group rule that names the group by its id";
+                let words =
+                    "`owner` is not given by an attribute; use a group rule that names the group by its id";
                 return Err(refuse("role", &words));
             }
             Err(_) => {

@@ -23,7 +23,7 @@ use crate::model::policy::Policy;
 use crate::scim::etag::{Condition, Version};
 use crate::scim::patch::{ChangeSet, PatchRequest};
 use crate::scim::resource::Resource;
-use crate::scim::schema::{Mode, validate};
+use crate::scim::schema::{Mode, replace, validate};
 use crate::store::Tx;
 
 /// What a write came to.
@@ -76,7 +76,8 @@ impl Directory {
         self.answer(caller, Method::Post, written, wait, settle).await
     }
 
-    /// Replaces a user's attributes by the body (RFC 7644 §3.5.1).
+    /// Replaces a user's attributes by the body (RFC 7644 §3.5.1). A body that says nothing of `active` leaves access as
+    /// it is: what is not said is no order to take it away, or to give it.
     pub async fn replace_user(
         &self,
         caller: &Caller,
@@ -86,16 +87,18 @@ impl Directory {
         wait: Option<Duration>,
     ) -> Result<Reply<Shown>, DirectoryError> {
         let id = parse_id(id)?;
-        let wish = Wish::read(validate(user_type(), body, Mode::Replace)?.into_map())?;
-        let order = self.order(caller, (id, wish, if_match))?;
+        let resource = validate(user_type(), body, Mode::Replace)?;
+        let order = self.order(caller, (id, resource, if_match))?;
         let written = self
             .store
             .write(move |tx| {
                 let order = Arc::clone(&order);
                 Box::pin(async move {
-                    let (id, wish, if_match) = &order.what;
+                    let (id, resource, if_match) = &order.what;
                     let (before, mapping) = load(tx, &order.caller, *id, if_match.as_ref()).await?;
-                    change(tx, &order, Method::Put, before, mapping, wish.clone()).await
+                    let attributes = before.attributes.clone().into();
+                    let after = replace(user_type(), &attributes, resource.clone())?;
+                    change(tx, &order, Method::Put, before, mapping, Wish::read(after.into_map())?).await
                 })
             })
             .await?;
@@ -292,8 +295,7 @@ async fn change<T>(
     tx.append_audit(&audit(&order.caller, order.now, person.id, event, detail)).await?;
     order.publisher.defer(tx, method, path.clone(), person.version).await?;
     let told = |event: Event| {
-        let kind = if method == Method::Patch { EventKind::Patch } else { EventKind::Put };
-        let event = event.with_notice(kind, changes.paths(), &Version(person.version).to_string());
+        let event = event.with_notice(method.notice(), changes.paths(), &Version(person.version).to_string());
         with_access(event, before.active, person.active)
     };
     order.publisher.publish(tx, path, told).await?;

@@ -49,7 +49,10 @@ pub(super) async fn admit(
 /// The one answer to whoever is not let in.
 pub(super) fn refuse(state: &State, reason: &'static str) -> Failure {
     state.metrics.token_refused(reason);
-    ScimError::unauthorized("send `Authorization: Bearer` with a token of this tenant; `scim-bridge token create` makes one").into()
+    ScimError::unauthorized(
+        "send `Authorization: Bearer` with a token of this tenant; `scim-bridge token create` makes one",
+    )
+    .into()
 }
 
 /// The one token that the request presents: as a bearer token (RFC 6750 §2.1); bare, as Okta's header mode does; or

@@ -106,7 +106,11 @@ mod tests {
         }
         assert!(buckets.take(&(MAX_CALLERS + 7), at(0)).is_err());
         assert_eq!(buckets.full_at.len(), MAX_CALLERS);
-        assert_eq!(buckets.take(&(MAX_CALLERS + 7), at(120)), Ok(()), "those that are full again are forgotten");
+        assert_eq!(
+            buckets.take(&(MAX_CALLERS + 7), at(120)),
+            Ok(()),
+            "those that are full again are forgotten"
+        );
         assert!(buckets.full_at.len() < MAX_CALLERS);
     }
 }

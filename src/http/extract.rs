@@ -14,9 +14,8 @@ use super::reply::Failure;
 use crate::directory::Caller;
 use crate::scim::error::ScimError;
 use crate::scim::etag::Condition;
+use crate::scim::schema::limits::MAX_BODY_BYTES;
 
-/// Bytes of a body.
-const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// Longest time from the head of a request to the end of its body.
 const BODY_READ: Duration = Duration::from_secs(15);
 
@@ -33,7 +32,10 @@ impl<S: Sync> FromRequest<S> for Body {
         let bytes = match tokio::time::timeout(BODY_READ, reading).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return Err(ScimError::too_large("the body is larger than 1 MiB").into());
+                return Err(ScimError::too_large(format!(
+                    "the body is larger than {MAX_BODY_BYTES} bytes, which is the maxPayloadSize of bulk requests, too"
+                ))
+                .into());
             }
             Ok(Err(_)) => return Err(ScimError::invalid_syntax("the body broke off").into()),
             Err(_) => return Err(ScimError::request_timeout("the body took longer than 15 seconds").into()),

@@ -52,19 +52,26 @@ impl<E: Into<DirectoryError>> From<E> for Failure {
     }
 }
 
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
+impl Failure {
+    /// What the client is told; the log is told the rest.
+    pub(super) fn tell(self) -> ScimError {
         match self.0 {
-            DirectoryError::Refused(error) => refusal(&error),
+            DirectoryError::Refused(error) => error,
             DirectoryError::Unavailable(error) => {
                 tracing::warn!(error = chain(&error), "the store cannot serve a request now");
-                unavailable()
+                ScimError::unavailable(COME_BACK)
             }
             DirectoryError::Broken(error) => {
                 tracing::error!(error = chain(&*error), "a request failed by a defect");
-                internal()
+                defect()
             }
         }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        refusal(&self.tell())
     }
 }
 
@@ -120,7 +127,11 @@ pub(super) fn slow_down(wait_seconds: i64) -> Response {
 
 /// 500 without particulars: those are in the log, under the request id.
 pub(super) fn internal() -> Response {
-    refusal(&ScimError::internal(
+    refusal(&defect())
+}
+
+fn defect() -> ScimError {
+    ScimError::internal(
         "the bridge failed; its log has the particulars under the X-Request-Id of this answer",
-    ))
+    )
 }

@@ -1,14 +1,17 @@
 //! The agenda: the people whose turn it is, what each needs next, and who is served first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use jiff::Timestamp;
 
-use super::execute::Order;
+use super::execute::{self, Order};
+use super::observe;
 use super::plan::{Planned, Read, Step};
 use crate::ids::PersonId;
 use crate::model::observed::Collection;
-use crate::model::operation::Lane;
+use crate::model::operation::{Action, Lane};
+use crate::openai::Endpoint;
 use crate::store::Mark;
 
 /// One person on the agenda.
@@ -65,12 +68,21 @@ pub(super) fn next_need(plan: &[Planned], version: i64) -> Option<(Lane, Need)> 
     Some((first.lane, need))
 }
 
-/// The people on the agenda.
+/// Since when somebody waits, and who.
+pub(super) type Place = (Timestamp, PersonId);
+
+/// The people on the agenda, filed so that a question about those who wait is not one about everybody.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
     entries: BTreeMap<PersonId, Entry>,
     /// Whose needs must be worked out.
     stale: BTreeSet<PersonId>,
+    /// Who waits for a call, first served first.
+    queues: BTreeMap<(Lane, Endpoint), BTreeSet<Place>>,
+    /// Who waits for the reading of a whole collection, first served first.
+    readings: BTreeMap<Collection, BTreeSet<(Lane, Place)>>,
+    /// Who waits to be looked up one by one where a reading of the whole collection would tell as well.
+    lookups: BTreeMap<Collection, BTreeSet<PersonId>>,
 }
 
 impl Agenda {
@@ -83,22 +95,57 @@ impl Agenda {
 
     /// Puts somebody on the agenda and has their needs worked out anew.
     pub(super) fn refresh(&mut self, person: PersonId, since: Timestamp) {
-        self.entries.entry(person).or_insert(Entry { since, turn: None }).turn = None;
+        let entry = self.entries.entry(person).or_insert(Entry { since, turn: None });
+        let (since, turn) = (entry.since, entry.turn.take());
+        self.take_out(person, since, turn.as_ref());
         self.stale.insert(person);
     }
 
     /// Notes what somebody needs.
     pub(super) fn set(&mut self, person: PersonId, turn: Turn) {
         self.stale.remove(&person);
-        if let Some(entry) = self.entries.get_mut(&person) {
-            entry.turn = Some(turn);
-        }
+        let Some(entry) = self.entries.get_mut(&person) else { return };
+        let (since, former) = (entry.since, entry.turn.replace(turn.clone()));
+        self.take_out(person, since, former.as_ref());
+        self.file(person, since, &turn);
     }
 
     /// Takes somebody off the agenda.
     pub(super) fn remove(&mut self, person: PersonId) {
         self.stale.remove(&person);
-        self.entries.remove(&person);
+        if let Some(entry) = self.entries.remove(&person) {
+            self.take_out(person, entry.since, entry.turn.as_ref());
+        }
+    }
+
+    fn file(&mut self, person: PersonId, since: Timestamp, turn: &Turn) {
+        if let Some(endpoint) = endpoint_of(&turn.need) {
+            self.queues.entry((turn.lane, endpoint)).or_default().insert((since, person));
+        }
+        if let Need::Sweeps(collections) = &turn.need {
+            for collection in collections {
+                let waits = (turn.lane, (since, person));
+                self.readings.entry(collection.clone()).or_default().insert(waits);
+            }
+        }
+        if let Some(collection) = readable_whole(&turn.need) {
+            self.lookups.entry(collection).or_default().insert(person);
+        }
+    }
+
+    fn take_out(&mut self, person: PersonId, since: Timestamp, turn: Option<&Turn>) {
+        let Some(turn) = turn else { return };
+        if let Some(endpoint) = endpoint_of(&turn.need) {
+            remove_from(&mut self.queues, &(turn.lane, endpoint), &(since, person));
+        }
+        if let Need::Sweeps(collections) = &turn.need {
+            for collection in collections {
+                remove_from(&mut self.readings, collection, &(turn.lane, (since, person)));
+            }
+        }
+        if let Some(collection) = readable_whole(&turn.need) {
+            remove_from(&mut self.lookups, &collection, &person);
+        }
     }
 
     /// How many are on it.
@@ -115,67 +162,120 @@ impl Agenda {
         self.entries.get(&person)?.turn.as_ref()
     }
 
-    /// Whose needs must be worked out, except for those in `busy`.
-    pub(super) fn stale(&self, busy: &BTreeMap<PersonId, Lane>) -> Vec<PersonId> {
-        self.stale.iter().copied().filter(|person| !busy.contains_key(person)).collect()
+    /// Whether somebody's needs must be worked out.
+    pub(super) fn is_stale(&self, person: PersonId) -> bool {
+        self.stale.contains(&person)
     }
 
-    /// Everybody whose need is known and who is not in `busy`, first served first.
-    pub(super) fn in_order(&self, busy: &BTreeMap<PersonId, Lane>) -> Vec<(Lane, Timestamp, PersonId)> {
-        let mut order: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|(person, _)| !busy.contains_key(person))
-            .filter_map(|(person, entry)| Some((entry.turn.as_ref()?.lane, entry.since, *person)))
-            .collect();
-        order.sort_unstable();
-        order
+    /// Whose needs must be worked out.
+    pub(super) fn stale(&self) -> impl Iterator<Item = PersonId> {
+        self.stale.iter().copied()
     }
 
-    /// Who waits for readings of which collections, each with its most urgent lane and oldest wait.
+    /// The calls that somebody waits for, by lane.
+    pub(super) fn queues(&self) -> Vec<(Lane, Endpoint)> {
+        self.queues.keys().copied().collect()
+    }
+
+    /// Who is next in a queue, after this place or at its head.
+    pub(super) fn next_in(&self, queue: (Lane, Endpoint), after: Option<Place>) -> Option<Place> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.queues.get(&queue)?.range((from, Bound::Unbounded)).next().copied()
+    }
+
+    /// Which collections somebody waits for a reading of, each with the most urgent lane and who waits longest in it.
     pub(super) fn waiting(&self) -> BTreeMap<Collection, (Lane, Timestamp)> {
-        let mut waiting = BTreeMap::new();
-        for entry in self.entries.values() {
-            let Some(Turn { lane, need: Need::Sweeps(collections), .. }) = &entry.turn else { continue };
-            for collection in collections {
-                let waits = (*lane, entry.since);
-                waiting
-                    .entry(collection.clone())
-                    .and_modify(|first| *first = waits.min(*first))
-                    .or_insert(waits);
-            }
-        }
-        waiting
+        let first = |queue: &BTreeSet<(Lane, Place)>| queue.first().map(|(lane, (since, _))| (*lane, *since));
+        self.readings
+            .iter()
+            .filter_map(|(collection, queue)| Some((collection.clone(), first(queue)?)))
+            .collect()
     }
 
     /// How many wait to be looked up one by one where a reading of the whole collection would tell as well.
     pub(super) fn lookups(&self) -> BTreeMap<Collection, usize> {
-        let mut lookups = BTreeMap::new();
-        for entry in self.entries.values() {
-            if let Some(collection) = entry.turn.as_ref().and_then(|turn| readable_whole(&turn.need)) {
-                *lookups.entry(collection).or_insert(0_usize) += 1;
-            }
-        }
-        lookups
+        self.lookups.iter().map(|(collection, people)| (collection.clone(), people.len())).collect()
     }
 
     /// Has all of those wait for a reading of the whole collection.
     pub(super) fn read_whole(&mut self, collection: &Collection) {
-        for turn in self.entries.values_mut().filter_map(|entry| entry.turn.as_mut()) {
-            if readable_whole(&turn.need).as_ref() == Some(collection) {
-                turn.need = Need::Sweeps(BTreeSet::from([collection.clone()]));
-            }
+        for person in self.lookups.get(collection).cloned().unwrap_or_default() {
+            let Some(turn) = self.turn(person) else { continue };
+            let need = Need::Sweeps(BTreeSet::from([collection.clone()]));
+            self.set(person, Turn { need, ..turn.clone() });
         }
     }
 
-    /// Has everybody whose need is of this kind look again.
-    pub(super) fn refresh_where(&mut self, concerns: impl Fn(&Need) -> bool) {
-        for (person, entry) in &mut self.entries {
-            if entry.turn.as_ref().is_some_and(|turn| concerns(&turn.need)) {
-                entry.turn = None;
-                self.stale.insert(*person);
+    /// Has everybody who waits for a reading of this collection look again.
+    pub(super) fn refresh_readers(&mut self, collection: &Collection) {
+        for (_, (since, person)) in self.readings.get(collection).cloned().unwrap_or_default() {
+            self.refresh(person, since);
+        }
+    }
+
+    /// Has everybody whose call is of this kind look again.
+    pub(super) fn refresh_callers(&mut self, endpoint: Endpoint, concerns: impl Fn(&Action) -> bool) {
+        let waits = |queue: &BTreeSet<Place>| queue.iter().copied().collect::<Vec<_>>();
+        let queues = self.queues.iter().filter(|((_, at), _)| *at == endpoint);
+        let places: Vec<Place> = queues.flat_map(|(_, queue)| waits(queue)).collect();
+        for (since, person) in places {
+            if matches!(self.turn(person), Some(Turn { need: Need::Call(order), .. }) if concerns(&order.action))
+            {
+                self.refresh(person, since);
             }
         }
+    }
+}
+
+/// People who are not to be looked at before some instant.
+#[derive(Debug, Default)]
+pub(super) struct PutOff {
+    until: BTreeMap<PersonId, Timestamp>,
+    order: BTreeSet<Place>,
+}
+
+impl PutOff {
+    pub(super) fn insert(&mut self, person: PersonId, until: Timestamp) {
+        self.remove(person);
+        self.until.insert(person, until);
+        self.order.insert((until, person));
+    }
+
+    pub(super) fn remove(&mut self, person: PersonId) {
+        if let Some(until) = self.until.remove(&person) {
+            self.order.remove(&(until, person));
+        }
+    }
+
+    /// The first instant at which somebody's time has come.
+    pub(super) fn first(&self) -> Option<Timestamp> {
+        self.order.first().map(|(until, _)| *until)
+    }
+
+    /// Takes somebody out whose time has come.
+    pub(super) fn take_due(&mut self, now: Timestamp) -> Option<PersonId> {
+        let (_, person) = self.order.first().copied().filter(|(until, _)| *until <= now)?;
+        self.remove(person);
+        Some(person)
+    }
+}
+
+/// Takes one from a set among sets, and the set with its last.
+fn remove_from<K: Ord, V: Ord>(sets: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(set) = sets.get_mut(key) {
+        set.remove(value);
+        if set.is_empty() {
+            sets.remove(key);
+        }
+    }
+}
+
+/// The endpoint of the one call that meets this need, if one does.
+fn endpoint_of(need: &Need) -> Option<Endpoint> {
+    match need {
+        Need::Call(order) => Some(execute::endpoint_of(&order.action)),
+        Need::Look(read) => Some(observe::endpoint_of(read)),
+        Need::Sweeps(_) => None,
     }
 }
 
@@ -193,7 +293,6 @@ fn readable_whole(need: &Need) -> Option<Collection> {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::model::operation::Action;
     use crate::provision::plan::Change;
 
     fn planned(person: PersonId, lane: Lane, step: Step) -> Planned {

@@ -204,6 +204,16 @@ impl Store {
         }
     }
 
+    /// How many writes may be begun at once without giving up their order: they are made in the order in which they
+    /// were begun, and become durable together.
+    pub fn writes_at_once(&self) -> usize {
+        match &self.0.database {
+            Database::Sqlite { .. } => writer::MAX_BATCH,
+            // Each is a transaction of its own, and whichever is faster comes first.
+            Database::Postgres { .. } => 1,
+        }
+    }
+
     /// Whether the database can be read and written at the moment.
     ///
     /// Cheap: it writes only while writes are failing, to learn when that is over.

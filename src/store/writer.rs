@@ -20,7 +20,7 @@ use super::{StoreError, Tx};
 use crate::clock::Clock;
 
 /// The most writes in one commit: more would make the first wait without making the flush cheaper.
-const MAX_BATCH: usize = 64;
+pub(super) const MAX_BATCH: usize = 64;
 
 /// How many writes may wait before further callers wait to be let in.
 const MAX_WAITING: usize = 1024;

@@ -96,8 +96,8 @@ fn read(certificate: &Path, key: &Path, asks: Arc<AtomicBool>) -> Result<Arc<Ser
     if chain.is_empty() {
         return Err(TlsError::Empty(certificate.to_owned()));
     }
-    let private = PrivateKeyDer::from_pem_file(key)
-        .map_err(|source| TlsError::Key { path: key.to_owned(), source })?;
+    let private =
+        PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Key { path: key.to_owned(), source })?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(Possession { provider: Arc::clone(&provider), asks });
     let config = ServerConfig::builder_with_provider(provider)

@@ -17,39 +17,24 @@ const SCIM2_TESTER_CHECKS: usize = 135;
 /// scim-sanity's steps through the lives of a user and a group, with discovery, search and errors.
 const SCIM_SANITY_CHECKS: usize = 25;
 
-/// What scim2-tester takes for an error and is none, by the check's name, the first words of its finding, and the RFC
-/// line that decides.
-const EXPECTED: [(&str, &str, &str); 6] = [
+/// What scim2-tester takes for errors and are none, by the check's name and the first words of its finding. It compares
+/// complex values as a whole with what it sent, and does not allow for what is the server's to say: how far a user is, in
+/// our extension (RFC 7643 §7, `readOnly`), and the name of a member, which is that of the user (RFC 7643 §2.4, `display`).
+const EXPECTED: [(&str, &str); 5] = [
     (
         "check_add_attribute",
         "PATCH modify() returned unexpected value for 'urn:ietf:params:scim:schemas:extension:openai:2.0:User'.",
-        "RFC 7643 §2.2: readOnly attributes, here `status`, are the server's to give; the tool expects back what it sent",
     ),
     (
         "check_replace_attribute",
         "PATCH modify() returned unexpected value for 'urn:ietf:params:scim:schemas:extension:openai:2.0:User'.",
-        "RFC 7643 §2.2: as above",
     ),
     (
         "check_remove_attribute",
         "PATCH modify() did not remove attribute 'urn:ietf:params:scim:schemas:extension:openai:2.0:User'",
-        "RFC 7644 §3.5.2.2: readOnly attributes cannot be removed; what the client wrote into the extension is gone",
     ),
-    (
-        "check_remove_attribute",
-        "PATCH modify() did not remove attribute 'active'",
-        "RFC 7643 §4.1.1: the server defines what `active` means; here it is always known, and a value is needed to change it",
-    ),
-    (
-        "check_add_attribute",
-        "Attribute 'members' was not added or has unexpected value",
-        "RFC 7643 §2.4: `display` is not for clients to change; it is the member's name, not the text that came along",
-    ),
-    (
-        "check_replace_attribute",
-        "Attribute 'members' was not replaced or has unexpected value",
-        "RFC 7643 §2.4: as above",
-    ),
+    ("check_add_attribute", "Attribute 'members' was not added or has unexpected value"),
+    ("check_replace_attribute", "Attribute 'members' was not replaced or has unexpected value"),
 ];
 /// What scim-sanity takes for a failure and is none, by the check's name, its message, and the RFC line that decides.
 const EXPECTED_OF_SANITY: [(&str, &str, &str); 3] = [
@@ -67,9 +52,6 @@ const EXPECTED_OF_SANITY: [(&str, &str, &str); 3] = [
     ),
     ("PATCH /Groups/{id} remove members", "Expected 200, got 204", "RFC 7644 §3.5.2: as above"),
 ];
-/// What it says of each check of a type that is read-only by nature, `Role` and `Entitlement`: it tries to make one
-/// first (RFC 7644 §3.2 lets a type be without POST, and §3.12 answers it 405).
-const READ_ONLY: &str = "POST is not served here; the Allow header names the methods that are";
 /// What scim2-tester leaves out.
 const SKIPPED: [&str; 1] =
     ["POST /.search: searching several resource types at once is not supported by the server"];
@@ -87,24 +69,19 @@ async fn scim2_tester_finds_no_errors() {
     let findings = findings(&told);
     let of = |status: &str| findings.iter().filter(|found| found.status == status).collect::<Vec<_>>();
     let (passed, skipped) = (of("SUCCESS"), of("SKIPPED"));
-    let (read_only, mut errors): (Vec<_>, Vec<_>) =
-        of("ERROR").into_iter().partition(|found| found.words == READ_ONLY);
-    for (check, words, line) in EXPECTED {
+    let mut errors = of("ERROR");
+    for (check, words) in EXPECTED {
         let found = errors.iter().position(|error| error.check == check && error.words == words);
-        errors.remove(found.unwrap_or_else(|| panic!("{check} no longer finds {words} ({line}): {told}")));
+        errors.remove(found.unwrap_or_else(|| panic!("{check} no longer finds {words}: {told}")));
     }
     assert!(errors.is_empty(), "{errors:#?}");
     assert!(skipped.iter().all(|found| SKIPPED.contains(&found.words)), "{skipped:#?}");
-    assert_eq!(
-        passed.len() + EXPECTED.len() + read_only.len() + skipped.len(),
-        findings.len(),
-        "another status: {told}"
-    );
+    assert_eq!(passed.len() + EXPECTED.len() + skipped.len(), findings.len(), "another status: {told}");
     assert!(passed.len() >= SCIM2_TESTER_CHECKS, "{} checks: {told}{output:?}", passed.len());
     tell(&format!(
         "scim2-tester: {} checks passed, {} excluded, {} skipped",
         passed.len(),
-        EXPECTED.len() + read_only.len(),
+        EXPECTED.len(),
         skipped.len()
     ));
 }

@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod bad_input;
 mod cli;
 mod conformance;
 mod crash;
@@ -24,7 +25,9 @@ mod prop_converge;
 mod prop_filter;
 mod prop_patch;
 mod provision;
+mod readme;
 mod scim_auth;
+mod scim_bulk;
 mod scim_catalogue;
 mod scim_discovery;
 mod scim_errors;
@@ -43,5 +46,6 @@ mod scim_tls;
 mod scim_users;
 mod simulator;
 mod store_contract;
+mod supply_chain;
 mod tenants;
 mod transcripts;

@@ -13,7 +13,7 @@ async fn the_service_provider_config_tells_what_is_offered() {
         ("patch", true),
         ("filter", true),
         ("etag", true),
-        ("bulk", false),
+        ("bulk", true),
         ("sort", false),
         ("changePassword", false),
     ] {

@@ -102,7 +102,6 @@ async fn what_is_not_served_says_so_in_scims_words() {
         okta.get(path).await.expect_error(404, None);
     }
     for (method, path) in [
-        ("POST", "/Bulk"),
         ("GET", "/Me"),
         ("PATCH", "/Me"),
         ("POST", "/.search"),

@@ -434,6 +434,36 @@ async fn changes_and_deletions_are_answered_later_too() {
 }
 
 #[tokio::test]
+async fn writes_of_groups_are_answered_later_too() {
+    let bridge = bridge().await;
+    let (okta, patient) = (bridge.okta(), patient(&bridge));
+    let jane = okta.create_named("jane@x.example").await;
+    let group = json!({ "displayName": "Staff", "members": [{ "value": jane }] });
+    let created = outcome(&okta, &deferred(&patient.post("/Groups", &group).await)).await;
+    let location = created["location"].as_str().unwrap().to_owned();
+    let path = location.strip_prefix("https://scim.example.com/scim/v2").unwrap();
+    let outcome_of = |method: &str, version: &str, status: &str| json!({ "method": method, "location": location, "version": version, "status": status });
+    assert_eq!(created, outcome_of("POST", "W/\"1\"", "201"));
+    assert_eq!(okta.get(path).await.expect(200)["members"][0]["value"], jane);
+
+    let leave = json!([{ "op": "remove", "path": "members" }]);
+    for _ in 0..2 {
+        let answer = outcome(&okta, &deferred(&patient.patch(path, &leave).await)).await;
+        assert_eq!(answer, outcome_of("PATCH", "W/\"2\"", "200"));
+    }
+    let answer = outcome(&okta, &deferred(&patient.put(path, &group).await)).await;
+    assert_eq!(answer, outcome_of("PUT", "W/\"3\"", "200"));
+    patient.post("/Groups", &group).await.expect_error(409, Some("uniqueness"));
+    let answer = outcome(&okta, &deferred(&patient.delete(path).await)).await;
+    assert_eq!(answer, json!({ "method": "DELETE", "status": "204" }));
+    okta.get(path).await.expect_error(404, None);
+    let told = events(&bridge).await.split_off(1);
+    let all: Vec<_> = told.iter().flat_map(uris).collect();
+    assert_eq!(all, [CREATE, ASYNC, PATCH, ASYNC, ASYNC, PUT, ASYNC, DELETE, ASYNC]);
+    assert!(told.iter().all(|event| event["sub_id"]["uri"] == path));
+}
+
+#[tokio::test]
 async fn what_cannot_be_granted_is_refused_at_once_however_patient_the_client() {
     let bridge = bridge().await;
     let patient = patient(&bridge);

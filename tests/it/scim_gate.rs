@@ -78,7 +78,11 @@ async fn one_token_too_busy_is_told_when_to_come_back_and_hinders_no_other() {
     refused.expect_error(429, None);
     let wait: i64 = refused.header("retry-after").unwrap().parse().expect("whole seconds");
     other.get("/Users").await.expect(200);
-    assert_eq!(other.find("userName pr").await.expect(200)["totalResults"], 0, "what was refused changed nothing");
+    assert_eq!(
+        other.find("userName pr").await.expect(200)["totalResults"],
+        0,
+        "what was refused changed nothing"
+    );
     bridge.clock.advance(SignedDuration::from_secs(wait));
     okta.post("/Users", &user("jane@x.example")).await.expect(201);
 }

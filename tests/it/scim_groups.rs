@@ -308,6 +308,24 @@ async fn keycloak_puts_whole_groups_with_the_version_it_knows() {
 }
 
 #[tokio::test]
+async fn an_echo_of_what_was_read_changes_nothing() {
+    let bridge = TestBridge::start().await;
+    let okta = bridge.okta();
+    let [a, b] = people(&okta).await;
+    let path = staff(&okta, &[&a, &b]).await;
+    let group = okta.get(&path).await.expect(200);
+    bridge.clock.advance(jiff::SignedDuration::from_secs(60));
+    let mut echo = group.clone();
+    echo["id"] = json!("another");
+    echo["members"].as_array_mut().unwrap().reverse();
+    echo["members"][0]["display"] = json!("Somebody");
+    for _ in 0..2 {
+        assert_eq!(okta.put(&path, &echo).await.expect(200), group);
+    }
+    assert_eq!(okta.get(&path).await.expect(200), group);
+}
+
+#[tokio::test]
 async fn a_rename_by_put_strips_nobody() {
     let bridge = TestBridge::start().await;
     let okta = bridge.okta();

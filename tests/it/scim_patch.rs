@@ -293,6 +293,7 @@ async fn a_refused_patch_changes_nothing_at_all() {
         (json!({"op": "replace", "path": "meta.created", "value": "2020-01-01T00:00:00Z"}), "mutability"),
         (json!({"op": "replace", "value": {"id": "another"}}), "mutability"),
         (json!({"op": "remove", "path": "userName"}), "mutability"),
+        (json!({"op": "remove", "path": "active"}), "mutability"),
         (json!({"op": "remove"}), "noTarget"),
         (json!({"op": "replace", "path": "emails[type eq", "value": "x"}), "invalidPath"),
         (

@@ -30,7 +30,8 @@ const ENDPOINTS: [(&str, &[&str]); 17] = [
 
 /// Two tenants with an event feed each, and a client of each.
 async fn two() -> (TestBridge, Actor, Actor) {
-    let bridge = TestBridge::builder().tenant("ours").tenant("theirs").feed("ours").feed("theirs").start().await;
+    let bridge =
+        TestBridge::builder().tenant("ours").tenant("theirs").feed("ours").feed("theirs").start().await;
     let (ours, theirs) = (bridge.client_of("ours").await, bridge.client_of("theirs").await);
     (bridge, ours, theirs)
 }
@@ -102,7 +103,11 @@ async fn a_foreign_id_is_an_unknown_one_everywhere() {
                 continue;
             }
             let unknown = send(&theirs, method, &template.replace("{}", NOBODY)).await;
-            assert_eq!(foreign.expect_error(404, None), unknown.expect_error(404, None), "{method} {template}");
+            assert_eq!(
+                foreign.expect_error(404, None),
+                unknown.expect_error(404, None),
+                "{method} {template}"
+            );
         }
     }
     assert_eq!(ours.get(&format!("/Users/{}", id_of(&jane))).await.expect(200)["meta"], jane["meta"]);
@@ -194,7 +199,10 @@ async fn events_are_told_to_their_own_tenant_alone() {
     let poll_and_acknowledge = json!({ "returnImmediately": true, "ack": [id] });
     assert_eq!(theirs.post("/Events", &poll_and_acknowledge).await.expect(200)["sets"], json!({}));
     let still = ours.post("/Events", &poll).await.expect(200)["sets"].clone();
-    assert!(still.as_object().unwrap().contains_key(&id), "another tenant's acknowledgement counts for nothing");
+    assert!(
+        still.as_object().unwrap().contains_key(&id),
+        "another tenant's acknowledgement counts for nothing"
+    );
 }
 
 #[tokio::test]

@@ -204,10 +204,8 @@ async fn an_expired_client_certificate_is_refused() {
     params.not_before = rcgen::date_time_ymd(2020, 1, 1);
     params.not_after = rcgen::date_time_ymd(2021, 1, 1);
     let key = KeyPair::generate().unwrap();
-    let old = Identity {
-        certificate: params.signed_by(&key, &theirs).unwrap().pem(),
-        key: key.serialize_pem(),
-    };
+    let old =
+        Identity { certificate: params.signed_by(&key, &theirs).unwrap().pem(), key: key.serialize_pem() };
     let (bridge, _files) = certified(&server, issued_by(&theirs)).await;
     let answer = get(bridge.address, &server, Some(&old), "/scim/v2/Users", &with_token()).await.unwrap().0;
     answer.expect_error(401, None);
@@ -221,6 +219,7 @@ async fn without_tls_no_certificate_can_be_shown_and_nobody_comes_in() {
     let rules = NetworkRules { client_certificate: Some(issued_by(&theirs)), ..NetworkRules::default() };
     gate.take_on(TenantId::default_tenant(), &rules).unwrap();
     let bridge = TestBridge::builder().gate(gate).on(database).start().await;
-    let request = format!("GET /scim/v2/Users HTTP/1.1\r\nHost: b\r\nConnection: close\r\n{}\r\n", with_token());
+    let request =
+        format!("GET /scim/v2/Users HTTP/1.1\r\nHost: b\r\nConnection: close\r\n{}\r\n", with_token());
     assert_eq!(exchange(bridge.address, request.as_bytes()).await.unwrap().status, 401);
 }

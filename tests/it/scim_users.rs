@@ -274,6 +274,21 @@ async fn an_echo_of_what_was_read_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_replacement_cannot_say_what_only_the_server_says() {
+    let bridge = TestBridge::start().await;
+    let okta = bridge.okta();
+    let created = okta.create(&okta_create()).await;
+    let mut body = created.clone();
+    body["id"] = json!("another");
+    body["meta"] = json!({"resourceType": "Group", "version": "W/\"9\"", "created": "1970-01-01T00:00:00Z"});
+    body["groups"] = json!([{"value": "g", "display": "Owners"}]);
+    body["urn:ietf:params:scim:schemas:extension:openai:2.0:User"] =
+        json!({"status": "member", "userId": "user-1", "effectiveRole": "owner"});
+    body["urn:example:nobody:knows"] = json!({"x": 1});
+    assert_eq!(okta.put(&path_of(&created), &body).await.expect(200), created);
+}
+
+#[tokio::test]
 async fn a_replacement_drops_what_it_does_not_name_but_never_touches_access_by_silence() {
     let bridge = TestBridge::start().await;
     let okta = bridge.okta();

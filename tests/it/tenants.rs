@@ -17,8 +17,10 @@ const OTHER_KEY: &str = "sk-admin-of-acme";
 
 /// A stand-in that takes the keys of two organizations.
 async fn upstream() -> (Simulator, SocketAddr) {
-    let options =
-        Options { admin_keys: vec!["sk-admin-simulator".to_owned(), OTHER_KEY.to_owned()], ..Options::default() };
+    let options = Options {
+        admin_keys: vec!["sk-admin-simulator".to_owned(), OTHER_KEY.to_owned()],
+        ..Options::default()
+    };
     let simulator = Simulator::new(options, openai_scim_bridge::clock::Clock::system());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -85,10 +87,14 @@ async fn a_tenant_of_the_database_lives_while_the_bridge_serves_and_its_key_is_s
     let ready = call(address, "GET", "/readyz", None).await.unwrap().expect(200);
     assert_eq!(ready["components"]["upstream:acme"], "ok", "{ready}");
 
-    for arguments in [&["tenant", "list"] as &[_], &["tenant", "list", "--json"], &["tenant", "show", "acme"]] {
+    for arguments in [&["tenant", "list"] as &[_], &["tenant", "list", "--json"], &["tenant", "show", "acme"]]
+    {
         shown += &succeed(&mut beside(folder.path(), arguments));
     }
-    assert!(shown.contains("min_owners = 3") && shown.contains("database") && shown.contains("okta"), "{shown}");
+    assert!(
+        shown.contains("min_owners = 3") && shown.contains("database") && shown.contains("okta"),
+        "{shown}"
+    );
 
     let told = fail(&mut beside(folder.path(), &["tenant", "remove", "acme", "--yes"]), 1);
     assert!(told.contains("tenant disable acme"), "{told}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::super::error::GROUP_NAME_TAKEN;
-use super::super::feed::paths;
+use super::super::feed::{Method, Reply, paths, success};
 use super::super::write::{Order, audit};
 use super::super::{Caller, Directory, DirectoryError, group_type};
 use super::{ShownGroup, no_such_group, parse_id, take_turn};
@@ -19,7 +19,7 @@ use crate::scim::error::ScimError;
 use crate::scim::etag::{Condition, Version};
 use crate::scim::patch::{ChangeSet, GROUP_AS_MEMBER, MemberChange, PatchRequest, member_ids};
 use crate::scim::resource::Resource;
-use crate::scim::schema::{Mode, validate};
+use crate::scim::schema::{Mode, replace, validate};
 use crate::store::{MemberDelta, StoreError, Tx};
 
 /// Members named in one entry of the audit trail, of those who joined and of those who left.
@@ -56,8 +56,14 @@ struct Written {
 
 impl Directory {
     /// Creates a group with its members.
-    pub async fn create_group(&self, caller: &Caller, body: Value) -> Result<ShownGroup, DirectoryError> {
-        let (wish, members) = read(validate(group_type(), body, Mode::Create)?)?;
+    pub async fn create_group(
+        &self,
+        caller: &Caller,
+        body: Value,
+    ) -> Result<Reply<ShownGroup>, DirectoryError> {
+        let resource = validate(group_type(), body, Mode::Create)?;
+        let members = Members::all_of(&resource)?;
+        let wish = Wish::read(resource)?;
         let order = self.order(caller, (GroupId::new(&self.clock), wish, members))?;
         let written = self
             .store
@@ -66,7 +72,7 @@ impl Directory {
                 Box::pin(async move { create(tx, &order).await })
             })
             .await?;
-        Ok(self.settle_group(caller, &written))
+        self.answer_group(caller, Method::Post, &written).await
     }
 
     /// Replaces a group's attributes by the body (RFC 7644 §3.5.1), and its members if the body has any or says that
@@ -77,24 +83,26 @@ impl Directory {
         id: &str,
         body: Value,
         if_match: Option<Condition>,
-    ) -> Result<ShownGroup, DirectoryError> {
+    ) -> Result<Reply<ShownGroup>, DirectoryError> {
         let id = parse_id(id)?;
         let gives_members = dialect::gives(group_type(), &body, "members");
-        let (wish, members) = read(validate(group_type(), body, Mode::Replace)?)?;
-        let members = if gives_members { members } else { Members::default() };
-        let order = self.order(caller, (id, wish, members, if_match))?;
+        let resource = validate(group_type(), body, Mode::Replace)?;
+        let members = if gives_members { Members::all_of(&resource)? } else { Members::default() };
+        let order = self.order(caller, (id, resource, members, if_match))?;
         let written = self
             .store
             .write(move |tx| {
                 let order = Arc::clone(&order);
                 Box::pin(async move {
-                    let (id, wish, members, if_match) = &order.what;
+                    let (id, resource, members, if_match) = &order.what;
                     let before = load(tx, &order.caller, *id, if_match.as_ref()).await?;
-                    change(tx, &order, EventKind::Put, before, wish.clone(), members).await
+                    let attributes = before.attributes.clone().into();
+                    let wish = Wish::read(replace(group_type(), &attributes, resource.clone())?)?;
+                    change(tx, &order, Method::Put, before, wish, members).await
                 })
             })
             .await?;
-        Ok(self.settle_group(caller, &written))
+        self.answer_group(caller, Method::Put, &written).await
     }
 
     /// Changes some of a group's attributes and members (RFC 7644 §3.5.2).
@@ -104,7 +112,7 @@ impl Directory {
         id: &str,
         body: Value,
         if_match: Option<Condition>,
-    ) -> Result<ShownGroup, DirectoryError> {
+    ) -> Result<Reply<ShownGroup>, DirectoryError> {
         let id = parse_id(id)?;
         let (patch, members) = PatchRequest::parse(body)?.split_members(group_type())?;
         let order = self.order(caller, (id, patch, Members::read(members)?, if_match))?;
@@ -119,11 +127,11 @@ impl Directory {
                     // Okta repeats the id that it knows with every rename.
                     resource.set("id", before.id.to_string());
                     let _changes = patch.apply(group_type(), &mut resource)?;
-                    change(tx, &order, EventKind::Patch, before, Wish::read(resource)?, members).await
+                    change(tx, &order, Method::Patch, before, Wish::read(resource)?, members).await
                 })
             })
             .await?;
-        Ok(self.settle_group(caller, &written))
+        self.answer_group(caller, Method::Patch, &written).await
     }
 
     /// Deletes a group. Its members stay users, without what the group gave them.
@@ -132,7 +140,7 @@ impl Directory {
         caller: &Caller,
         id: &str,
         if_match: Option<Condition>,
-    ) -> Result<(), DirectoryError> {
+    ) -> Result<Reply<()>, DirectoryError> {
         let id = parse_id(id)?;
         let order = self.order(caller, (id, if_match))?;
         let written = self
@@ -143,16 +151,23 @@ impl Directory {
             })
             .await?;
         self.nudge_all(caller, &written.concerned);
-        Ok(())
+        self.answer_deletion(caller, subject(id)).await
     }
 
-    fn settle_group(&self, caller: &Caller, written: &Written) -> ShownGroup {
+    /// Answers a write, which never waits for the engine: what a group gives, its members show.
+    async fn answer_group(
+        &self,
+        caller: &Caller,
+        method: Method,
+        written: &Written,
+    ) -> Result<Reply<ShownGroup>, DirectoryError> {
         self.nudge_all(caller, &written.concerned);
-        self.render_group(caller, &written.group)
+        let group = self.render_group(caller, &written.group);
+        let outcome = success(method.as_str(), &group.shown.location, group.shown.version);
+        self.answer_at_once(caller, subject(group.id), outcome, group).await
     }
 
     fn nudge_all(&self, caller: &Caller, people: &[PersonId]) {
-        self.announce(&caller.tenant);
         for person in people {
             self.engine.nudge(&caller.tenant, *person);
         }
@@ -176,13 +191,12 @@ impl Wish {
     }
 }
 
-/// Takes a validated body apart; its members are all the members there are to be.
-fn read(resource: Resource) -> Result<(Wish, Members), ScimError> {
-    let members = MemberChange::to(member_ids(resource.values("members"))?);
-    Ok((Wish::read(resource)?, Members::read(members)?))
-}
-
 impl Members {
+    /// Those of a validated body are all the members there are to be.
+    fn all_of(resource: &Resource) -> Result<Self, ScimError> {
+        Self::read(MemberChange::to(member_ids(resource.values("members"))?))
+    }
+
     fn read(change: MemberChange) -> Result<Self, ScimError> {
         let mut join = BTreeSet::new();
         for id in change.join {
@@ -227,6 +241,7 @@ async fn create(tx: &mut Tx, order: &Order<(GroupId, Wish, Members)>) -> Result<
     tx.append_audit(&audit(&order.caller, order.now, None, "group.create", detail)).await?;
     let mut told = paths(&group.attributes);
     told.extend(delta_path(&delta));
+    order.publisher.defer(tx, Method::Post, subject(group.id), group.version).await?;
     publish(tx, order, &group, EventKind::Create, told).await?;
     Ok(Written { group, concerned })
 }
@@ -235,12 +250,13 @@ async fn create(tx: &mut Tx, order: &Order<(GroupId, Wish, Members)>) -> Result<
 async fn change<T>(
     tx: &mut Tx,
     order: &Order<T>,
-    kind: EventKind,
+    method: Method,
     before: Group,
     wish: Wish,
     members: &Members,
 ) -> Result<Written, DirectoryError> {
     let tenant = &order.caller.tenant;
+    let path = subject(before.id);
     check_known(tx, tenant, &members.join).await?;
     let delta = if members.replace {
         tx.replace_members(tenant, before.id, &members.join).await?
@@ -252,6 +268,7 @@ async fn change<T>(
         MemberDelta { added: join(tx, &before, members).await?, removed }
     };
     if delta.is_empty() && wish.attributes == before.attributes {
+        order.publisher.defer(tx, method, path, before.version).await?;
         return Ok(Written { group: before, concerned: Vec::new() });
     }
     let group = Group {
@@ -273,7 +290,8 @@ async fn change<T>(
     let detail = detail(&group, "changed", &json!(changed), &delta);
     tx.append_audit(&audit(&order.caller, order.now, None, "group.update", detail)).await?;
     let told = changes.paths().map(str::to_owned).chain(delta_path(&delta)).collect();
-    publish(tx, order, &group, kind, told).await?;
+    order.publisher.defer(tx, method, path, group.version).await?;
+    publish(tx, order, &group, method.notice(), told).await?;
     Ok(Written { group, concerned })
 }
 
@@ -296,6 +314,7 @@ async fn delete(tx: &mut Tx, order: &Order<(GroupId, Option<Condition>)>) -> Res
         "removedIds": removed.iter().map(PersonId::to_string).collect::<Vec<_>>(),
     });
     tx.append_audit(&audit(&order.caller, order.now, None, "group.delete", detail)).await?;
+    order.publisher.defer(tx, Method::Delete, subject(*id), 0).await?;
     order.publisher.publish(tx, subject(*id), |event| event.with(EventKind::Delete)).await?;
     Ok(Written { group, concerned: if has_rules(order) { removed } else { Vec::new() } })
 }

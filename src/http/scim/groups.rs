@@ -6,10 +6,10 @@ use http::StatusCode;
 
 use super::answer;
 use super::members::Writer;
-use crate::directory::{Caller, ShownGroup, group_type};
+use crate::directory::{Caller, Reply, ShownGroup, group_type};
 use crate::http::State;
 use crate::http::extract::{Admitted, Body, Query, Terms};
-use crate::http::reply::Failure;
+use crate::http::reply::{self, Failure};
 use crate::scim::filter::Filter;
 use crate::scim::list::{ListResponse, Page};
 
@@ -36,8 +36,10 @@ pub(super) async fn create(
     query: Query,
     Body(body): Body,
 ) -> Result<Response, Failure> {
-    let group = state.directory.create_group(&caller, body).await?;
-    show(StatusCode::CREATED, &state, &caller, group, &query).await
+    match state.directory.create_group(&caller, body).await? {
+        Reply::Now(group) => show(StatusCode::CREATED, &state, &caller, group, &query).await,
+        Reply::Later(accepted) => Ok(reply::accepted(&accepted)),
+    }
 }
 
 /// `GET /Groups/{id}` (RFC 7644 §3.4.1).
@@ -64,8 +66,10 @@ pub(super) async fn replace(
     terms: Terms,
     Body(body): Body,
 ) -> Result<Response, Failure> {
-    let group = state.directory.replace_group(&caller, &id, body, terms.if_match).await?;
-    show(StatusCode::OK, &state, &caller, group, &query).await
+    match state.directory.replace_group(&caller, &id, body, terms.if_match).await? {
+        Reply::Now(group) => show(StatusCode::OK, &state, &caller, group, &query).await,
+        Reply::Later(accepted) => Ok(reply::accepted(&accepted)),
+    }
 }
 
 /// `PATCH /Groups/{id}` (RFC 7644 §3.5.2). The answer has no body, which is what Entra ID wants of groups, unless
@@ -78,7 +82,10 @@ pub(super) async fn patch(
     terms: Terms,
     Body(body): Body,
 ) -> Result<Response, Failure> {
-    let group = state.directory.patch_group(&caller, &id, body, terms.if_match).await?;
+    let group = match state.directory.patch_group(&caller, &id, body, terms.if_match).await? {
+        Reply::Now(group) => group,
+        Reply::Later(accepted) => return Ok(reply::accepted(&accepted)),
+    };
     if query.get("attributes").is_some() {
         return show(StatusCode::OK, &state, &caller, group, &query).await;
     }
@@ -91,9 +98,11 @@ pub(super) async fn delete(
     Admitted(caller): Admitted,
     Path(id): Path<String>,
     terms: Terms,
-) -> Result<StatusCode, Failure> {
-    state.directory.delete_group(&caller, &id, terms.if_match).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Failure> {
+    Ok(match state.directory.delete_group(&caller, &id, terms.if_match).await? {
+        Reply::Now(()) => StatusCode::NO_CONTENT.into_response(),
+        Reply::Later(accepted) => reply::accepted(&accepted),
+    })
 }
 
 async fn show(

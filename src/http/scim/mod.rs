@@ -1,6 +1,7 @@
 //! The SCIM side: its base paths, the door in front of it and its table of routes.
 
 mod answer;
+mod bulk;
 mod catalogue;
 mod discovery;
 mod events;
@@ -15,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use http::uri::PathAndQuery;
 use http::{StatusCode, Uri};
+use percent_encoding::percent_decode_str;
 use tower::ServiceExt;
 
 use super::layers::{Template, Trail, note_route};
@@ -63,9 +65,14 @@ async fn admit(state: &State, mut request: Request) -> Result<Request, Response>
     {
         return Err(auth::refuse(state, reason).into_response());
     }
-    let caller = auth::admit(state, &trail, base.tenant, request.headers()).await.map_err(Failure::into_response)?;
+    let caller =
+        auth::admit(state, &trail, base.tenant, request.headers()).await.map_err(Failure::into_response)?;
     state.gate.spend(&caller.tenant, &caller.token).map_err(reply::slow_down)?;
 
+    // axum would answer what is not UTF-8 in words of its own.
+    if percent_decode_str(base.rest).decode_utf8().is_err() {
+        return Err(nowhere());
+    }
     let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
     let target: Result<PathAndQuery, _> = format!("{}{query}", base.rest).parse();
     let target = target.map_err(|_malformed| nowhere())?;
@@ -107,7 +114,6 @@ impl<'a> Base<'a> {
 
 /// The table of routes below a base path.
 fn routes() -> Router<State> {
-    let bulk = async || not_offered("bulk requests (/Bulk)");
     let me = async || not_offered("the alias /Me");
     let search = async || not_offered("queries by POST (.search); use GET with a filter");
     Router::new()
@@ -129,7 +135,7 @@ fn routes() -> Router<State> {
         .route("/Schemas/{urn}", get(discovery::schema))
         .route(EVENTS, post(events::poll))
         .route(&format!("{TRANSACTIONS}/{{txn}}"), get(events::outcome))
-        .route("/Bulk", any(bulk))
+        .route("/Bulk", post(bulk::run))
         .route("/Me", any(me))
         .route("/.search", any(search))
         .route("/Users/.search", any(search))

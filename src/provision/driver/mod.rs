@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::agenda::{Agenda, Need};
+use super::agenda::{Agenda, Need, PutOff};
 use super::context::Context;
 use super::execute::{Order, Outcome, chain};
 use super::handle::{Message, Settlement, Upstream};
@@ -139,7 +139,7 @@ struct Driver {
     /// People whose access is being taken away, and since when that is wished.
     removing: BTreeMap<PersonId, Timestamp>,
     /// People whom this engine has put off, and until when.
-    put_off: BTreeMap<PersonId, Timestamp>,
+    put_off: PutOff,
     refill_at: Timestamp,
     /// Whether the store holds more due people than are on the agenda.
     more_due: bool,
@@ -171,7 +171,7 @@ impl Driver {
             waiters: BTreeMap::new(),
             idlers: Vec::new(),
             removing: BTreeMap::new(),
-            put_off: BTreeMap::new(),
+            put_off: PutOff::default(),
             refill_at: Timestamp::MIN,
             more_due: false,
             extend_agenda: false,
@@ -263,7 +263,7 @@ impl Driver {
         if until < later(self.context.clock.now(), SOON) {
             self.put_off.insert(person, until);
         } else {
-            self.put_off.remove(&person);
+            self.put_off.remove(person);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Starting what can start: places, budgets, the gate, and who is served first.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
@@ -10,8 +11,8 @@ use crate::ids::PersonId;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::openai::Endpoint;
-use crate::provision::agenda::Need;
-use crate::provision::execute::{self, execute};
+use crate::provision::agenda::{Need, Place};
+use crate::provision::execute::execute;
 use crate::provision::observe::{self, look};
 use crate::provision::pace::later;
 use crate::provision::sweeps::periodic;
@@ -21,6 +22,22 @@ const PAGE_SIZE: i64 = 100;
 /// Whom a reading as young as this did not help is looked up by themselves.
 const WHOLE_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
+/// The next thing to start out of several queues; the least is served first.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Head {
+    lane: Lane,
+    since: Timestamp,
+    at: At,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum At {
+    /// A call for somebody, at this endpoint.
+    Person(PersonId, Endpoint),
+    /// A page of a collection, not before this instant.
+    Page(Timestamp, Collection),
+}
+
 impl Driver {
     /// Starts whatever can start now, first served first, and notes when the next thing can.
     pub(super) fn start_jobs(&mut self) {
@@ -29,7 +46,7 @@ impl Driver {
             self.wake(until);
             return;
         }
-        let due_at = [self.next_due_at, self.put_off.values().min().copied()].into_iter().flatten().min();
+        let due_at = [self.next_due_at, self.put_off.first()].into_iter().flatten().min();
         if let Some(due_at) = due_at {
             self.wake(due_at.max(now));
         }
@@ -48,21 +65,20 @@ impl Driver {
             &waiting,
             |collection| limiter.left(observe::list_endpoint(collection), now),
         );
-        let mut queue: Vec<(Lane, Timestamp, Flight, Timestamp)> = self
-            .agenda
-            .in_order(&self.busy)
+        let mut heads: BTreeSet<Head> = pages
             .into_iter()
-            .map(|(lane, since, person)| (lane, since, Flight::Person(person), Timestamp::MIN))
+            .map(|page| Head { lane: page.lane, since: page.since, at: At::Page(page.from, page.collection) })
             .collect();
-        queue.extend(
-            pages.into_iter().map(|page| (page.lane, page.since, Flight::Page(page.collection), page.from)),
-        );
-        queue.sort();
-        for (lane, _, flight, from) in queue {
-            if from > now {
-                self.wake(from);
-            } else if !self.flights.contains_key(&flight) {
-                self.start(lane, flight, now);
+        heads.extend(self.agenda.queues().into_iter().filter_map(|queue| self.head(queue, None)));
+        while let Some(Head { lane, since, at }) = heads.pop_first() {
+            match at {
+                At::Page(from, _) if from > now => self.wake(from),
+                At::Page(_, collection) => self.start_page(collection, lane, now),
+                At::Person(person, endpoint) => {
+                    if self.start_person(person, lane, endpoint, now) {
+                        heads.extend(self.head((lane, endpoint), Some((since, person))));
+                    }
+                }
             }
         }
         if self.more_due && self.flights.is_empty() && self.agenda.len() + WINDOW <= MAX_AGENDA {
@@ -86,38 +102,28 @@ impl Driver {
         }
     }
 
-    /// Starts this if there is a place, a budget and an open gate for it.
-    fn start(&mut self, lane: Lane, flight: Flight, now: Timestamp) {
-        let endpoint = match &flight {
-            Flight::Page(collection) => observe::list_endpoint(collection),
-            Flight::Person(person) => match self.agenda.turn(*person).map(|turn| &turn.need) {
-                Some(Need::Call(order)) => execute::endpoint_of(&order.action),
-                Some(Need::Look(read)) => observe::endpoint_of(read),
-                Some(Need::Sweeps(_)) | None => return,
-            },
-            Flight::Probe => Endpoint::ListInvites,
-        };
+    /// The next in a queue, after this place or at its head.
+    fn head(&self, queue: (Lane, Endpoint), after: Option<Place>) -> Option<Head> {
+        let (since, person) = self.agenda.next_in(queue, after)?;
+        Some(Head { lane: queue.0, since, at: At::Person(person, queue.1) })
+    }
+
+    /// Whether there is a place, a budget and an open gate for a call; notes when there may be.
+    fn can_start(&mut self, lane: Lane, endpoint: Endpoint, now: Timestamp) -> bool {
         if let Some(opens_at) = self.gate.opens_at(lane, now) {
             self.wake(opens_at);
-            return;
+            return false;
         }
         let limiter = self.context.client.limiter();
         let ready_at = limiter.ready_at(endpoint, now);
         if ready_at > now {
             self.wake(ready_at);
-            return;
+            return false;
         }
         // A call that has started may not have taken its share yet, so it is counted a second time.
         let on_their_way = self.flights.values().filter(|(_, taken)| *taken == endpoint).count();
         let left = limiter.left(endpoint, now) - f64::from(u32::try_from(on_their_way).unwrap_or(u32::MAX));
-        if left < 1.0 || !self.has_place(lane) {
-            return;
-        }
-        match flight {
-            Flight::Person(person) => self.start_person(person, lane, endpoint, now),
-            Flight::Page(collection) => self.start_page(collection, lane, endpoint, now),
-            Flight::Probe => {}
-        }
+        left >= 1.0 && self.has_place(lane)
     }
 
     fn has_place(&self, lane: Lane) -> bool {
@@ -125,8 +131,15 @@ impl Driver {
         self.flights.len() < MAX_IN_FLIGHT && (lane == Lane::Revoke || others + 1 < MAX_IN_FLIGHT)
     }
 
-    fn start_person(&mut self, person: PersonId, lane: Lane, endpoint: Endpoint, now: Timestamp) {
-        let Some(need) = self.agenda.turn(person).map(|turn| turn.need.clone()) else { return };
+    /// Starts what this person needs, if it can start. Tells whether those behind them in the queue can.
+    fn start_person(&mut self, person: PersonId, lane: Lane, endpoint: Endpoint, now: Timestamp) -> bool {
+        if self.busy.contains_key(&person) {
+            return true;
+        }
+        if !self.can_start(lane, endpoint, now) {
+            return false;
+        }
+        let Some(need) = self.agenda.turn(person).map(|turn| turn.need.clone()) else { return true };
         let context = self.context.clone();
         let at = self.ticker.next(now);
         match need {
@@ -136,7 +149,7 @@ impl Driver {
                 {
                     if !facts.leaving_owners.is_empty() {
                         // One owner at a time: whether the next may go is judged when this one is settled.
-                        return;
+                        return true;
                     }
                     if let Some(facts) = &mut self.facts {
                         facts.leaving_owners.insert(owner);
@@ -153,9 +166,16 @@ impl Driver {
             }),
             Need::Sweeps(_) => {}
         }
+        true
     }
 
-    fn start_page(&mut self, collection: Collection, lane: Lane, endpoint: Endpoint, now: Timestamp) {
+    fn start_page(&mut self, collection: Collection, lane: Lane, now: Timestamp) {
+        let endpoint = observe::list_endpoint(&collection);
+        if self.flights.contains_key(&Flight::Page(collection.clone()))
+            || !self.can_start(lane, endpoint, now)
+        {
+            return;
+        }
         let context = self.context.clone();
         let at = self.ticker.next(now);
         let mut reading = self.sweeps.take(&collection, at);

@@ -8,8 +8,7 @@ use super::{Driver, Flight, READ_TRIES, Report, STORE_PAUSE};
 use crate::ids::PersonId;
 use crate::model::observed::Collection;
 use crate::model::operation::{Action, Lane};
-use crate::openai::{Failure, FailureKind};
-use crate::provision::agenda::Need;
+use crate::openai::{Endpoint, Failure, FailureKind};
 use crate::provision::execute::{Order, Outcome};
 use crate::provision::handle::Settlement;
 use crate::provision::observe::{self, Progress, ReadError, Reading};
@@ -180,9 +179,7 @@ impl Driver {
                     });
                     if matches!(collection, Collection::ProjectMembers(_)) {
                         // Whoever waits for it is looked up by themselves.
-                        self.agenda.refresh_where(
-                            |need| matches!(need, Need::Sweeps(collections) if collections.contains(&collection)),
-                        );
+                        self.agenda.refresh_readers(&collection);
                     }
                 }
             },
@@ -213,9 +210,7 @@ impl Driver {
                     self.refill_at = now;
                 }
                 self.owners_changed |= collection == Collection::Members;
-                self.agenda.refresh_where(
-                    |need| matches!(need, Need::Sweeps(collections) if collections.contains(&collection)),
-                );
+                self.agenda.refresh_readers(&collection);
             }
             Err(StoreError::Stale) => self.sweeps.failed(&collection, now, |_| REPEAT_AFTER),
             Err(error) => {
@@ -286,8 +281,9 @@ impl Driver {
         let was_owner = facts.leaving_owners.remove(user);
         if was_owner || matches!(action, Action::SetRole { .. }) {
             self.owners_changed = true;
-            self.agenda.refresh_where(|need| {
-                matches!(need, Need::Call(order) if matches!(order.action, Action::DeleteUser { .. } | Action::SetRole { lowers: true, .. }))
+            self.agenda.refresh_callers(Endpoint::DeleteUser, |_| true);
+            self.agenda.refresh_callers(Endpoint::UpdateUser, |action| {
+                matches!(action, Action::SetRole { lowers: true, .. })
             });
         }
     }

@@ -43,22 +43,21 @@ impl Driver {
             self.owners_changed = false;
         }
         self.refill(now).await?;
-        let mut stale = self.agenda.stale(&self.busy);
         // Whoever is waited for comes first.
-        stale.sort_by_key(|person| !self.waiters.contains_key(person));
-        let more = stale.len() > PLANS_PER_ROUND;
-        for person in stale.into_iter().take(PLANS_PER_ROUND) {
-            self.work_out_person(person).await?;
+        let waited_for = self.waiters.keys().copied().filter(|person| self.agenda.is_stale(*person));
+        let others = self.agenda.stale().filter(|person| !self.waiters.contains_key(person));
+        let stale = waited_for.chain(others).filter(|person| !self.busy.contains_key(person));
+        let stale: Vec<PersonId> = stale.take(PLANS_PER_ROUND + 1).collect();
+        for person in stale.iter().take(PLANS_PER_ROUND) {
+            self.work_out_person(*person).await?;
         }
-        Ok(more)
+        Ok(stale.len() > PLANS_PER_ROUND)
     }
 
     /// Puts due people onto the agenda: the most urgent ones at each poll, and more of them when those on it are
     /// nearly done or can all not start.
     async fn refill(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        while let Some((person, _)) = self.put_off.iter().find(|(_, until)| **until <= now) {
-            let person = *person;
-            self.put_off.remove(&person);
+        while let Some(person) = self.put_off.take_due(now) {
             self.agenda.add(person, now);
         }
         let extends = self.more_due && (self.extend_agenda || self.agenda.len() < WINDOW / 2);
@@ -139,6 +138,13 @@ impl Driver {
             self.removing.remove(&person);
         }
         match finding.next.clone() {
+            Some((lane, _)) if lane != Lane::Revoke && self.agenda.len() > MAX_AGENDA => {
+                // They are due in the store and found there when it is their turn.
+                self.agenda.remove(person);
+                self.looks.remove(&person);
+                self.more_due = true;
+                self.answer(person, &Settlement::Queued);
+            }
             Some((lane, need)) => {
                 self.agenda.set(person, Turn { lane, need, mark: work.mark, attempts: work.attempts });
             }
@@ -157,7 +163,7 @@ impl Driver {
         if let Some(due_at) = due_at {
             self.put_off_until(person, due_at);
         } else {
-            self.put_off.remove(&person);
+            self.put_off.remove(person);
             self.agenda.remove(person);
         }
         self.answer(person, &finding.settlement());

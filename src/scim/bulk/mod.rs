@@ -2,8 +2,8 @@
 //!
 //! An operation refers to a resource that another one creates by `bulkId:` and its id: as a whole text anywhere in its
 //! data, at the end of a `$ref`, or in its path. [`Run`] hands out the operations in the order of the request, moving
-//! one forward only for the sake of one that refers to it. It takes their results and makes the answer; executing is
-//! the caller's. All work is linear in the size of the request.
+//! one forward only for the sake of one that refers to it, and as many at a time as need no result of each other. It
+//! takes their results and makes the answer; executing is the caller's. All work is linear in the size of the request.
 //!
 //! Decided where the RFC leaves room: an operation that cannot be read, or refers to nothing, fails alone, as if it had
 //! been executed; operations that refer to each other in a circle are 409 (§3.7.1); one that refers to an operation
@@ -13,6 +13,7 @@ mod order;
 mod reference;
 
 use std::collections::BTreeMap;
+use std::iter::Peekable;
 
 use serde_json::{Map, Value, json};
 
@@ -81,7 +82,7 @@ impl Method {
 
 impl BulkRequest {
     /// Reads the body of a bulk request. That it is no longer than
-    /// [`MAX_BULK_BYTES`](crate::scim::schema::limits::MAX_BULK_BYTES) is checked before it is JSON.
+    /// [`MAX_BODY_BYTES`](crate::scim::schema::limits::MAX_BODY_BYTES) is checked before it is JSON.
     ///
     /// # Errors
     ///
@@ -110,7 +111,7 @@ impl BulkRequest {
         };
         if operations.len() > MAX_BULK_OPERATIONS {
             return Err(ScimError::too_large(format!(
-                "{} operations; at most {MAX_BULK_OPERATIONS} are accepted in one bulk request",
+                "{} operations; at most {MAX_BULK_OPERATIONS} (maxOperations) are accepted in one bulk request",
                 operations.len()
             )));
         }
@@ -144,7 +145,7 @@ impl BulkRequest {
         let creators: BTreeMap<_, _> = self.operations.iter().enumerate().filter_map(created).collect();
         let turns = order::turns(&self.operations, &creators);
         let results = self.operations.iter().map(|_| None).collect();
-        Run { request: self, creators, turns: turns.into_iter(), results, errors: 0 }
+        Run { request: self, creators, turns: turns.into_iter().peekable(), results, errors: 0 }
     }
 }
 
@@ -219,13 +220,13 @@ impl Operation {
 ///     {"method": "POST", "path": "/Users", "bulkId": "jane", "data": {"userName": "jane"}}
 /// ]}))?;
 /// let mut run = request.start();
-/// let user = run.next().expect("the user comes first, for the group refers to it");
+/// let user = run.next_batch(10).pop().expect("the user comes first and alone, for the group refers to it");
 /// assert_eq!(user.endpoint, "/Users");
 /// run.settle(user.ticket, Ok(Done { status: 201, id: "u1".to_owned(), version: None }));
-/// let group = run.next().expect("the group is left");
+/// let group = run.next_batch(10).pop().expect("the group is left");
 /// assert_eq!(group.data["members"][0]["value"], "u1");
 /// run.settle(group.ticket, Ok(Done { status: 201, id: "g1".to_owned(), version: None }));
-/// assert!(run.next().is_none());
+/// assert!(run.next_batch(10).is_empty());
 /// let answer = run.into_response("https://scim.example.com/scim/v2");
 /// assert_eq!(answer["Operations"][0]["location"], "https://scim.example.com/scim/v2/Groups/g1");
 /// # Ok::<(), openai_scim_bridge::scim::error::ScimError>(())
@@ -235,7 +236,7 @@ pub struct Run {
     request: BulkRequest,
     /// Which operation creates what is referred to by an id.
     creators: BTreeMap<String, usize>,
-    turns: std::vec::IntoIter<Turn>,
+    turns: Peekable<std::vec::IntoIter<Turn>>,
     /// What has come of each operation.
     results: Vec<Option<Result<Done, ScimError>>>,
     errors: u64,
@@ -259,7 +260,7 @@ pub struct Step {
 }
 
 /// Which operation a result belongs to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket(usize);
 
 /// What has come of an operation that succeeded.
@@ -274,23 +275,33 @@ pub struct Done {
 }
 
 impl Run {
-    /// The next operation to execute; `None` when all are done, or as many have failed as the client accepts.
+    /// The next operations to execute, in this order, `most` of them at most: none needs the result of another, and as
+    /// many errors as they could bring are accepted. Empty when all are done, or as many have failed as the client
+    /// accepts.
     ///
-    /// Its result is due before the one after it is asked for: an operation that has none counts as failed.
-    #[expect(clippy::should_implement_trait, reason = "each step needs the result of the one before")]
-    pub fn next(&mut self) -> Option<Step> {
-        while self.request.fail_on_errors.is_none_or(|most| self.errors < most) {
-            let turn = self.turns.next()?;
-            match self.prepare(turn) {
-                Ok(step) => return Some(step),
+    /// Their results are due before more is asked for: an operation that has none counts as failed.
+    pub fn next_batch(&mut self, most: usize) -> Vec<Step> {
+        let mut batch = Vec::new();
+        while batch.len() < most
+            && self.errors_left().is_none_or(|left| batch.len() < left)
+            && let Some(turn) = self.turns.next_if(|turn| turn.in_circle || is_settled(&self.results, turn))
+        {
+            match self.prepare(&turn) {
+                Ok(step) => batch.push(step),
                 Err(error) => self.settle(Ticket(turn.index), Err(error)),
             }
         }
-        None
+        batch
+    }
+
+    /// How many further errors the client accepts, the last of which ends the run.
+    fn errors_left(&self) -> Option<usize> {
+        let left = self.request.fail_on_errors?.saturating_sub(self.errors);
+        Some(usize::try_from(left).unwrap_or(usize::MAX))
     }
 
     /// Puts the references of an operation in place.
-    fn prepare(&mut self, turn: Turn) -> Result<Step, ScimError> {
+    fn prepare(&mut self, turn: &Turn) -> Result<Step, ScimError> {
         let Self { request, creators, results, .. } = self;
         let entry = request.operations.get_mut(turn.index);
         let entry = entry.ok_or_else(|| ScimError::internal("there is no such operation"))?;
@@ -321,7 +332,6 @@ impl Run {
     }
 
     /// Takes the result of an operation.
-    #[expect(clippy::needless_pass_by_value, reason = "a ticket is good for one result")]
     pub fn settle(&mut self, ticket: Ticket, result: Result<Done, ScimError>) {
         if result.is_err() {
             self.errors = self.errors.saturating_add(1);
@@ -374,6 +384,11 @@ impl Entry {
         }
         Value::Object(answer)
     }
+}
+
+/// Whether all that the operation refers to has had its turn.
+fn is_settled(results: &[Option<Result<Done, ScimError>>], turn: &Turn) -> bool {
+    turn.needs.iter().all(|need| matches!(results.get(*need), Some(Some(_))))
 }
 
 /// The id of what the operation with this `bulkId` has created.

@@ -6,9 +6,11 @@ use super::Entry;
 use super::reference;
 
 /// The turn of one operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Turn {
     pub(super) index: usize,
+    /// The operations that it refers to.
+    pub(super) needs: Vec<usize>,
     /// Whether it refers to itself, directly or by way of others.
     pub(super) in_circle: bool,
 }
@@ -106,7 +108,7 @@ impl Search {
         let in_circle = component.len() > 1 || needs[index].contains(&index);
         for index in component {
             self.is_open[index] = false;
-            self.turns.push(Turn { index, in_circle });
+            self.turns.push(Turn { index, needs: needs[index].clone(), in_circle });
         }
     }
 }

@@ -32,7 +32,7 @@ fn run(body: Value) -> (Vec<String>, Vec<Value>) {
 fn run_with(body: Value, fail: impl Fn(&Step) -> Option<ScimError>) -> (Vec<String>, Vec<Value>) {
     let mut run = BulkRequest::parse(body).unwrap().start();
     let mut executed = Vec::new();
-    while let Some(step) = run.next() {
+    while let Some(step) = run.next_batch(1).pop() {
         let Step { method, endpoint, id, ticket, .. } = &step;
         let name = step.data.get("userName").or_else(|| step.data.get("displayName")).and_then(Value::as_str);
         let new_id = id.clone().unwrap_or_else(|| format!("{}-id", name.unwrap_or_default()));
@@ -75,7 +75,7 @@ fn operations_keep_their_order_and_are_answered_with_status_location_and_version
 #[test]
 fn the_version_is_the_condition_of_the_operation() {
     let body = request([json!({"method": "DELETE", "path": "/Users/1", "version": "W/\"3\""})]);
-    let step = BulkRequest::parse(body).unwrap().start().next().unwrap();
+    let step = BulkRequest::parse(body).unwrap().start().next_batch(1).remove(0);
     assert!(step.version.unwrap().names(Version(3)));
 }
 
@@ -104,10 +104,10 @@ fn every_reference_in_the_data_is_replaced_and_nothing_else() {
         "members": [{"value": "bulkId:a", "$ref": "../Users/bulkId:a"}, {"value": "../Users/bulkId:a"}]
     });
     let mut run = BulkRequest::parse(request([user("a"), post("/Groups", "g", data)])).unwrap().start();
-    let first = run.next().unwrap();
+    let first = run.next_batch(9).remove(0);
     run.settle(first.ticket, Ok(Done { status: 201, id: "1".to_owned(), version: None }));
     assert_eq!(
-        run.next().unwrap().data,
+        run.next_batch(9).remove(0).data,
         json!({
             "displayName": "g", "about": "see bulkId:a", "bulkId:a": [["1"], "bulkId:", "BULKID:a"],
             "members": [{"value": "1", "$ref": "../Users/1"}, {"value": "../Users/bulkId:a"}]
@@ -124,6 +124,43 @@ fn an_operation_moves_forward_only_for_one_that_refers_to_it() {
         user("a"),
     ]));
     assert_eq!(executed, ["Post /Users/a-id", "Patch /Groups/1", "Delete /Groups/1", "Post /Users/b-id"]);
+}
+
+#[test]
+fn a_batch_ends_before_what_needs_its_results() {
+    let body = request([
+        user("a"),
+        user("b"),
+        json!({"method": "GET"}),
+        group("g", "bulkId:a"),
+        group("h", "bulkId:h"),
+        user("c"),
+        json!({"method": "DELETE", "path": "/Users/1"}),
+    ]);
+    let sizes = |most: usize, fail_on_errors: Value, fails: bool| {
+        let mut body = body.clone();
+        body["failOnErrors"] = fail_on_errors;
+        let mut run = BulkRequest::parse(body).unwrap().start();
+        let mut sizes = Vec::new();
+        loop {
+            let batch = run.next_batch(most);
+            if batch.is_empty() {
+                return (sizes, run.into_response(BASE)["Operations"].as_array().unwrap().len());
+            }
+            sizes.push(batch.len());
+            for Step { ticket, .. } in batch {
+                let done = Done { status: 200, id: "1".to_owned(), version: None };
+                run.settle(ticket, if fails { Err(ScimError::conflict("no")) } else { Ok(done) });
+            }
+        }
+    };
+    assert_eq!(sizes(10, json!(null), false), (vec![2, 3], 7));
+    assert_eq!(sizes(2, json!(null), false), (vec![2, 2, 1], 7));
+    // Never more at a time than the errors that are left.
+    assert_eq!(sizes(10, json!(3), false), (vec![2, 1, 1, 1], 7));
+    assert_eq!(sizes(10, json!(3), true), (vec![2], 3));
+    assert_eq!(sizes(10, json!(2), true), (vec![2], 2));
+    assert_eq!(sizes(10, json!(1), true), (vec![1], 1));
 }
 
 #[test]

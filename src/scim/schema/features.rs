@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::limits::{MAX_BULK_BYTES, MAX_BULK_OPERATIONS};
+use super::limits::{MAX_BODY_BYTES, MAX_BULK_OPERATIONS};
 use crate::scim::list::{DEFAULT_COUNT, MAX_COUNT};
 
 /// What this server offers; a part is named here once its endpoint answers.
 pub const OFFERED: Features =
-    Features { sort: false, bulk: false, cursor_timeout_seconds: None, security_events: None };
+    Features { sort: false, bulk: true, cursor_timeout_seconds: None, security_events: None };
 
 /// The optional parts that are offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Features {
     /// assert_eq!(config["pagination"]["cursorTimeout"], 600);
     /// ```
     pub fn to_config(&self) -> Map<String, Value> {
-        let (operations, bytes) = if self.bulk { (MAX_BULK_OPERATIONS, MAX_BULK_BYTES) } else { (0, 0) };
+        let (operations, bytes) = if self.bulk { (MAX_BULK_OPERATIONS, MAX_BODY_BYTES) } else { (0, 0) };
         let mut pagination = json!({
             "cursor": self.cursor_timeout_seconds.is_some(),
             "index": true,

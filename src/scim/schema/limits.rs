@@ -32,10 +32,10 @@ pub const MAX_FILTER_DEPTH: usize = 10;
 pub const MAX_NAMES: usize = 500;
 /// Bytes of a cursor: room for a text of [`MAX_TEXT`] characters as a sort key, all of them escaped.
 pub const MAX_CURSOR_BYTES: usize = 16_384;
-/// Operations of a bulk request.
+/// Bytes of the body of a request.
+pub const MAX_BODY_BYTES: usize = 1_048_576;
+/// Operations of a bulk request; it has no more bytes than any other ([`MAX_BODY_BYTES`]).
 pub const MAX_BULK_OPERATIONS: usize = 1_000;
-/// Bytes of a bulk request.
-pub const MAX_BULK_BYTES: usize = 1_048_576;
 
 /// Whether `attribute` is a member list, which may be far longer than others.
 pub fn is_members(attribute: &Attribute) -> bool {

@@ -176,15 +176,22 @@ pub fn bulk(data: &[u8]) {
     let count = operations.and_then(|(_, operations)| operations.as_array()).map_or(usize::MAX, Vec::len);
     let mut run = request.start();
     let mut executed = 0;
-    while let Some(step) = run.next() {
-        executed += 1;
-        assert!(executed <= count);
-        assert!(step.id.as_ref().is_none_or(|id| !id.starts_with("bulkId:") || id == "bulkId:"));
-        let result = match step.data.get("fail") {
-            Some(_) => Err(ScimError::conflict("as asked for")),
-            None => Ok(Done { status: 200, id: format!("id{executed}"), version: Some(Version(1)) }),
-        };
-        run.settle(step.ticket, result);
+    loop {
+        // Neither always one by one nor all together.
+        let batch = run.next_batch(1 + executed % 3);
+        if batch.is_empty() {
+            break;
+        }
+        for step in batch {
+            executed += 1;
+            assert!(executed <= count);
+            assert!(step.id.as_ref().is_none_or(|id| !id.starts_with("bulkId:") || id == "bulkId:"));
+            let result = match step.data.get("fail") {
+                Some(_) => Err(ScimError::conflict("as asked for")),
+                None => Ok(Done { status: 200, id: format!("id{executed}"), version: Some(Version(1)) }),
+            };
+            run.settle(step.ticket, result);
+        }
     }
     let answer = run.into_response("https://host");
     let answered = answer["Operations"].as_array().unwrap();

@@ -79,6 +79,11 @@ impl Stage {
         self.handle.sweep(&self.tenant);
     }
 
+    /// Waits until nothing more can happen at this instant.
+    pub(crate) async fn rest(&self) {
+        self.idle().await;
+    }
+
     async fn idle(&self) -> Option<jiff::Timestamp> {
         tokio::time::timeout(PATIENCE, self.handle.idle(&self.tenant))
             .await

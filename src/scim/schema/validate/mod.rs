@@ -155,13 +155,15 @@ fn check_schemas(resource_type: &ResourceType, value: &Value) -> Result<(), Scim
     }
 }
 
-/// Refuses a resource that lacks what its schema requires.
+/// Refuses a resource that lacks what its schema requires. A required flag has a value of its own accord until a client
+/// gives it another: whoever says nothing about it means that one.
 pub(in crate::scim) fn require(resource_type: &ResourceType, resource: &Resource) -> Result<(), ScimError> {
     let is_empty =
         |value: &Value| value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty());
-    for attribute in
-        resource_type.attributes().filter(|attribute| attribute.required && !attribute.is_read_only())
-    {
+    let is_asked_for = |attribute: &&Attribute| {
+        attribute.required && !attribute.is_read_only() && attribute.kind != AttributeType::Boolean
+    };
+    for attribute in resource_type.attributes().filter(is_asked_for) {
         if resource.as_map().get(&attribute.name).is_none_or(is_empty) {
             let name = &attribute.name;
             return Err(ScimError::invalid_value(format!("{name} is required and must not be empty")));

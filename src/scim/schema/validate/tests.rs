@@ -119,7 +119,10 @@ fn wrong_types_are_refused_by_name() {
     check_refused(json!({}), "400 invalidValue: userName is required and must not be empty");
     check_refused(json!({"userName": " "}), "400 invalidValue: userName is required and must not be empty");
     check_refused(json!({"userName": ["a", "b"]}), "400 invalidValue: userName must be a string");
-    check_refused(json!({"userName": "u", "active": "maybe"}), "400 invalidValue: active must be true or false");
+    check_refused(
+        json!({"userName": "u", "active": "maybe"}),
+        "400 invalidValue: active must be true or false",
+    );
     check_refused(
         json!({"userName": "u", "emails": [{"value": "a"}, {"primary": 1}]}),
         "400 invalidValue: emails[1].primary must be true or false",
