@@ -82,6 +82,17 @@ uuid_id!(
     "event id"
 );
 
+uuid_id!(
+    /// One hold.
+    HoldId,
+    "hold id"
+);
+uuid_id!(
+    /// One alarm; its receiver knows it by this.
+    AlarmId,
+    "alarm id"
+);
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -131,6 +142,11 @@ text_id!(
 text_id!(
     /// The OpenAI id of a role (`role_…`).
     RoleId
+);
+
+text_id!(
+    /// The OpenAI id of a group of members (`group_…`), which is no SCIM group.
+    OpenAiGroupId
 );
 
 text_id!(

@@ -11,17 +11,22 @@
 //! - [`store`]: durable state on SQLite or PostgreSQL.
 //! - [`openai`]: a typed client of the OpenAI administration API.
 //! - [`events`]: feeds of signed security events, told by poll and by push.
+//! - [`alarms`]: telling whoever is to be called; [`courier`]: what it has in common with the push of events.
 //! - [`provision`]: the engine, which drives the organization to what the directory wishes.
+//! - [`access`]: who may come in, and for what.
 //! - [`directory`]: what an identity provider may do; each operation is one transaction.
 //! - [`http`]: the listener, the door, and the SCIM endpoints.
 //! - [`simulator`]: the stand-in for the OpenAI admin API, which knows none of the others but the clock.
 //! - [`app`]: the composition root.
 //! - [`cli`]: the command line.
 
+pub mod access;
+pub mod alarms;
 pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod courier;
 pub mod directory;
 pub mod events;
 pub mod http;

@@ -38,6 +38,12 @@ impl<T: Clone> Roster<T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
     }
 
+    /// All tenants with their values.
+    pub fn entries(&self) -> Vec<(TenantId, T)> {
+        let list = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        list.iter().map(|(tenant, value)| (tenant.clone(), value.clone())).collect()
+    }
+
     /// The values of all tenants.
     pub fn values(&self) -> Vec<T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()

@@ -11,6 +11,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::{admin_key, board};
+use crate::access::Door;
+use crate::access::expiry;
+use crate::alarms;
 use crate::clock::Clock;
 use crate::config::{ConfigError, TenantConfig};
 use crate::directory::{Directory, EVENTS};
@@ -20,7 +24,7 @@ use crate::http::{Condition, Gate, Readiness};
 use crate::ids::TenantId;
 use crate::openai;
 use crate::provision::Engine;
-use crate::provision::handle::{Handle, Upstream};
+use crate::provision::handle::Handle;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -36,8 +40,10 @@ pub(super) struct Fleet {
     pub(super) readiness: Readiness,
     pub(super) handle: Handle,
     pub(super) directory: Directory,
+    pub(super) door: Door,
     pub(super) gate: Gate,
     pub(super) feed: Option<Feed>,
+    pub(super) hang_ups: watch::Receiver<()>,
     pub(super) served: Mutex<BTreeMap<TenantId, Served>>,
 }
 
@@ -85,8 +91,14 @@ impl Fleet {
         let client =
             openai::Client::new(client_settings(&config)?, self.clock.clone(), self.metrics.clone())?;
         self.gate.take_on(id.clone(), &config.network).with_context(|| format!("tenant `{id}`"))?;
+        self.open_door(&config).with_context(|| format!("tenant `{id}`"))?;
         let courier = self.open_feed(&config)?;
-        let engine = Engine::new(
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let keeper = config
+            .admin_key
+            .as_ref()
+            .and_then(|key| admin_key::Keeper::of(key, id.clone(), client.clone(), self.handle.clone()));
+        let mut engine = Engine::new(
             id.clone(),
             config.policy.clone(),
             self.store.clone(),
@@ -95,12 +107,24 @@ impl Fleet {
             self.metrics.clone(),
             self.handle.open(id.clone()),
         );
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        tasks.spawn(report(self.readiness.clone(), format!("upstream:{id}"), engine.upstream()));
-        tasks.spawn(engine.run(stop.clone()));
+        if let Some(called) = &config.alarms {
+            engine = engine.with_alarms();
+            let (url, secret) = (called.url.value.clone(), called.secret.value.clone());
+            let (store, clock) = (self.store.clone(), self.clock.clone());
+            let courier = alarms::Courier::new(store, clock, id.clone(), url, secret)?;
+            tasks.spawn(courier.run(stop.clone()));
+        }
+        if let Some(keeper) = keeper {
+            tasks.spawn(keeper.run(self.hang_ups.clone(), stop.clone()));
+        }
         if let Some(courier) = courier {
             tasks.spawn(courier.run(stop.clone()));
         }
+        let (store, clock, metrics) = (self.store.clone(), self.clock.clone(), self.metrics.clone());
+        tasks.spawn(expiry::Watch::new(store, clock, metrics, [id.clone()]).run(stop.clone()));
+        tasks.spawn(board::report(self.readiness.clone(), id.clone(), engine.upstream(), engine.health()));
+        tasks.spawn(board::report_features(self.readiness.clone(), id.clone(), engine.not_offered()));
+        tasks.spawn(engine.run(stop.clone()));
         self.directory.take_on(id.clone(), config.policy.clone(), config.profile.value);
         self.served().insert(id, Served { config, tasks, stop });
         Ok(())
@@ -111,6 +135,7 @@ impl Fleet {
     async fn stop(&self, id: &TenantId) {
         let Some(Served { tasks, stop, .. }) = self.served().remove(id) else { return };
         self.directory.let_go(id);
+        self.door.let_go(id);
         self.gate.let_go(id);
         if let Some(feed) = &self.feed {
             feed.let_go(id);
@@ -121,7 +146,7 @@ impl Fleet {
         if tokio::time::timeout(ENGINE_DRAIN, tasks.wait()).await.is_err() {
             tracing::warn!(tenant = %id, "a call to OpenAI did not end in time; its outcome is read back later");
         }
-        self.readiness.forget(&format!("upstream:{id}"));
+        board::forget(&self.readiness, id);
         self.readiness.forget(&format!("tenant:{id}"));
         tracing::info!(tenant = %id, "tenant {id} is not served any more by its earlier settings");
     }
@@ -129,16 +154,29 @@ impl Fleet {
     /// Lets all calls under way end; the door is closed already.
     pub(super) async fn drain(&self) {
         let served = std::mem::take(&mut *self.served());
-        served.values().for_each(|served| {
+        for served in served.values() {
             served.stop.cancel();
             served.tasks.close();
-        });
+        }
         let ended = join_all(served.values().map(|served| served.tasks.wait()));
         if tokio::time::timeout(ENGINE_DRAIN, ended).await.is_err() {
             tracing::warn!(
                 "a call to OpenAI did not end in time; its outcome is read back at the next start"
             );
         }
+    }
+
+    /// Opens the door to what the tenant's settings trust.
+    fn open_door(&self, config: &TenantConfig) -> anyhow::Result<()> {
+        let trust = config.trust.value.clone();
+        if trust.oauth && self.door.endpoint().is_none() {
+            tracing::warn!(
+                tenant = %config.tenant,
+                "the first clients of the token endpoint begin with the program's next start; restart it"
+            );
+        }
+        let fixed = config.static_token.as_ref().map(|token| &token.value);
+        Ok(self.door.take_on(config.tenant.clone(), trust, fixed)?)
     }
 
     /// Has a feed of the tenant, if its settings turn one on, and prepares telling the receiver that is to be called.
@@ -164,23 +202,8 @@ impl Fleet {
     }
 }
 
-/// Keeps the board of `/readyz` true about one organization. Trouble there degrades the program and no more: what
-/// identity providers wish is still taken and kept.
-async fn report(readiness: Readiness, component: String, mut upstream: watch::Receiver<Upstream>) {
-    loop {
-        let condition = match *upstream.borrow_and_update() {
-            Upstream::Ok => Condition::Ok,
-            Upstream::KeyRefused | Upstream::Unreachable => Condition::Degraded,
-        };
-        readiness.set(&component, condition);
-        if upstream.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
 /// What a client of the tenant's organization needs to know.
-pub(super) fn client_settings(tenant: &TenantConfig) -> Result<openai::Settings, ConfigError> {
+pub fn client_settings(tenant: &TenantConfig) -> Result<openai::Settings, ConfigError> {
     let key = tenant.require_admin_key()?.clone();
     let settings = openai::Settings::new(tenant.tenant.to_string(), tenant.base_url.value.clone(), key);
     Ok(openai::Settings { requests_per_minute: Some(tenant.requests_per_minute.value), ..settings })

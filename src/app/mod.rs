@@ -3,6 +3,8 @@
 //! Whoever stops the program loses nothing: answers under way are finished, calls to OpenAI under way are given time
 //! to come to an end, and everything else is in the store for the next start.
 
+mod admin_key;
+mod board;
 mod fleet;
 mod reload;
 mod tenants;
@@ -13,15 +15,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, bail};
+use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Door;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Entrance, TenantConfig};
 use crate::directory::Directory;
-use crate::directory::access::Tokens;
 use crate::events::Feed;
 use crate::events::key::SigningKey;
 use crate::http::{self, Gate, Limits, Readiness};
@@ -33,8 +36,12 @@ use crate::tls::server::ServerTls;
 use fleet::Fleet;
 use reload::Watch;
 
+pub use fleet::client_settings;
 pub use reload::Reader;
 pub use tenants::settings_of;
+
+/// How often the high-water mark of the database is moved.
+const MARK_EVERY: SignedDuration = SignedDuration::from_secs(5);
 
 /// The running program.
 #[derive(Debug)]
@@ -74,8 +81,12 @@ impl App {
             None => format!("http://{address}"),
         };
         let handle = Handle::default();
-        let directory = Directory::new(store.clone(), handle.clone(), clock.clone(), [], &public_url);
+        let directory = Directory::new(store.clone(), handle.clone(), clock.clone(), [], &public_url)
+            .with_lasting_cursors()
+            .await?;
         let (tasks, stop_tasks) = (TaskTracker::new(), CancellationToken::new());
+        let hang_ups = reload::hang_ups(stop_tasks.clone())?;
+        tasks.spawn(keep_high_water(store.clone(), clock.clone(), stop_tasks.clone()));
         let feed = open_feed(config, &wanted.tenants, &store, &clock)?;
         let directory = match &feed {
             Some(feed) => {
@@ -85,12 +96,8 @@ impl App {
             }
             None => directory,
         };
-        let fixed: Vec<_> = config
-            .tenants
-            .iter()
-            .filter_map(|(id, tenant)| Some((id.clone(), tenant.static_token.as_ref()?.value.clone())))
-            .collect();
-        let tokens = Tokens::new(store.clone(), clock.clone(), &fixed);
+        let door = open_door(config, &wanted.tenants, &store, &clock, &public_url)?;
+        tasks.spawn(door.refusals().clone().tend(stop_tasks.clone()));
         let gate = Gate::new(
             clock.clone(),
             entrance.trusted_proxies.clone(),
@@ -98,14 +105,15 @@ impl App {
         );
         let router = http::router(http::State {
             directory: directory.clone(),
-            tokens,
+            door: door.clone(),
             gate: gate.clone(),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
             clock: clock.clone(),
         });
         let served = Mutex::default();
-        let fleet = Fleet { store, clock, metrics, readiness, handle, directory, gate, feed, served };
+        let fleet =
+            Fleet { store, clock, metrics, readiness, handle, directory, door, gate, feed, hang_ups, served };
         for tenant in wanted.tenants.into_values() {
             fleet.start(tenant)?;
         }
@@ -137,7 +145,8 @@ impl App {
     pub fn keep_up(&self, read: Reader) {
         let (fleet, config, tls) = (Arc::clone(&self.fleet), self.config.clone(), self.tls.clone());
         let revisions = self.revisions.clone();
-        let watch = Watch { fleet, config, read, tls, revisions };
+        let told = self.fleet.hang_ups.clone();
+        let watch = Watch { fleet, config, read, tls, revisions, told };
         self.tasks.spawn(watch.run(self.stop_tasks.clone()));
     }
 
@@ -170,8 +179,27 @@ impl App {
         self.tasks.close();
         self.tasks.wait().await;
         self.fleet.drain().await;
+        note_high_water(&self.fleet.store).await;
         self.fleet.store.close().await;
         tracing::info!("stopped");
+    }
+}
+
+/// Moves the high-water mark of the database from time to time.
+async fn keep_high_water(store: Store, clock: Clock, stop: CancellationToken) {
+    loop {
+        note_high_water(&store).await;
+        let again = clock.now().checked_add(MARK_EVERY).unwrap_or(Timestamp::MAX);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = clock.sleep_until(again) => {}
+        }
+    }
+}
+
+async fn note_high_water(store: &Store) {
+    if let Err(error) = store.keep_high_water().await {
+        tracing::debug!(%error, "the high-water mark cannot be moved at the moment");
     }
 }
 
@@ -183,6 +211,22 @@ fn limits(entrance: &Entrance) -> Limits {
         unlimited: entrance.trusted_proxies.clone(),
         ..Limits::default()
     }
+}
+
+/// The door of all tenants, with the token endpoint if some tenant has clients.
+fn open_door(
+    config: &Config,
+    tenants: &BTreeMap<TenantId, TenantConfig>,
+    store: &Store,
+    clock: &Clock,
+    public_url: &str,
+) -> anyhow::Result<Door> {
+    let door = Door::new(store.clone(), clock.clone(), &[]);
+    if !tenants.values().any(|tenant| tenant.trust.value.oauth) {
+        return Ok(door);
+    }
+    let key = SigningKey::open(&config.signing_key_place()?)?;
+    Ok(door.with_endpoint(Arc::new(key), public_url))
 }
 
 /// The feeds of the tenants, if the settings of any turn one on; each has its own opened when it is served.

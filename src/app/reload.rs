@@ -1,11 +1,11 @@
 //! Keeping up with settings that change while the program runs: tenants in the database and in files, certificates.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::fleet::Fleet;
@@ -26,23 +26,21 @@ pub(super) struct Watch {
     pub(super) read: Reader,
     pub(super) tls: Option<ServerTls>,
     pub(super) revisions: tenants::Revisions,
+    /// Changes when the program is told to read everything anew.
+    pub(super) told: watch::Receiver<()>,
 }
 
 impl Watch {
     /// Takes up changes until it is told to stop: of the database and of files by itself, of everything that can
     /// change at SIGHUP. Settings with a mistake change nothing.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut told = match reload_signal() {
-            Ok(told) => told,
-            Err(error) => {
-                tracing::error!(%error, "SIGHUP cannot be listened for; restart the program after changes");
-                return;
-            }
-        };
         let mut files = stamps(&self.config);
         loop {
             let is_told = tokio::select! {
-                () = told.received() => true,
+                changed = self.told.changed() => match changed {
+                    Ok(()) => true,
+                    Err(_) => return,
+                },
                 () = tokio::time::sleep(LOOK_EVERY) => false,
                 () = stop.cancelled() => return,
             };
@@ -90,7 +88,7 @@ impl Watch {
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!("the tenants in the database cannot be read at the moment: {error:#}")
+                tracing::warn!("the tenants in the database cannot be read at the moment: {error:#}");
             }
         }
     }
@@ -113,37 +111,33 @@ fn stamps(config: &Config) -> BTreeMap<String, Option<(SystemTime, u64)>> {
     paths.into_iter().map(|path| (path.display().to_string(), stamp(&path))).collect()
 }
 
-/// Tells when the program is asked to read its settings anew (SIGHUP).
+/// Changes whenever the program is told to read its settings and keys again (SIGHUP).
 #[cfg(unix)]
-struct ReloadSignal(tokio::signal::unix::Signal);
-
-#[cfg(unix)]
-fn reload_signal() -> io::Result<ReloadSignal> {
+pub(super) fn hang_ups(stop: CancellationToken) -> std::io::Result<watch::Receiver<()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    Ok(ReloadSignal(signal(SignalKind::hangup())?))
-}
-
-#[cfg(unix)]
-impl ReloadSignal {
-    async fn received(&mut self) {
-        if self.0.recv().await.is_none() {
-            std::future::pending::<()>().await;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let (sender, receiver) = watch::channel(());
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                told = hang_up.recv() => match told {
+                    Some(()) => sender.send_replace(()),
+                    None => return,
+                },
+            }
         }
-    }
+    });
+    Ok(receiver)
 }
 
-/// Where there is no such signal, nobody asks.
+/// There is no such signal here: the file alone tells.
 #[cfg(not(unix))]
-struct ReloadSignal;
-
-#[cfg(not(unix))]
-fn reload_signal() -> io::Result<ReloadSignal> {
-    Ok(ReloadSignal)
-}
-
-#[cfg(not(unix))]
-impl ReloadSignal {
-    async fn received(&mut self) {
-        std::future::pending::<()>().await;
-    }
+pub(super) fn hang_ups(stop: CancellationToken) -> std::io::Result<watch::Receiver<()>> {
+    let (sender, receiver) = watch::channel(());
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        drop(sender);
+    });
+    Ok(receiver)
 }

@@ -3,14 +3,20 @@
 //! Every command reads the same settings ([`crate::config`]); the flags of this level override them. Exit codes: 0
 //! when it is done, 1 when it failed, 2 when the command line makes no sense.
 
+mod brake;
+mod client;
 mod db;
 mod demo;
+mod doctor;
+mod holds;
 mod mapping;
 mod out;
+mod rotate;
 mod serve;
 mod simulate;
 mod tenant;
 mod token;
+mod who;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -71,15 +77,27 @@ enum Command {
     Demo(demo::Demo),
     /// Run the stand-in for the OpenAI administration API alone
     Simulate(simulate::Simulate),
-    /// Make, show and revoke the bearer tokens of identity providers
+    /// Make, show, exchange and revoke the bearer tokens of identity providers
     #[command(subcommand)]
     Token(token::Command),
+    /// Make, show and remove clients of the token endpoint (OAuth 2.0 client credentials)
+    #[command(subcommand)]
+    Client(client::Command),
     /// Set up, show and change tenants: one identity provider and one OpenAI organization each
     #[command(subcommand)]
     Tenant(tenant::Command),
     /// Show, export and import the table that ties SCIM ids to OpenAI ids
     #[command(subcommand)]
     Mapping(mapping::Command),
+    /// Show what waits for a human, and let it happen or not
+    #[command(subcommand)]
+    Holds(holds::Command),
+    /// Make no more changes in the OpenAI organization, from now on
+    Stop(brake::Stop),
+    /// Make changes again after `stop`, or after an older database was put back
+    Resume(brake::Resume),
+    /// Look at everything that a server needs, and say what to do about what is wrong
+    Doctor(doctor::Doctor),
     /// Prepare or back up the database
     #[command(subcommand)]
     Db(db::Command),
@@ -97,7 +115,12 @@ pub fn run() -> ExitCode {
                 Command::Simulate(simulate) => Box::pin(simulate.run()).await,
                 Command::Token(command) => Box::pin(token::run(&global, command)).await,
                 Command::Tenant(command) => Box::pin(tenant::run(&global, command)).await,
+                Command::Client(command) => Box::pin(client::run(&global, command)).await,
                 Command::Mapping(command) => Box::pin(mapping::run(&global, command)).await,
+                Command::Holds(command) => Box::pin(holds::run(&global, command)).await,
+                Command::Stop(stop) => Box::pin(stop.run(&global)).await,
+                Command::Resume(resume) => Box::pin(resume.run(&global)).await,
+                Command::Doctor(doctor) => Box::pin(doctor.run(&global)).await,
                 Command::Db(command) => Box::pin(db::run(&global, command)).await,
             }
         }),

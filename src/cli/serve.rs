@@ -9,6 +9,7 @@ use crate::app::{self, App};
 use crate::clock::Clock;
 use crate::config::{Config, Flags};
 use crate::ids::TenantId;
+use crate::model::scope::Scopes;
 use crate::store::Store;
 use crate::telemetry;
 
@@ -78,7 +79,7 @@ async fn first_token(config: &Config, store: &Store, clock: &Clock, app: &App) -
         return Ok(());
     }
     let label = "made at the first start".to_owned();
-    let (text, _) = token::issue(store, clock, tenant.clone(), label, None).await?;
+    let (text, _) = token::issue(store, clock, tenant.clone(), label, Scopes::provisioning(), None).await?;
     out::print(format!(
         "\nThis is the first start, so a token was made. It is shown this once; the store keeps its hash.\n\n  \
          SCIM base URL  {}\n  \

@@ -3,7 +3,7 @@
 use std::io;
 
 use anyhow::{Context, bail, ensure};
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{Args, Subcommand};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -53,17 +53,19 @@ pub(super) enum Command {
 
 /// Where the admin key is. It is never an argument.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("key"))]
-struct Key {
+#[group(multiple = false)]
+struct KeyPlace {
     /// The server finds the admin key in this environment variable of its own
-    #[arg(long, group = "key", value_name = "VARIABLE")]
-    key_env: Option<String>,
+    #[arg(long = "key-env", value_name = "VARIABLE")]
+    env: Option<String>,
     /// The server finds the admin key in this file
-    #[arg(long, group = "key", value_name = "FILE")]
-    key_file: Option<String>,
-    /// Read the admin key from standard input and keep it in the database, encrypted with SCIM_BRIDGE_MASTER_KEY
-    #[arg(long, group = "key")]
-    key_stdin: bool,
+    #[arg(long = "key-file", value_name = "FILE")]
+    file: Option<String>,
+    #[arg(
+        long = "key-stdin",
+        help = "Read the admin key from standard input and keep it in the database, encrypted with SCIM_BRIDGE_MASTER_KEY"
+    )]
+    stdin: bool,
 }
 
 #[derive(Debug, Args)]
@@ -74,9 +76,8 @@ pub(super) struct Add {
     #[arg(long)]
     profile: Option<String>,
     #[command(flatten)]
-    key: Key,
-    /// Settings as KEY=VALUE, such as safety.min_owners=3
-    #[arg(value_name = "KEY=VALUE")]
+    key: KeyPlace,
+    #[arg(value_name = "KEY=VALUE", help = "Settings, such as safety.min_owners=3")]
     settings: Vec<String>,
 }
 
@@ -98,9 +99,8 @@ pub(super) struct Set {
     /// The tenant
     name: TenantId,
     #[command(flatten)]
-    key: Key,
-    /// Settings as KEY=VALUE, such as safety.min_owners=3
-    #[arg(value_name = "KEY=VALUE")]
+    key: KeyPlace,
+    #[arg(value_name = "KEY=VALUE", help = "Settings, such as safety.min_owners=3")]
     settings: Vec<String>,
     /// A setting to take out; may be given several times
     #[arg(long, value_name = "KEY")]
@@ -136,15 +136,15 @@ pub(super) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
     .await
 }
 
-impl Key {
+impl KeyPlace {
     /// Writes into the record where the key is, or the key itself.
     fn put_into(self, desk: &Desk, record: &mut TenantRecord) -> anyhow::Result<()> {
-        let place = match (self.key_env, self.key_file) {
+        let place = match (self.env, self.file) {
             (Some(variable), _) => Some((KEY_ENV, variable)),
             (_, Some(file)) => Some((KEY_FILE, file)),
             (None, None) => None,
         };
-        if place.is_none() && !self.key_stdin {
+        if place.is_none() && !self.stdin {
             return Ok(());
         }
         for other in [KEY_ENV, KEY_FILE] {
@@ -282,7 +282,12 @@ impl List {
             let cells = [from.to_owned(), state, profile, key.unwrap_or_default(), working.to_string()];
             table.row([tenant.to_string()].into_iter().chain(cells));
         }
-        Ok(if self.json { out::print(serde_json::to_string_pretty(&values)?)? } else { out::print(table)? })
+        if self.json {
+            out::print(serde_json::to_string_pretty(&values)?)?;
+        } else {
+            out::print(table)?;
+        }
+        Ok(())
     }
 }
 

@@ -38,7 +38,9 @@ pub(super) fn read(
     let is_enabled = enabled.is_some_and(Spanned::into_inner);
     let allow_http = allow_http.is_some_and(Spanned::into_inner);
     let audience = audience.map(|text| source.setting(text).try_map(parse_audience)).transpose()?;
-    let url = push_url.map(|text| source.setting(text).try_map(|text| parse_push_url(&text, allow_http)));
+    let url = push_url.map(|text| {
+        source.setting(text).try_map(|text| parse_receiver(("push_url", "events"), &text, allow_http))
+    });
     let url = url.transpose()?;
     let names = ("push_token_env", "push_token_file");
     let token = secret(names, push_token_env, push_token_file, sources, source)?;
@@ -65,19 +67,24 @@ fn parse_audience(text: String) -> Result<String, String> {
     Ok(text)
 }
 
-fn parse_push_url(text: &str, allow_http: bool) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("push_url is not an address ({error})"))?;
+/// The address of somebody who is called: what is sent there must not be read on the way, nor the address be a secret.
+pub(super) fn parse_receiver(
+    (key, table): (&str, &str),
+    text: &str,
+    allow_http: bool,
+) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("{key} is not an address ({error})"))?;
+    let instead = if table == "events" { "use push_token_file" } else { "what is sent is signed" };
     match url.scheme() {
         "https" | "http" if !url.username().is_empty() || url.password().is_some() => {
-            Err("write push_url without user name and password; use push_token_file".to_owned())
+            Err(format!("write {key} without user name and password; {instead}"))
         }
         "https" => Ok(url),
         "http" if is_local(&url) || allow_http => Ok(url),
-        "http" => Err(
-            "push_url would send events in clear; use https, or set allow_http = true under [events] if the \
-                       way there is private"
-                .to_owned(),
-        ),
-        _ => Err("push_url is neither an https nor an http address".to_owned()),
+        "http" => Err(format!(
+            "{key} would send {table} in clear; use https, or set allow_http = true under [{table}] if the way there is \
+             private"
+        )),
+        _ => Err(format!("{key} is neither an https nor an http address")),
     }
 }

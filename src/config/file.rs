@@ -20,12 +20,18 @@ pub(super) struct SettingsFile {
     pub(super) tenants: BTreeMap<String, Spanned<Tables>>,
     // What is set for the tenant `default`. Serde cannot both flatten and refuse unknown keys.
     profile: Field<String>,
+    mode: Field<String>,
     upstream: Upstream,
     reconcile: Reconcile,
     invites: Invites,
     safety: Safety,
+    groups: Field<String>,
+    group_names: Field<String>,
     group_rules: Vec<Spanned<GroupRule>>,
+    aliases: Vec<Spanned<Alias>>,
     events: Events,
+    auth: Auth,
+    alarms: Alarms,
     network: Network,
 }
 
@@ -34,12 +40,18 @@ impl SettingsFile {
     pub(super) fn take_default_tables(&mut self) -> Tables {
         Tables {
             profile: self.profile.take(),
+            mode: self.mode.take(),
             upstream: std::mem::take(&mut self.upstream),
             reconcile: std::mem::take(&mut self.reconcile),
             invites: std::mem::take(&mut self.invites),
             safety: std::mem::take(&mut self.safety),
+            groups: self.groups.take(),
+            group_names: self.group_names.take(),
             group_rules: std::mem::take(&mut self.group_rules),
+            aliases: std::mem::take(&mut self.aliases),
             events: std::mem::take(&mut self.events),
+            auth: std::mem::take(&mut self.auth),
+            alarms: std::mem::take(&mut self.alarms),
             network: std::mem::take(&mut self.network),
         }
     }
@@ -50,12 +62,18 @@ impl SettingsFile {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Tables {
     pub(super) profile: Field<String>,
+    pub(super) mode: Field<String>,
     pub(super) upstream: Upstream,
     pub(super) reconcile: Reconcile,
     pub(super) invites: Invites,
     pub(super) safety: Safety,
+    pub(super) groups: Field<String>,
+    pub(super) group_names: Field<String>,
     pub(super) group_rules: Vec<Spanned<GroupRule>>,
+    pub(super) aliases: Vec<Spanned<Alias>>,
     pub(super) events: Events,
+    pub(super) auth: Auth,
+    pub(super) alarms: Alarms,
     pub(super) network: Network,
 }
 
@@ -121,6 +139,8 @@ pub(super) struct Invites {
     pub(super) allowed_domains: Vec<Spanned<String>>,
     pub(super) on_existing_member: Field<String>,
     pub(super) on_address_change: Field<String>,
+    pub(super) max_per_address: Field<u32>,
+    pub(super) role_change: Field<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -141,6 +161,8 @@ pub(super) struct Safety {
     pub(super) removal_window_seconds: Field<u32>,
     pub(super) max_removals_per_day: Field<u32>,
     pub(super) max_removal_percent_per_day: Field<u32>,
+    pub(super) seat_limit: Field<u32>,
+    pub(super) stop: Field<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -156,6 +178,48 @@ pub(super) struct Events {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Auth {
+    pub(super) bare: Field<bool>,
+    pub(super) basic: Field<bool>,
+    pub(super) oauth: Field<bool>,
+    pub(super) entra: Option<Spanned<Entra>>,
+    pub(super) issuers: Vec<Spanned<IssuerTable>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entra {
+    pub(super) directory_id: String,
+    pub(super) audience: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuerTable {
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    pub(super) jwks_url: Option<String>,
+    #[serde(default)]
+    pub(super) clients: Vec<String>,
+    #[serde(default)]
+    pub(super) subjects: Vec<String>,
+    pub(super) required_scope: Option<String>,
+    pub(super) scopes: Option<Vec<String>>,
+    pub(super) allow_private: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Alarms {
+    pub(super) url: Field<String>,
+    pub(super) secret_env: Field<String>,
+    pub(super) secret_file: Field<PathBuf>,
+    pub(super) allow_http: Field<bool>,
+    pub(super) late_removal_minutes: Field<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct GroupRule {
     pub(super) group: Option<String>,
     pub(super) group_id: Option<String>,
@@ -163,6 +227,20 @@ pub(super) struct GroupRule {
     pub(super) org_role: Option<String>,
     pub(super) project: Option<String>,
     pub(super) role: Option<String>,
+    pub(super) project_role: Option<String>,
+    pub(super) custom_role: Option<String>,
+    pub(super) openai_group: Option<String>,
+}
+
+// Serde cannot both flatten and refuse unknown keys.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Alias {
+    pub(super) value: Option<String>,
+    pub(super) org_role: Option<String>,
+    pub(super) project: Option<String>,
+    pub(super) role: Option<String>,
+    pub(super) project_role: Option<String>,
     pub(super) custom_role: Option<String>,
     pub(super) openai_group: Option<String>,
 }
@@ -189,6 +267,12 @@ impl Source {
                 }
                 message if message.starts_with("unknown field `push_token`") => {
                     "a token does not belong in this file; write push_token_env or push_token_file instead"
+                        .to_owned()
+                }
+                message
+                    if message.starts_with("unknown field `secret`") && message.contains("secret_env") =>
+                {
+                    "a secret does not belong in this file; write secret_env or secret_file instead"
                         .to_owned()
                 }
                 message => message.to_owned(),

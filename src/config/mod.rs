@@ -4,8 +4,11 @@
 //! The file's top level describes the tenant `default`; `[tenants.NAME]` takes the same tables for another one.
 //! Secrets are never in the file: they are in the environment or in files of their own.
 
+mod alarms;
+mod auth;
 mod events;
 mod file;
+mod grants;
 mod network;
 mod origin;
 mod server;
@@ -26,6 +29,7 @@ use crate::config::stored::Common;
 use crate::ids::TenantId;
 use crate::telemetry::{LogFormat, check_filter};
 
+pub use alarms::AlarmSettings;
 pub use events::{EventSettings, PushSettings};
 pub use network::{CertificateRules, NetworkRules, Rate};
 pub use origin::{ConfigError, Origin, Setting};
@@ -36,6 +40,14 @@ pub use tenant::TenantConfig;
 
 /// Where the Admin API is, unless settings say otherwise.
 pub const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
+
+/// The secret that is a file's only content, as it is now.
+///
+/// # Errors
+/// The file cannot be read or holds no secret.
+pub fn read_secret(path: &std::path::Path) -> Result<Setting<SecretString>, ConfigError> {
+    source::secret_in_file(path, Origin::SecretFile(path.to_owned()))
+}
 
 /// All settings of one run.
 #[derive(Debug, Clone)]
@@ -133,12 +145,12 @@ impl Config {
     }
 
     /// The file of the key that events are signed with: the one that is named, else one beside the SQLite database.
-    /// `None` if no tenant has an event feed.
+    /// `None` if no tenant has an event feed or clients of the token endpoint.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] if there must be a key and no file is named for it.
     pub fn signing_key_path(&self) -> Result<Option<PathBuf>, ConfigError> {
-        if self.tenants.values().all(|tenant| tenant.events.is_none()) {
+        if self.tenants.values().all(|tenant| tenant.events.is_none() && !tenant.trust.value.oauth) {
             return Ok(None);
         }
         self.signing_key_place().map(Some)
@@ -157,8 +169,8 @@ impl Config {
         let beside = path.map(|path| PathBuf::from(format!("{path}.signing-key")));
         beside.ok_or_else(|| {
             self.database_url.origin.clone().refuses(
-                "with a PostgreSQL database, event feeds need signing_key_file under [server]: the file of the key that \
-                 events are signed with, the same for every process; it is made if there is none",
+                "with a PostgreSQL database, event feeds and clients need signing_key_file under [server]: the file of the \
+                 key that events and access tokens are signed with, the same for every process; it is made if there is none",
             )
         })
     }
@@ -255,6 +267,7 @@ fn tenants(
     if tenants.is_empty() || default.admin_key.is_some() || default.static_token.is_some() {
         tenants.insert(id, default);
     }
+    auth::check_apart(&tenants)?;
     Ok(tenants)
 }
 

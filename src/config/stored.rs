@@ -133,7 +133,7 @@ mod tests {
         let text = edit(&text, "invites.allowed_domains", Some("['a.example']")).unwrap();
         assert_eq!(
             text,
-            "profile = \"okta\"\n\n[safety]\nmin_owners = 3\n\n[invites]\nallowed_domains = [\"a.example\"]\n"
+            "profile = \"okta\"\n\n[invites]\nallowed_domains = [\"a.example\"]\n\n[safety]\nmin_owners = 3\n"
         );
         let text = edit(&text, "safety.min_owners", None).unwrap();
         assert!(!text.contains("min_owners"), "{text}");

@@ -9,18 +9,20 @@ use secrecy::{ExposeSecret, SecretString};
 use toml::Spanned;
 use url::{Host, Url};
 
+use crate::config::alarms::{self, AlarmSettings};
+use crate::config::auth;
 use crate::config::events::{self, EventSettings};
-use crate::config::file::{Field, GroupRule, Invites, Project, Safety, Source, Tables, Upstream};
+use crate::config::file::{Field, Invites, Safety, Source, Tables, Upstream};
+use crate::config::grants::{self, Grants};
 use crate::config::network::{self, NetworkRules};
 use crate::config::origin::{ConfigError, Origin, Setting};
 use crate::config::source::{Sources, checked, secret_in_file};
-use crate::ids::{ProjectId, TenantId};
+use crate::ids::TenantId;
 use crate::model::address::Address;
-use crate::model::grant::{OrgRole, ProjectGrant, ProjectRole};
 use crate::model::policy::{
-    GroupRule as Rule, GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend,
-    RuleEffect,
+    OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend, RoleChange, Standstill,
 };
+use crate::model::trust::Trust;
 use crate::scim::profile::Profile;
 
 /// The settings of one tenant.
@@ -40,12 +42,14 @@ pub struct TenantConfig {
     pub static_token: Option<Setting<SecretString>>,
     /// What plans depend on.
     pub policy: Policy,
-    /// How much may be removed before a human is asked.
-    pub removal_limits: RemovalLimits,
+    /// Who is called when something needs a human, if somebody is.
+    pub alarms: Option<AlarmSettings>,
     /// The event feed, if the tenant has one.
     pub events: Option<EventSettings>,
     /// What clients must show besides a token, and how much they may ask.
     pub network: NetworkRules,
+    /// What its door accepts.
+    pub trust: Setting<Trust>,
 }
 
 impl TenantConfig {
@@ -66,6 +70,17 @@ impl TenantConfig {
             (named("static token"), token, token_origin),
             (named("requests per minute"), rate.value.to_string(), rate.origin.clone()),
         ];
+        lines.extend(
+            self.trust
+                .value
+                .issuers
+                .iter()
+                .map(|issuer| (named("takes tokens of"), issuer.issuer.clone(), self.trust.origin.clone())),
+        );
+        let called = self.alarms.as_ref().map(|alarms| &alarms.url);
+        lines.extend(called.map(|url| {
+            (named("alarms sent to"), url.value.origin().ascii_serialization(), url.origin.clone())
+        }));
         let push = self.events.as_ref().and_then(|events| events.push.as_ref());
         lines.extend(push.map(|push| {
             // The path and the query of such an address can be a secret.
@@ -77,9 +92,12 @@ impl TenantConfig {
 
     /// Whether nothing was changed that matters to who serves the tenant.
     pub fn means_the_same(&self, other: &Self) -> bool {
-        fn secrets(config: &TenantConfig) -> [Option<&str>; 3] {
+        fn secrets(config: &TenantConfig) -> [Option<&str>; 4] {
+            // A key in a file is exchanged while its user goes on.
+            let is_fixed = |key: &&Setting<SecretString>| !matches!(key.origin, Origin::SecretFile(_));
             let push = config.events.as_ref().and_then(|events| events.push.as_ref()?.token.as_ref());
-            [config.admin_key.as_ref(), config.static_token.as_ref(), push]
+            let alarms = config.alarms.as_ref().map(|alarms| &alarms.secret);
+            [config.admin_key.as_ref().filter(is_fixed), config.static_token.as_ref(), push, alarms]
                 .map(|secret| secret.map(|secret| secret.value.expose_secret()))
         }
         // The debug form shows every value and, of secrets, nothing; it does not show where values stand.
@@ -104,26 +122,48 @@ pub(super) fn read(
     sources: &Sources,
     source: &Source,
 ) -> Result<TenantConfig, ConfigError> {
-    let Tables { profile, mut upstream, reconcile, invites, safety, group_rules, events, network } = tables;
+    let Tables {
+        profile,
+        mode,
+        mut upstream,
+        reconcile,
+        invites,
+        safety,
+        groups,
+        group_names,
+        group_rules,
+        aliases,
+        events,
+        auth,
+        alarms,
+        network,
+    } = tables;
+    let grants = Grants { groups, group_names, group_rules, aliases };
     let allow_http = upstream.allow_http.take().is_some_and(Spanned::into_inner);
-    let removal_limits = removal_limits(&safety, source)?;
+    let observes = word(mode, source, &[("act", false), ("observe", true)])?;
+    let (alarms, late_removal) = alarms::read(alarms, sources, source)?;
+    let policy = policy(invites, safety, grants, source)?;
     let policy = Policy {
         reconcile_interval: seconds(number(reconcile.interval_seconds, 300, 10..=86_400, source)?.value),
         settle_time: seconds(number(upstream.settle_seconds.take(), 60, 1..=600, source)?.value),
-        ..policy(invites, safety, group_rules, source)?
+        late_removal,
+        standstill: policy.standstill.or(observes.then_some(Standstill::Observe)),
+        ..policy
+    };
+    let profile = match profile {
+        Some(word) => source.setting(word).try_map(|word| parse(&word))?,
+        None => Setting { value: Profile::default(), origin: Origin::Default },
     };
     Ok(TenantConfig {
         tenant,
-        profile: match profile {
-            Some(word) => source.setting(word).try_map(|word| parse(&word))?,
-            None => Setting { value: Profile::default(), origin: Origin::Default },
-        },
+        trust: auth::read(auth, profile.value, source)?,
+        profile,
         base_url: base_url.try_map(|text| parse_base_url(&text, allow_http))?,
         requests_per_minute: number(upstream.requests_per_minute.take(), 7, 1..=60_000, source)?,
         admin_key: admin_key(upstream, sources, source)?,
         static_token: None,
         policy,
-        removal_limits,
+        alarms,
         events: events::read(events, sources, source)?,
         network: network::read(network, source)?,
     })
@@ -196,15 +236,14 @@ fn parse_base_url(text: &str, allow_http: bool) -> Result<Url, String> {
     }
 }
 
-fn policy(
-    invites: Invites,
-    safety: Safety,
-    group_rules: Vec<Spanned<GroupRule>>,
-    source: &Source,
-) -> Result<Policy, ConfigError> {
-    let defaults = Policy::default();
-    let allow_owner_grants = safety.allow_owner_grants.is_some_and(Spanned::into_inner);
+fn policy(invites: Invites, safety: Safety, given: Grants, source: &Source) -> Result<Policy, ConfigError> {
+    let allow_owner_grants = safety.allow_owner_grants.as_ref().is_some_and(|allowed| *allowed.get_ref());
+    let stops = safety.stop.as_ref().is_some_and(|stop| *stop.get_ref());
+    let limit = |field| number(Some(field), 0, 1..=1_000_000, source);
+    let seat_limit = safety.seat_limit.clone().map(limit).transpose()?;
+    let removals = removal_limits(&safety, source)?;
     let min_owners = number(safety.min_owners, 2, 1..=1000, source)?.value;
+    let defaults = grants::read(given, allow_owner_grants, source)?;
     Ok(Policy {
         protected: collect(safety.protected, source, |text| {
             let address = Address::parse(text).map_err(|error| format!("`{text}` is {error}"))?;
@@ -231,12 +270,17 @@ fn policy(
                 ("refuse", OnAddressChange::Refuse),
             ],
         )?,
+        removals,
+        seat_limit: seat_limit.map(|limit| limit.value),
+        max_invites_per_address: number(invites.max_per_address, 5, 1..=1_000, source)?.value,
+        standstill: stops.then_some(Standstill::Stop),
         resend: word(invites.resend, source, &[("auto", Resend::Auto), ("never", Resend::Never)])?,
-        default_projects: default_projects(invites.default_projects, source)?,
-        group_rules: group_rules
-            .into_iter()
-            .map(|rule| Ok(source.setting(rule).try_map(|rule| group_rule(rule, allow_owner_grants))?.value))
-            .collect::<Result<_, _>>()?,
+        role_change: word(
+            invites.role_change,
+            source,
+            &[("after_acceptance", RoleChange::AfterAcceptance), ("reinvite", RoleChange::Reinvite)],
+        )?,
+        default_projects: grants::default_projects(invites.default_projects, source)?,
         ..defaults
     })
 }
@@ -253,76 +297,6 @@ fn removal_limits(safety: &Safety, source: &Source) -> Result<RemovalLimits, Con
     })
 }
 
-fn default_projects(
-    projects: Vec<Spanned<Project>>,
-    source: &Source,
-) -> Result<Vec<ProjectGrant>, ConfigError> {
-    let mut grants: Vec<ProjectGrant> = Vec::new();
-    for project in projects {
-        let grant = source.setting(project).try_map(|project| {
-            let grant = ProjectGrant { id: project_id(project.id)?, role: parse(&project.role)? };
-            if grants.iter().any(|earlier| earlier.id == grant.id) {
-                return Err(format!("project {} is listed twice", grant.id));
-            }
-            Ok(grant)
-        })?;
-        grants.push(grant.value);
-    }
-    Ok(grants)
-}
-
-fn group_rule(rule: GroupRule, allow_owner_grants: bool) -> Result<Rule, String> {
-    let is_empty = |text: &Option<String>| text.as_deref().is_some_and(|text| text.trim().is_empty());
-    let GroupRule { group, group_id, external_id, org_role, project, role, custom_role, openai_group } = rule;
-    if [&group, &group_id, &external_id, &custom_role, &openai_group].into_iter().any(is_empty) {
-        return Err("a group rule has an empty value".to_owned());
-    }
-    let group = match (group, group_id, external_id) {
-        (Some(name), None, None) => GroupSelector::Name(name),
-        (None, Some(id), None) => GroupSelector::Id(id),
-        (None, None, Some(id)) => GroupSelector::ExternalId(id),
-        _ => return Err("a group rule needs exactly one of group, group_id and external_id".to_owned()),
-    };
-    let org_role = org_role.as_deref().map(parse::<OrgRole>).transpose()?;
-    if org_role == Some(OrgRole::Owner) {
-        // Whoever can rename a group could otherwise make himself an owner.
-        if matches!(group, GroupSelector::Name(_)) {
-            return Err(
-                "org_role = \"owner\" needs group_id or external_id: a display name can be given to any \
-                        group, an id cannot"
-                    .to_owned(),
-            );
-        }
-        if !allow_owner_grants {
-            return Err("org_role = \"owner\" needs allow_owner_grants = true under [safety]".to_owned());
-        }
-    }
-    let project = match (project, role) {
-        (Some(id), Some(role)) => Some((project_id(id)?, parse::<ProjectRole>(&role)?)),
-        (None, None) => None,
-        (Some(_), None) => return Err("project needs role = \"member\" or \"owner\" beside it".to_owned()),
-        (None, Some(_)) => {
-            return Err(
-                "role is the role in a project and needs project beside it; for the organization write \
-                        org_role"
-                    .to_owned(),
-            );
-        }
-    };
-    let effect = RuleEffect { org_role, project, custom_role, openai_group };
-    if effect == RuleEffect::default() {
-        return Err("a group rule needs org_role, project and role, custom_role or openai_group".to_owned());
-    }
-    Ok(Rule { group, effect })
-}
-
-fn project_id(id: String) -> Result<ProjectId, String> {
-    if id.trim().is_empty() {
-        return Err("a project's id is empty; it looks like proj_abc".to_owned());
-    }
-    Ok(ProjectId::from(id))
-}
-
 fn parse_domain(text: &str) -> Result<String, String> {
     // A domain is good if an address in it is.
     match Address::parse(&format!("someone@{text}")) {
@@ -331,7 +305,7 @@ fn parse_domain(text: &str) -> Result<String, String> {
     }
 }
 
-fn parse<T: FromStr>(word: &str) -> Result<T, String>
+pub(super) fn parse<T: FromStr>(word: &str) -> Result<T, String>
 where
     T::Err: ToString,
 {
@@ -347,7 +321,7 @@ fn collect<T: Ord>(
 }
 
 /// One of a few words; the type's default if none is given.
-fn word<T: Copy + Default>(
+pub(super) fn word<T: Copy + Default>(
     field: Field<String>,
     source: &Source,
     words: &[(&str, T)],

@@ -6,7 +6,9 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::model::grant::{OrgRole, ProjectRole};
-use crate::model::policy::{GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend};
+use crate::model::policy::{
+    GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend, Standstill,
+};
 use crate::scim::profile::Profile;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -49,7 +51,7 @@ fn without_any_setting_the_defaults_hold() {
     let tenant = default_tenant(&config);
     assert_eq!(tenant.base_url.value.as_str(), "https://api.openai.com/v1");
     assert_eq!((tenant.base_url.origin.clone(), tenant.requests_per_minute.value), (Origin::Default, 7));
-    assert_eq!((&tenant.policy, tenant.removal_limits), (&Policy::default(), RemovalLimits::default()));
+    assert_eq!(tenant.policy, Policy::default());
 }
 
 #[test]
@@ -116,7 +118,7 @@ fn the_example_of_the_contract_reads_as_it_says() {
         &[],
     )
     .unwrap();
-    let TenantConfig { policy, removal_limits, requests_per_minute, .. } = default_tenant(&config);
+    let TenantConfig { policy, requests_per_minute, .. } = default_tenant(&config);
     assert_eq!(requests_per_minute.value, 9);
     assert_eq!(policy.reconcile_interval, SignedDuration::from_secs(60));
     assert_eq!((policy.resend, policy.on_existing_member), (Resend::Never, OnExistingMember::Hold));
@@ -135,7 +137,7 @@ fn the_example_of_the_contract_reads_as_it_says() {
         max_removals_per_day: 80,
         max_removal_percent_per_day: 8,
     };
-    assert_eq!(*removal_limits, limits);
+    assert_eq!(policy.removals, limits);
 }
 
 #[test]
@@ -201,15 +203,49 @@ fn a_group_rule_must_say_which_group_and_what_it_gives() {
     for (rule, advice) in [
         ("org_role = 'reader'", "exactly one of group, group_id and external_id"),
         ("group = 'x'\ngroup_id = 'y'\norg_role = 'reader'", "exactly one of"),
-        ("group = ' '\norg_role = 'reader'", "empty value"),
-        ("group = 'x'", "needs org_role, project and role"),
+        ("group = ' '\norg_role = 'reader'", "group is empty"),
+        ("group = 'x'", "write org_role, project and role"),
         ("group = 'x'\nproject = 'proj_1'", "project needs role"),
         ("group = 'x'\nrole = 'member'", "needs project beside it"),
+        ("group = 'x'\nproject_role = 'role_1'", "needs project and role beside it"),
         ("group = 'x'\norg_role = 'billing'", "use one of: owner, reader"),
     ] {
         let error = error(&format!("[[group_rules]]\n{rule}"), &[]);
         assert!(error.contains(advice), "{rule}: {error}");
     }
+}
+
+#[test]
+fn an_alias_explains_a_value_that_nothing_else_explains() {
+    for (alias, advice) in [
+        ("org_role = 'reader'", "an alias needs value"),
+        ("value = 'org:owner'\norg_role = 'reader'", "means something already"),
+        ("value = 'Boss'\norg_role = 'owner'", "no attribute makes anybody an owner"),
+        ("value = 'Boss'", "nothing is given"),
+    ] {
+        let error = error(&format!("[[aliases]]\n{alias}"), &[]);
+        assert!(error.contains(advice), "{alias}: {error}");
+    }
+    let loaded = load("[[aliases]]\nvalue = 'Boss'\nproject = 'Research'\nrole = 'owner'", &[]).unwrap();
+    assert_eq!(loaded.tenants[&TenantId::default_tenant()].policy.aliases.len(), 1);
+}
+
+#[test]
+fn names_of_groups_follow_a_pattern_with_a_project_and_a_role() {
+    for pattern in [
+        "OpenAI",
+        "<project>:<role>",
+        "OpenAI:<role>:<project>",
+        "a:<project><role>",
+        "a:<b>:<project>:<role>",
+    ] {
+        assert!(error(&format!("group_names = '{pattern}'"), &[]).contains("is no pattern"), "{pattern}");
+    }
+    let loaded = load("group_names = 'OpenAI:<project>:<role>'", &[]).unwrap();
+    let naming = loaded.tenants[&TenantId::default_tenant()].policy.group_naming.clone().unwrap();
+    assert_eq!(naming.read("openai:Lab: East:owner"), Some(("Lab: East", "owner")));
+    let rule = "groups = 'off'\n[[group_rules]]\ngroup = 'x'\nopenai_group = 'Staff'";
+    assert!(error(rule, &[]).contains("groups = \"rules\""));
 }
 
 #[test]
@@ -463,5 +499,133 @@ fn an_unknown_profile_is_refused_with_the_known_ones_and_its_line() {
     assert!(message.contains("line 3") && message.contains("`Octa` is not a profile"), "{message}");
     for profile in Profile::ALL {
         assert!(message.contains(profile.as_str()), "{message}");
+    }
+}
+
+#[test]
+fn a_token_alone_in_the_header_is_taken_where_okta_may_send_it() {
+    for (text, bare, basic) in [
+        ("", true, false),
+        ("profile = 'okta'", true, false),
+        ("profile = 'entra'", false, false),
+        ("profile = 'pingone'", false, true),
+        ("profile = 'entra'\n[auth]\nbare = true\nbasic = true", true, true),
+        ("profile = 'okta'\n[auth]\nbare = false", false, false),
+    ] {
+        let config = load(text, &[]).unwrap();
+        let trust = &default_tenant(&config).trust.value;
+        assert_eq!(
+            (trust.bare, trust.basic, trust.oauth, trust.issuers.len()),
+            (bare, basic, false, 0),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn entra_needs_no_more_than_its_directory() {
+    let id = "cbb1a5ac-f33b-45fa-9bf5-f37db0fed422";
+    let config = load(&format!("[auth.entra]\ndirectory_id = '{id}'"), &[]).unwrap();
+    let [issuer] = default_tenant(&config).trust.value.issuers.as_slice() else { panic!() };
+    assert_eq!(issuer.issuer, format!("https://sts.windows.net/{id}/"));
+    assert_eq!(issuer.audience, "8adf8e6e-67b2-4cf2-a259-e3dc5476c621");
+    assert_eq!(issuer.clients, ["00000014-0000-0000-c000-000000000000"]);
+    assert_eq!(issuer.directory.as_deref(), Some(id));
+    assert!(issuer.jwks_url.as_ref().unwrap().as_str().contains(id));
+    assert!(error("[auth.entra]\ndirectory_id = 'contoso'", &[]).contains("Tenant ID"));
+}
+
+#[test]
+fn an_issuer_that_would_let_strangers_in_is_refused() {
+    let issuer = |more: &str| {
+        format!("[[auth.issuers]]\nissuer = 'https://idp.example.com'\naudience = 'scim'\n{more}")
+    };
+    let config = load(&issuer("clients = ['idp']\nscopes = ['users:read', 'users:write']"), &[]).unwrap();
+    let issuers = &default_tenant(&config).trust.value.issuers;
+    assert_eq!(issuers[0].scopes.to_string(), "users:read users:write");
+    for (text, advice) in [
+        (issuer(""), "clients or subjects"),
+        (issuer("clients = ['']"), "empty audience, client"),
+        (issuer("clients = ['idp']\nscopes = ['all']"), "`all` is not a scope"),
+        (issuer("clients = ['idp']\njwks_url = 'http://idp.example.com/keys'"), "no https address"),
+        (issuer("clients = ['idp']\njwks_url = 'https://10.0.0.1/keys'"), "allow_private"),
+        (issuer("clients = ['idp']\njwks_url = 'https://localhost/keys'"), "allow_private"),
+        (issuer("clients = ['idp']\nkeys = 'x'"), "unknown field"),
+        ("[[auth.issuers]]\nissuer = 'http://10.0.0.1'\naudience = 'a'\nclients = ['i']\nallow_private = true".to_owned(), "no https"),
+    ] {
+        let error = error(&text, &[]);
+        assert!(error.contains(advice), "{text}: {error}");
+    }
+    let local = "[[auth.issuers]]\nissuer = 'http://127.0.0.1:9'\naudience = 'a'\nclients = ['i']\nallow_private = true";
+    assert!(load(local, &[]).is_ok());
+}
+
+#[test]
+fn no_token_may_open_two_tenants() {
+    let issuer = |tenant: &str, audience: &str, client: &str| {
+        format!(
+            "[[tenants.{tenant}.auth.issuers]]\nissuer = 'https://idp.example.com'\naudience = '{audience}'\nclients = ['{client}']\n"
+        )
+    };
+    let both = |audience, client| issuer("a", "scim", "idp") + &issuer("b", audience, client);
+    assert!(load(&both("other", "idp"), &[]).is_ok());
+    assert!(load(&both("scim", "other"), &[]).is_ok());
+    let error = error(&both("scim", "idp"), &[]);
+    assert!(error.contains("`a` and `b` take the same tokens"), "{error}");
+}
+
+#[test]
+fn clients_need_a_signing_key() {
+    let config = load("[auth]\noauth = true", &[]).unwrap();
+    assert!(default_tenant(&config).trust.value.oauth && config.signing_key_path().unwrap().is_some());
+    let on_a_server = load("[server]\ndatabase_url = 'postgres://h/d'\n[auth]\noauth = true", &[]).unwrap();
+    assert!(on_a_server.signing_key_path().is_err());
+}
+
+#[test]
+fn guards_are_set_and_a_brake_in_the_settings_is_a_standstill() {
+    let config = load(
+        "mode = 'observe'\n[invites]\nmax_per_address = 2\n[safety]\nseat_limit = 40\n\
+         [alarms]\nurl = 'https://pager.example/hook'\nsecret_env = 'HOOK'\nlate_removal_minutes = 10\n\
+         [tenants.acme.safety]\nstop = true\n[tenants.other]\nmode = 'act'",
+        &[("OPENAI_ADMIN_KEY", "sk-admin-1"), ("HOOK", "hook-secret")],
+    )
+    .unwrap();
+    let tenant = default_tenant(&config);
+    let policy = &tenant.policy;
+    assert_eq!((policy.seat_limit, policy.max_invites_per_address), (Some(40), 2));
+    assert_eq!(
+        (policy.standstill, policy.late_removal),
+        (Some(Standstill::Observe), SignedDuration::from_mins(10))
+    );
+    let alarms = tenant.alarms.as_ref().unwrap();
+    assert_eq!(
+        (alarms.url.value.as_str(), alarms.secret.value.expose_secret()),
+        ("https://pager.example/hook", "hook-secret")
+    );
+    let standstills: Vec<_> = config.tenants.values().map(|tenant| tenant.policy.standstill).collect();
+    assert_eq!(standstills, [Some(Standstill::Stop), Some(Standstill::Observe), None]);
+    assert!(
+        config
+            .describe()
+            .iter()
+            .any(|(name, value, _)| name == "default: alarms sent to" && value == "https://pager.example")
+    );
+}
+
+#[test]
+fn guards_and_alarms_that_cannot_work_are_refused_with_what_to_write() {
+    for (text, advice) in [
+        ("mode = 'watch'", "use one of: act, observe"),
+        ("[safety]\nseat_limit = 0", "use 1 to"),
+        ("[invites]\nmax_per_address = 0", "use 1 to"),
+        ("[alarms]\nurl = 'https://x.example'", "set secret_file or secret_env"),
+        ("[alarms]\nsecret_env = 'HERE'", "needs url"),
+        ("[alarms]\nurl = 'http://x.example'\nsecret_env = 'HERE'", "use https, or set allow_http"),
+        ("[alarms]\nurl = 'https://me:pw@x.example'\nsecret_env = 'HERE'", "without user name"),
+        ("[alarms]\nsecret = 'x'", "secret_env or secret_file"),
+    ] {
+        let error = error(text, &[("HERE", "hook-secret")]);
+        assert!(error.contains(advice), "{text}: {error}");
     }
 }

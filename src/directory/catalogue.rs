@@ -2,7 +2,7 @@
 //!
 //! Roles are those of the organization, the two that each has and the custom ones. Entitlements are the roles in each
 //! project that is not archived. All of it is made of the mirror and can only be read. An id never changes and is also
-//! the value for `roles` and `entitlements` of a user; those are kept and shown as they are sent.
+//! the value for `roles` and `entitlements` of a user, which is how an attribute asks for it.
 //!
 //! Two schemas can tell of it, that of draft-ietf-scim-roles-entitlements and Okta's own; the tenant's profile chooses.
 //! The draft's `RolesAndEntitlements` in `/ServiceProviderConfig` is left out: RFC 7643 §5 has no such attribute, and
@@ -11,17 +11,17 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
-use super::list::{CHUNK, Found, Matches};
+use super::list::{CHUNK, Entry, Found, Start, Window};
 use super::{Caller, Directory, DirectoryError};
 use crate::ids::ProjectId;
-use crate::model::grant::{OrgRole, ProjectRole};
+use crate::model::grant::{CatalogueId, OrgRole, ProjectRole};
 use crate::model::observed::{Project, Role};
+use crate::model::scope::Scope;
 use crate::scim::error::ScimError;
-use crate::scim::filter::ResolvedFilter;
-use crate::scim::list::Page;
 use crate::scim::profile::Deviation;
 use crate::scim::resource::Resource;
 use crate::scim::schema::{Registry, ResourceType};
+use crate::scim::search::ResolvedQuery;
 
 /// What has to be escaped in a segment of a path (RFC 3986 §3.3), and a little more.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b':');
@@ -43,7 +43,7 @@ struct Item {
     display: String,
     description: Option<String>,
     kind: &'static str,
-    /// Whether the settings allow it to be given.
+    /// Whether an attribute can give it.
     supported: bool,
     contains: Option<String>,
     contained_by: Option<String>,
@@ -62,21 +62,23 @@ impl Directory {
             .expect("the catalogue's types are built in")
     }
 
-    /// One page of what satisfies the filter. The order is that of OpenAI's ids, and does not change.
-    pub async fn list_catalogue(
+    /// A stretch of what satisfies the query. There is little of it, so all is read for each.
+    pub(super) async fn seek_catalogue(
         &self,
         caller: &Caller,
         catalogue: Catalogue,
-        filter: Option<ResolvedFilter>,
-        page: Page,
-    ) -> Result<Found<Resource>, DirectoryError> {
+        query: &ResolvedQuery,
+        start: &Start,
+        limit: usize,
+    ) -> Result<Found, DirectoryError> {
         let shape = self.shape(caller, catalogue);
-        let (mut matches, mut after) = (Matches::of(page), None);
+        let (mut window, mut after) = (Window::new(start, limit), None);
         loop {
             let (items, last) = self.catalogue_chunk(caller, catalogue, after.as_ref()).await?;
-            for item in items.into_iter().filter(|item| shape.shows(item)) {
-                if filter.as_ref().is_none_or(|filter| filter.matches(&shape.render(&item))) {
-                    matches.add(item);
+            for item in items.iter().filter(|item| shape.shows(item)) {
+                let resource = shape.render(item);
+                if query.filter.as_ref().is_none_or(|filter| filter.matches(&resource)) {
+                    window.add(query.sort.place(&resource), resource);
                 }
             }
             if last.is_none() {
@@ -84,8 +86,10 @@ impl Directory {
             }
             after = last;
         }
-        let Found { total, page: items } = matches.found;
-        Ok(Found { total, page: items.iter().map(|item| shape.render(item)).collect() })
+        let total = Some(window.total);
+        let entry = |resource| Entry { resource_type: shape.resource_type, resource, group: None };
+        let hits = window.into_hits().into_iter().map(|(place, resource)| (place, entry(resource)));
+        Ok(Found { hits: hits.collect(), total })
     }
 
     /// What has this id.
@@ -95,9 +99,10 @@ impl Directory {
         catalogue: Catalogue,
         id: &str,
     ) -> Result<Resource, DirectoryError> {
+        caller.require(Scope::UsersRead)?;
         let mut reader = self.store.reader().await?;
         let items = match catalogue {
-            Catalogue::Roles => self.roles(caller, reader.roles(&caller.tenant).await?)?,
+            Catalogue::Roles => roles(reader.roles(&caller.tenant).await?),
             Catalogue::Entitlements => {
                 let project = id.strip_prefix("project:").and_then(|rest| rest.rsplit_once(':'));
                 let project = project.map(|(project, _)| ProjectId::from(project));
@@ -124,44 +129,12 @@ impl Directory {
     ) -> Result<(Vec<Item>, Option<ProjectId>), DirectoryError> {
         let mut reader = self.store.reader().await?;
         if catalogue == Catalogue::Roles {
-            return Ok((self.roles(caller, reader.roles(&caller.tenant).await?)?, None));
+            return Ok((roles(reader.roles(&caller.tenant).await?), None));
         }
-        let projects = reader.scan_projects(&caller.tenant, after, CHUNK).await?;
+        let projects =
+            reader.scan_projects(&caller.tenant, after, i64::try_from(CHUNK).unwrap_or(i64::MAX)).await?;
         let last = projects.last().map(|project| project.id.clone());
         Ok((projects.iter().flat_map(entitlements).collect(), last))
-    }
-
-    fn roles(&self, caller: &Caller, custom: Vec<Role>) -> Result<Vec<Item>, DirectoryError> {
-        let may_grant_owner = self.policy(caller)?.allow_owner_grants;
-        let value = |role: OrgRole| format!("org:{role}");
-        let reader = Item {
-            value: value(OrgRole::Reader),
-            display: "Reader".to_owned(),
-            description: Some("Ordinary member of the organization".to_owned()),
-            kind: "organization",
-            supported: true,
-            contains: None,
-            contained_by: Some(value(OrgRole::Owner)),
-        };
-        let owner = Item {
-            value: value(OrgRole::Owner),
-            display: "Owner".to_owned(),
-            description: Some("May change everything, and owns every project".to_owned()),
-            supported: may_grant_owner,
-            contains: Some(value(OrgRole::Reader)),
-            contained_by: None,
-            ..reader.clone()
-        };
-        let custom = custom.into_iter().filter(|role| !role.is_predefined).map(|role| Item {
-            value: format!("role:{}", role.id),
-            display: role.name,
-            description: role.description,
-            kind: "custom",
-            supported: true,
-            contains: None,
-            contained_by: None,
-        });
-        Ok([reader, owner].into_iter().chain(custom).collect())
     }
 
     fn shape(&self, caller: &Caller, catalogue: Catalogue) -> Shape {
@@ -174,9 +147,43 @@ impl Directory {
     }
 }
 
+/// The roles that each organization has, and the custom ones.
+fn roles(custom: Vec<Role>) -> Vec<Item> {
+    let value = |role: OrgRole| CatalogueId::Organization(role).to_string();
+    let reader = Item {
+        value: value(OrgRole::Reader),
+        display: "Reader".to_owned(),
+        description: Some("Ordinary member of the organization".to_owned()),
+        kind: "organization",
+        supported: true,
+        contains: None,
+        contained_by: Some(value(OrgRole::Owner)),
+    };
+    let owner = Item {
+        value: value(OrgRole::Owner),
+        display: "Owner".to_owned(),
+        description: Some("May change everything, and owns every project".to_owned()),
+        // By group rules alone, never by an attribute.
+        supported: false,
+        contains: Some(value(OrgRole::Reader)),
+        contained_by: None,
+        ..reader.clone()
+    };
+    let custom = custom.into_iter().filter(|role| !role.is_predefined).map(|role| Item {
+        value: CatalogueId::Role(role.id).to_string(),
+        display: role.name,
+        description: role.description,
+        kind: "custom",
+        supported: true,
+        contains: None,
+        contained_by: None,
+    });
+    [reader, owner].into_iter().chain(custom).collect()
+}
+
 /// The roles in a project.
 fn entitlements(project: &Project) -> [Item; 2] {
-    let value = |role: ProjectRole| format!("project:{}:{role}", project.id);
+    let value = |role: ProjectRole| CatalogueId::Project(project.id.clone(), role).to_string();
     let name = project.name.as_deref().unwrap_or(project.id.as_str());
     let member = Item {
         value: value(ProjectRole::Member),

@@ -13,6 +13,9 @@ pub(super) trait Compiled: PartialEq + Sized {
     /// Holds for every resource.
     const ALL: Self;
 
+    /// Holds for no resource.
+    const NOTHING: Self;
+
     /// Holds where all parts hold.
     fn and(parts: Vec<Self>) -> Self;
 
@@ -27,19 +30,35 @@ pub(super) trait Compiled: PartialEq + Sized {
     fn compare(field: &Field, op: CompareOp, comparand: &Comparand) -> Option<(Self, bool)>;
 }
 
-/// A condition that holds for everything the filter holds for, and whether it holds for nothing else.
-pub(super) fn compile<C: Compiled>(filter: &ResolvedFilter) -> (C, bool) {
+/// A condition that holds for everything of the type `name` that the filter holds for, and whether it holds for
+/// nothing else.
+pub(super) fn compile<C: Compiled>(name: &str, filter: &ResolvedFilter) -> (C, bool) {
     match filter {
         ResolvedFilter::And(parts) => {
-            let (conditions, exact) = compile_all(parts);
+            let (conditions, exact) = compile_all(name, parts);
+            if conditions.contains(&C::NOTHING) {
+                return (C::NOTHING, true);
+            }
             let narrowing: Vec<_> = conditions.into_iter().filter(|part| *part != C::ALL).collect();
-            (C::and(narrowing), exact)
+            (if narrowing.is_empty() { C::ALL } else { C::and(narrowing) }, exact)
         }
         ResolvedFilter::Or(parts) => {
-            let (conditions, exact) = compile_all(parts);
-            if conditions.contains(&C::ALL) { (C::ALL, exact) } else { (C::or(conditions), exact) }
+            let (conditions, exact) = compile_all(name, parts);
+            if conditions.contains(&C::ALL) {
+                return (C::ALL, exact);
+            }
+            let widening: Vec<_> = conditions.into_iter().filter(|part| *part != C::NOTHING).collect();
+            (if widening.is_empty() { C::NOTHING } else { C::or(widening) }, exact)
         }
         ResolvedFilter::Present(field) => (C::ALL, C::is_always_present(field)),
+        ResolvedFilter::Compare(field, op, Comparand::Text(text)) if field.path == RESOURCE_TYPE => {
+            let is_meant = field.key(text) == field.key(name);
+            match op {
+                CompareOp::Eq => (if is_meant { C::ALL } else { C::NOTHING }, true),
+                CompareOp::Ne => (if is_meant { C::NOTHING } else { C::ALL }, true),
+                _ => (C::ALL, false),
+            }
+        }
         ResolvedFilter::Compare(field, op, comparand) => {
             C::compare(field, *op, comparand).unwrap_or((C::ALL, false))
         }
@@ -49,8 +68,8 @@ pub(super) fn compile<C: Compiled>(filter: &ResolvedFilter) -> (C, bool) {
     }
 }
 
-fn compile_all<C: Compiled>(parts: &[ResolvedFilter]) -> (Vec<C>, bool) {
-    let compiled: Vec<(C, bool)> = parts.iter().map(compile).collect();
+fn compile_all<C: Compiled>(name: &str, parts: &[ResolvedFilter]) -> (Vec<C>, bool) {
+    let compiled: Vec<(C, bool)> = parts.iter().map(|part| compile(name, part)).collect();
     let exact = compiled.iter().all(|(_, exact)| *exact);
     (compiled.into_iter().map(|(condition, _)| condition).collect(), exact)
 }
@@ -70,8 +89,12 @@ fn compile_value_filter<C: Compiled>(inner: &ResolvedFilter) -> (C, bool) {
     }
 }
 
+/// The path of the attribute that tells the types of a list apart.
+const RESOURCE_TYPE: &str = "meta.resourceType";
+
 impl Compiled for Condition {
     const ALL: Self = Self::All;
+    const NOTHING: Self = Self::Nobody;
 
     fn and(parts: Vec<Self>) -> Self {
         Self::And(parts)
@@ -155,7 +178,7 @@ mod tests {
     #[track_caller]
     fn check(filter: &str, condition: Condition, exact: bool) {
         let resolved = Filter::parse(filter).unwrap().resolve(user_type()).unwrap();
-        assert_eq!(compile(&resolved), (condition, exact), "{filter}");
+        assert_eq!(compile("User", &resolved), (condition, exact), "{filter}");
     }
 
     fn name(key: &str) -> Condition {
@@ -169,6 +192,13 @@ mod tests {
         check(r#"id eq "no id of ours""#, Condition::Nobody, true);
         check("active ne true", Condition::Active(false), true);
         check("userName pr", Condition::All, true);
+        check(
+            "meta.resourceType eq \"User\" and active eq true",
+            Condition::And(vec![Condition::Active(true)]),
+            true,
+        );
+        check("meta.resourceType eq \"Group\" and title pr", Condition::Nobody, true);
+        check("meta.resourceType ne \"User\" or userName eq \"a\"", Condition::Or(vec![name("a")]), true);
         let group: GroupId = "00000000-0000-7000-8000-000000000000".parse().unwrap();
         check(&format!("groups.value eq \"{group}\""), Condition::GroupEq(group), true);
         check(&format!("groups[value eq \"{group}\"]"), Condition::GroupEq(group), true);

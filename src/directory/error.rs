@@ -1,7 +1,6 @@
 //! What can go wrong with a directory operation, in the classes that the edge answers differently.
 
 use std::error::Error;
-use std::fmt::Write;
 
 use crate::scim::error::ScimError;
 use crate::store::StoreError;
@@ -29,18 +28,6 @@ impl From<StoreError> for DirectoryError {
             StoreError::Unusable(_) | StoreError::Broken(_) => Self::Broken(Box::new(error)),
         }
     }
-}
-
-/// An error with everything that led to it, for one line in the log.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a String cannot fail.
-        let _written = write!(line, ": {error}").is_ok();
-        cause = error.source();
-    }
-    line
 }
 
 /// Said when the only unique key of people is in use.

@@ -18,6 +18,7 @@ use crate::events::poll::PollRequest;
 use crate::events::{Feed, FeedError};
 use crate::ids::{TenantId, Txn};
 use crate::model::event::{Deferred, Event, EventKind};
+use crate::model::scope::Scope;
 use crate::scim::error::ScimError;
 use crate::scim::etag::Version;
 use crate::store::{StoreError, Tx};
@@ -196,6 +197,7 @@ impl Directory {
 
     /// Answers a receiver that polls for events (RFC 8936).
     pub async fn poll_events(&self, caller: &Caller, body: &Value) -> Result<Value, DirectoryError> {
+        caller.require(Scope::EventsRead)?;
         let feed = self.feed(&caller.tenant).ok_or_else(no_feed)?;
         Ok(feed.poll(&caller.tenant, PollRequest::parse(body)?).await?)
     }
@@ -205,7 +207,11 @@ impl Directory {
         let feed = self.feed(&caller.tenant).ok_or_else(no_feed)?;
         let mut reader = self.store.reader().await?;
         let found = reader.load_deferred(&caller.tenant, &txn.into()).await?;
-        let (_, outcome) = found.ok_or_else(|| ScimError::not_found("no deferred request has this id"))?;
+        let (deferred, outcome) =
+            found.ok_or_else(|| ScimError::not_found("no deferred request has this id"))?;
+        // Its outcome is told to those who may make such a request.
+        let is_of_group = deferred.subject.starts_with("/Groups");
+        caller.require(if is_of_group { Scope::GroupsWrite } else { Scope::UsersWrite })?;
         let Some(outcome) = outcome else { return Ok(Progress::Pending) };
         let event = reader.load_event(&caller.tenant, outcome.event).await?;
         let token = event.map(|event| feed.token(&event)).transpose()?;

@@ -2,18 +2,18 @@
 //!
 //! Nothing here calls OpenAI, and nothing here knows HTTP. The parts:
 //!
-//! - [`token`], [`access`]: who may come in.
+//! - `caller`: who asks, and what they may do.
 //! - `wish`: what a user resource asks for.
 //! - `write`: the transactions.
 //! - `rules`: who may be created, changed and removed.
 //! - `settle`: the wait for the engine after a write, and undoing a create that OpenAI refuses.
-//! - `list`, `compile`: looking people up by filter and page.
+//! - `list`, `compile`: what satisfies a query, in an order and by pages.
 //! - `feed`: what other systems are told, and requests that are answered later.
 //! - `render`: a person as a SCIM resource.
 //! - `groups`: the same for groups, whose members are rows.
 //! - `catalogue`: what access there is to give.
 
-pub mod access;
+mod caller;
 mod catalogue;
 mod compile;
 mod error;
@@ -23,7 +23,6 @@ mod list;
 mod render;
 mod rules;
 mod settle;
-pub mod token;
 mod wish;
 mod write;
 
@@ -32,36 +31,25 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::events::Feed;
-use crate::ids::{PersonId, RequestId, TenantId};
+use crate::ids::{PersonId, TenantId};
 use crate::model::policy::Policy;
 use crate::provision::handle::Handle;
 use crate::roster::Roster;
+use crate::scim::cursor::CursorKey;
 use crate::scim::error::ScimError;
 use crate::scim::profile::Profile;
 use crate::scim::schema::{Registry, ResourceType};
 use crate::store::Store;
 
+pub(crate) use crate::telemetry::chain;
+pub use caller::{Caller, Rights};
 pub use catalogue::Catalogue;
 pub use error::DirectoryError;
-pub(crate) use error::chain;
 pub use feed::{Accepted, EVENTS, Progress, Reply, TRANSACTIONS};
 pub use groups::ShownGroup;
-pub use list::Found;
+pub use list::{Entry, Kind, Listing, Turn};
 pub use render::Shown;
 pub use wish::OPENAI_USER;
-
-/// Who asks, and for which tenant: everything an operation knows of its caller.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    /// The tenant that the caller's token opens.
-    pub tenant: TenantId,
-    /// The public id of that token.
-    pub token: String,
-    /// The request that is being served.
-    pub request: RequestId,
-    /// Whether the caller would rather be told the outcome later (RFC 7240 §4.1).
-    pub prefers_async: bool,
-}
 
 /// The directory of all tenants. Clones share everything.
 #[derive(Debug, Clone)]
@@ -74,6 +62,7 @@ pub struct Directory {
     public_url: Arc<str>,
     answer_wait: Duration,
     feed: Option<Feed>,
+    cursor_key: CursorKey,
 }
 
 /// How long an answer waits at most for the engine to settle the person it is about.
@@ -83,7 +72,8 @@ impl Directory {
     /// A directory of the tenants that have a policy.
     ///
     /// `public_url` is where clients reach the program, such as `https://scim.example.com`; every `meta.location`
-    /// begins with it.
+    /// begins with it. Its cursors are good as long as this directory and its clones are there
+    /// ([`Directory::with_lasting_cursors`]).
     pub fn new(
         store: Store,
         engine: Handle,
@@ -92,6 +82,7 @@ impl Directory {
         public_url: &str,
     ) -> Self {
         let policies = policies.into_iter().map(|(tenant, policy)| (tenant, Arc::new(policy))).collect();
+        let cursor_key = CursorKey::new(clock.random_bytes());
         Self {
             store,
             engine,
@@ -101,6 +92,7 @@ impl Directory {
             public_url: public_url.trim_end_matches('/').into(),
             answer_wait: ANSWER_WAIT,
             feed: None,
+            cursor_key,
         }
     }
 

@@ -3,8 +3,12 @@
 use serde_json::{Map, Value};
 
 use crate::model::address::Address;
-use crate::model::grant::{OrgRole, ProjectRole};
+use crate::model::grant::{CatalogueId, OrgRole, ProjectRole};
 use crate::scim::error::ScimError;
+
+/// What to do instead of asking for the role owner.
+const NO_OWNER: &str =
+    "`owner` is not given by an attribute; use a group rule that names the group by its id";
 
 /// Our extension of the user schema.
 pub const OPENAI_USER: &str = "urn:ietf:params:scim:schemas:extension:openai:2.0:User";
@@ -33,6 +37,9 @@ impl Wish {
             .ok_or_else(|| ScimError::invalid_value("userName is required and must not be empty"))?
             .to_owned();
         check_grants(attributes.get(OPENAI_USER))?;
+        for attribute in ["roles", "entitlements"] {
+            check_values(attribute, attributes.get(attribute))?;
+        }
         Ok(Self {
             external_id: text(&attributes, "externalId").map(str::to_owned),
             active: attributes.get("active").and_then(Value::as_bool),
@@ -94,11 +101,7 @@ fn check_grants(extension: Option<&Value>) -> Result<(), ScimError> {
     if let Some(role) = text(extension, "role") {
         match role.parse() {
             Ok(OrgRole::Reader) => {}
-            Ok(OrgRole::Owner) => {
-                let words =
-                    "`owner` is not given by an attribute; use a group rule that names the group by its id";
-                return Err(refuse("role", &words));
-            }
+            Ok(OrgRole::Owner) => return Err(refuse("role", &NO_OWNER)),
             Err(_) => {
                 let words = format!("`{role}` is not a role that an attribute can give; use reader");
                 return Err(refuse("role", &words));
@@ -108,10 +111,28 @@ fn check_grants(extension: Option<&Value>) -> Result<(), ScimError> {
     let projects = extension.get("projects").and_then(Value::as_array).into_iter().flatten();
     for project in projects.filter_map(Value::as_object) {
         if text(project, "value").is_none() {
-            return Err(refuse("projects.value", &"must be the id of a project"));
+            return Err(refuse("projects.value", &"must be the id or the name of a project"));
         }
         if let Some(role) = text(project, "role") {
             let _known: ProjectRole = role.parse().map_err(|error| refuse("projects.role", &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what looks like a name of the catalogue and is none that can be given. Any other value may be explained by
+/// an alias, or be no business of ours; the engine tells which.
+fn check_values(attribute: &str, values: Option<&Value>) -> Result<(), ScimError> {
+    for value in values.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object) {
+        let Some(value) = text(value, "value") else { continue };
+        match CatalogueId::read(value) {
+            Some(Err(malformed)) => {
+                return Err(ScimError::invalid_value(format!("{attribute}.value: {malformed}")));
+            }
+            Some(Ok(CatalogueId::Organization(OrgRole::Owner))) => {
+                return Err(ScimError::invalid_value(format!("{attribute}.value: {NO_OWNER}")));
+            }
+            Some(Ok(_)) | None => {}
         }
     }
     Ok(())
@@ -172,6 +193,18 @@ mod tests {
             read(json!({"id": "x", "meta": {}, "groups": [], "password": "s3cret", "userName": "u@x.io"}))
                 .unwrap();
         assert_eq!(Value::Object(wish.attributes), json!({"userName": "u@x.io"}));
+    }
+
+    #[test]
+    fn names_of_the_catalogue_are_checked_and_other_values_are_kept() {
+        for (attribute, value) in
+            [("roles", "org:owner"), ("roles", "org:billing"), ("entitlements", "project:proj_1:boss")]
+        {
+            let error = read(json!({"userName": "u@x.io", attribute: [{"value": value}]})).unwrap_err();
+            assert_eq!((error.status, error.detail.starts_with(attribute)), (400, true), "{value}");
+        }
+        let fine = json!([{"value": "Admin"}, {"value": "org:reader"}, {"display": "no value"}]);
+        assert!(read(json!({"userName": "u@x.io", "roles": fine.clone(), "entitlements": fine})).is_ok());
     }
 
     #[test]

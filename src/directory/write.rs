@@ -20,11 +20,15 @@ use crate::model::mapping::Mapping;
 use crate::model::operation::Lane;
 use crate::model::person::{Person, key_of};
 use crate::model::policy::Policy;
+use crate::model::scope::Scope;
 use crate::scim::etag::{Condition, Version};
 use crate::scim::patch::{ChangeSet, PatchRequest};
 use crate::scim::resource::Resource;
 use crate::scim::schema::{Mode, replace, validate};
 use crate::store::Tx;
+
+/// The attributes that can ask for access.
+const GRANTING: [&str; 3] = [OPENAI_USER, "roles", "entitlements"];
 
 /// What a write came to.
 #[derive(Debug, Clone)]
@@ -61,6 +65,7 @@ impl Directory {
         body: Value,
         wait: Option<Duration>,
     ) -> Result<Reply<Shown>, DirectoryError> {
+        caller.require(Scope::UsersWrite)?;
         let wish = Wish::read(validate(user_type(), body, Mode::Create)?.into_map())?;
         let order = self.order(caller, (PersonId::new(&self.clock), wish))?;
         let written = self
@@ -86,6 +91,7 @@ impl Directory {
         if_match: Option<Condition>,
         wait: Option<Duration>,
     ) -> Result<Reply<Shown>, DirectoryError> {
+        caller.require(Scope::UsersWrite)?;
         let id = parse_id(id)?;
         let resource = validate(user_type(), body, Mode::Replace)?;
         let order = self.order(caller, (id, resource, if_match))?;
@@ -114,6 +120,7 @@ impl Directory {
         if_match: Option<Condition>,
         wait: Option<Duration>,
     ) -> Result<Reply<Shown>, DirectoryError> {
+        caller.require(Scope::UsersWrite)?;
         let id = parse_id(id)?;
         let patch = PatchRequest::parse(body)?;
         let order = self.order(caller, (id, patch, if_match))?;
@@ -143,6 +150,7 @@ impl Directory {
         id: &str,
         if_match: Option<Condition>,
     ) -> Result<Reply<()>, DirectoryError> {
+        caller.require(Scope::UsersWrite)?;
         let id = parse_id(id)?;
         let order = self.order(caller, (id, if_match))?;
         self.store
@@ -302,7 +310,7 @@ async fn change<T>(
     let concerns_upstream = before.active != person.active
         || (person.active
             && (before.address != person.address
-                || before.attributes.get(OPENAI_USER) != person.attributes.get(OPENAI_USER)));
+                || GRANTING.iter().any(|name| before.attributes.get(*name) != person.attributes.get(*name))));
     Ok(Written { person, mapping, groups, before: Some(before), changed: true, concerns_upstream })
 }
 

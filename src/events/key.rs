@@ -87,9 +87,16 @@ impl SigningKey {
         Some(Self { key, header, public: serde_json::to_value(&jwk).ok()? })
     }
 
-    /// The claims, signed (RFC 7515 §3.1).
+    /// The claims of an event, signed (RFC 7515 §3.1).
     pub fn sign(&self, claims: &Value) -> Result<String, KeyError> {
-        jsonwebtoken::encode(&self.header, claims, &self.key).map_err(|_particulars| KeyError::Signing)
+        self.sign_as(TOKEN_TYPE, claims)
+    }
+
+    /// The claims of a token of another type, signed. The type keeps one kind of token from passing for another
+    /// (RFC 8725 §3.11).
+    pub fn sign_as(&self, token_type: &str, claims: &Value) -> Result<String, KeyError> {
+        let header = Header { typ: Some(token_type.to_owned()), ..self.header.clone() };
+        jsonwebtoken::encode(&header, claims, &self.key).map_err(|_particulars| KeyError::Signing)
     }
 
     /// What verifies the signatures, as a key set (RFC 7517 §5).

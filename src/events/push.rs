@@ -4,10 +4,8 @@
 //! or set up wrongly is tried again, ever more seldom, and gets the same events. Only a token that the receiver
 //! calls malformed several times over is set aside, for the sake of those behind it.
 
-use std::time::Duration;
-
 use http::StatusCode;
-use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT, CONTENT_TYPE};
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -16,19 +14,11 @@ use url::Url;
 
 use super::poll::ACCEPTED;
 use super::{Feed, FeedError, LOOK_EVERY};
+use crate::courier::{self, SetupError, pause, retry_after};
 use crate::ids::{EventId, TenantId};
 use crate::model::event::{Delivery, EventRecord};
 use crate::store::StoreError;
-use crate::tls;
 
-/// How long a receiver may take to accept a connection, and to answer.
-const CONNECT: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(20);
-/// The first pause after a failure; each further one is twice as long, up to the last.
-const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(1);
-const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(300);
-/// The longest that a receiver can ask to be left alone.
-const LONGEST_RETRY_AFTER: i64 = 3_600;
 /// How often a token must be called malformed to be set aside.
 const TRIES_OF_A_MALFORMED_TOKEN: u32 = 5;
 /// What is read of an answer.
@@ -45,17 +35,6 @@ pub struct Receiver {
     pub url: Url,
     /// What the bridge shows to be let in, as a bearer token.
     pub token: Option<SecretString>,
-}
-
-/// A receiver cannot be called at all.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// TLS cannot be set up.
-    #[error("TLS cannot be set up")]
-    Tls(#[source] rustls::Error),
-    /// The HTTP client cannot be set up.
-    #[error("the HTTP client cannot be set up")]
-    Http(#[source] reqwest::Error),
 }
 
 /// Carries one tenant's events to its receiver.
@@ -82,18 +61,7 @@ enum Call {
 impl Courier {
     /// A courier for a tenant that has a feed. Opens no connection yet.
     pub fn new(feed: Feed, tenant: TenantId, receiver: Receiver) -> Result<Self, SetupError> {
-        let tls = if receiver.url.scheme() == "https" { tls::verifying() } else { tls::trusting_nobody() };
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls.map_err(SetupError::Tls)?)
-            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            .timeout(ANSWER)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .build()
-            .map_err(SetupError::Http)?;
+        let http = courier::client(&receiver.url)?;
         Ok(Self { feed, tenant, receiver, http })
     }
 
@@ -221,11 +189,7 @@ impl Courier {
 /// What an answer means that is no success (RFC 8935 §2.3 and §2.4).
 async fn refusal(mut response: reqwest::Response) -> Call {
     let status = response.status();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse::<i64>().ok())
-        .map(|seconds| SignedDuration::from_secs(seconds.clamp(0, LONGEST_RETRY_AFTER)));
+    let retry_after = retry_after(&response);
     let mut body = Vec::new();
     while body.len() < MAX_ANSWER
         && let Ok(Some(chunk)) = response.chunk().await
@@ -239,21 +203,4 @@ async fn refusal(mut response: reqwest::Response) -> Call {
     }
     let word = OTHER_ERRORS.iter().find(|known| **known == word).copied().unwrap_or("no known reason");
     Call::Failed { what: format!("status {}, {word}", status.as_u16()), retry_after }
-}
-
-/// The pause after so many failures in a row.
-fn pause(failures: u32) -> SignedDuration {
-    let factor = 1_i32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(i32::MAX);
-    FIRST_PAUSE.checked_mul(factor).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_the_longest() {
-        let seconds: Vec<_> = [1, 2, 3, 9, 10, 1_000, u32::MAX].map(|n| pause(n).as_secs()).into();
-        assert_eq!(seconds, [1, 2, 4, 256, 300, 300, 300]);
-    }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, IF_MATCH, IF_NONE_MATCH};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
@@ -15,6 +15,7 @@ use crate::directory::Caller;
 use crate::scim::error::ScimError;
 use crate::scim::etag::Condition;
 use crate::scim::schema::limits::MAX_BODY_BYTES;
+use crate::scim::search;
 
 /// Longest time from the head of a request to the end of its body.
 const BODY_READ: Duration = Duration::from_secs(15);
@@ -68,15 +69,23 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), ScimError> {
     }
 }
 
-/// The parameters of the address. An empty one counts as not given, an unknown one is ignored; of several with the
-/// same name the first counts.
+/// The parameters of the address. An empty one counts as not given, but for the cursor, which is empty on the first page
+/// (RFC 9865 §2); an unknown one is ignored; of several with the same name the first counts.
 #[derive(Debug, Default)]
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
     fn parse(query: &str) -> Self {
         let pairs = form_urlencoded::parse(query.as_bytes()).into_owned();
-        Self(pairs.filter(|(_, value)| !value.trim().is_empty()).collect())
+        let is_given = |(name, value): &(String, String)| {
+            !value.trim().is_empty() || name.eq_ignore_ascii_case("cursor")
+        };
+        Self(pairs.filter(is_given).collect())
+    }
+
+    /// What is asked of a list. A parameter that a list knows counts once: a second one is refused.
+    pub(super) fn search(&self) -> Result<search::Query, ScimError> {
+        search::Query::from_parameters(self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())))
     }
 
     /// The value of a parameter; names are taken in any case.
@@ -122,13 +131,20 @@ impl<S: Sync> FromRequestParts<S> for Terms {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         Ok(Self {
-            if_match: text(IF_MATCH).map(Condition::parse).transpose()?,
-            if_none_match: text(IF_NONE_MATCH).map(Condition::parse).transpose()?,
+            if_match: condition(&parts.headers, &IF_MATCH)?,
+            if_none_match: condition(&parts.headers, &IF_NONE_MATCH)?,
             wait: preferred_wait(&parts.headers),
         })
     }
+}
+
+/// The condition of a header that may come in several lines (RFC 9110 §5.3). One that cannot be read is refused: a
+/// change that was meant for one version must not be made to whichever there is.
+fn condition(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Condition>, ScimError> {
+    let lines: Vec<_> =
+        headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    (!lines.is_empty()).then(|| Condition::parse(&lines.join(", "))).transpose()
 }
 
 fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {

@@ -20,8 +20,8 @@ use tower_http::compression::CompressionLayer;
 use super::gate::Gate;
 use super::peer::Peer;
 use super::reply;
+use crate::access::Admission;
 use crate::clock::Clock;
-use crate::directory::access::Admission;
 use crate::ids::RequestId;
 use crate::scim::error::ScimError;
 use crate::telemetry::metrics::Metrics;
@@ -58,6 +58,16 @@ pub(super) struct Trail {
     pub(super) route: Arc<OnceLock<String>>,
     /// Who asked.
     pub(super) admission: Arc<OnceLock<Admission>>,
+    /// Whether the account goes without a line in the log.
+    is_hushed: Arc<OnceLock<()>>,
+}
+
+impl Trail {
+    /// Keeps the request out of the log, because somebody was turned away like another one just before: a flood must
+    /// not fill it.
+    pub(super) fn hush(&self) {
+        let _first = self.is_hushed.set(()).is_ok();
+    }
 }
 
 /// The template of the base path below which a request is routed.
@@ -102,7 +112,12 @@ async fn account(
     next: Next,
 ) -> Response {
     let started = Instant::now();
-    let trail = Trail { request: RequestId::new(&clock), route: Arc::default(), admission: Arc::default() };
+    let trail = Trail {
+        request: RequestId::new(&clock),
+        route: Arc::default(),
+        admission: Arc::default(),
+        is_hushed: Arc::default(),
+    };
     let method = request.method().clone();
     request.extensions_mut().insert(trail.clone());
     let client = gate.client_of(request.headers(), request.extensions());
@@ -129,6 +144,10 @@ async fn account(
     let status = response.status().as_u16();
     let took = started.elapsed();
     metrics.request(method.as_str(), route, status, took.as_secs_f64());
+    if trail.is_hushed.get().is_some() {
+        tracing::debug!(request.id = %trail.request, http.status = status, "{method} {route} answered {status}");
+        return response;
+    }
     let admission = trail.admission.get();
     tracing::info!(
         request.id = %trail.request,

@@ -105,24 +105,21 @@ async fn run(
         let (router, limits, watcher) = (router.clone(), Arc::clone(&limits), graceful.watcher());
         let acceptor = tls.as_ref().map(ServerTls::acceptor);
         tokio::spawn(async move {
-            match acceptor {
-                Some(acceptor) => {
-                    let handshake = tokio::time::timeout(limits.header_read, acceptor.accept(stream));
-                    match handshake.await {
-                        Ok(Ok(stream)) => {
-                            let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-                            let certificates = certificates.iter().cloned().collect();
-                            let peer = Peer { address, certificates, is_encrypted: true };
-                            serve_connection(stream, peer, router, &limits, watcher).await;
-                        }
-                        Ok(Err(error)) => tracing::debug!(error = chain(&error), "a handshake failed"),
-                        Err(_elapsed) => tracing::debug!("a handshake took too long"),
+            if let Some(acceptor) = acceptor {
+                let handshake = tokio::time::timeout(limits.header_read, acceptor.accept(stream));
+                match handshake.await {
+                    Ok(Ok(stream)) => {
+                        let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                        let certificates = certificates.iter().cloned().collect();
+                        let peer = Peer { address, certificates, is_encrypted: true };
+                        serve_connection(stream, peer, router, &limits, watcher).await;
                     }
+                    Ok(Err(error)) => tracing::debug!(error = chain(&error), "a handshake failed"),
+                    Err(_elapsed) => tracing::debug!("a handshake took too long"),
                 }
-                None => {
-                    let peer = Peer { address, certificates: Arc::default(), is_encrypted: false };
-                    serve_connection(stream, peer, router, &limits, watcher).await;
-                }
+            } else {
+                let peer = Peer { address, certificates: Arc::default(), is_encrypted: false };
+                serve_connection(stream, peer, router, &limits, watcher).await;
             }
             drop((seat, place));
         });

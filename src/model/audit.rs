@@ -17,6 +17,8 @@ pub enum Actor {
     Engine,
     /// Somebody at the command line.
     CommandLine,
+    /// Somebody who has not proven who they are.
+    Nobody,
 }
 
 impl Actor {
@@ -26,6 +28,7 @@ impl Actor {
             Self::Token(id) => format!("token:{id}"),
             Self::Engine => "engine".to_owned(),
             Self::CommandLine => "command-line".to_owned(),
+            Self::Nobody => "nobody".to_owned(),
         }
     }
 }
@@ -37,6 +40,7 @@ impl FromStr for Actor {
         match text {
             "engine" => Ok(Self::Engine),
             "command-line" => Ok(Self::CommandLine),
+            "nobody" => Ok(Self::Nobody),
             _ => match text.strip_prefix("token:") {
                 Some(id) => Ok(Self::Token(id.to_owned())),
                 None => Err(WordError(text.to_owned())),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{InviteId, PersonId, TenantId, UserId};
 use crate::model::address::Address;
-use crate::model::grant::{OrgRole, ProjectGrant};
+use crate::model::grant::{Assignment, OrgRole, ProjectGrant};
 
 /// Where a person stands in their life upstream (design: "A person's life").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -141,6 +141,8 @@ pub struct Mapping {
     pub effective_role: Option<OrgRole>,
     /// The managed projects last seen upstream.
     pub effective_projects: Vec<ProjectGrant>,
+    /// The OpenAI groups and custom roles that grants speak of, as last seen upstream.
+    pub effective_assignments: Vec<Assignment>,
     /// When the upstream side of this row was last confirmed.
     pub last_synced_at: Option<Timestamp>,
 }
@@ -161,6 +163,7 @@ impl Mapping {
             status_reason: None,
             effective_role: None,
             effective_projects: Vec::new(),
+            effective_assignments: Vec::new(),
             last_synced_at: None,
         }
     }

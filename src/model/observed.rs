@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use crate::ids::{InviteId, ProjectId, RoleId, UserId};
-use crate::model::grant::{OrgRole, ProjectGrant, ProjectRole};
+use crate::ids::{InviteId, OpenAiGroupId, ProjectId, RoleId, UserId};
+use crate::model::grant::{Assignment, OrgRole, ProjectGrant, ProjectRole};
 use crate::model::mapping::WordError;
 
 /// A member of the organization.
@@ -114,6 +114,28 @@ pub struct Role {
     pub is_predefined: bool,
 }
 
+/// A group of members, which is no SCIM group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenAiGroup {
+    /// The group.
+    pub id: OpenAiGroupId,
+    /// Its name, which need not be unique.
+    pub name: String,
+    /// Managed by OpenAI's own directory sync: never changed.
+    pub is_scim_managed: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// That a member has something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assigned {
+    /// What.
+    pub what: Assignment,
+    /// The organization member.
+    pub user: UserId,
+}
+
 /// A kind of list that is read whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Collection {
@@ -127,6 +149,10 @@ pub enum Collection {
     Projects,
     /// `GET /organization/roles`
     Roles,
+    /// `GET /organization/groups`
+    Groups,
+    /// `GET /organization/groups/{id}/users`
+    GroupMembers(OpenAiGroupId),
 }
 
 /// A finished reading of a collection, from its first page to its last.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{InviteId, OperationId, PersonId, ProjectId, TenantId, UserId};
-use crate::model::grant::{OrgRole, ProjectGrant, ProjectRole};
+use crate::model::grant::{Assignment, OrgRole, ProjectGrant, ProjectRole};
 
 /// The priority class of an operation; the first is served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,6 +104,20 @@ pub enum Action {
         /// The member.
         user: UserId,
     },
+    /// `POST` on the users of a group, or on the roles of a user in the organization or in a project.
+    Assign {
+        /// What the member gets.
+        what: Assignment,
+        /// The member.
+        user: UserId,
+    },
+    /// `DELETE` likewise.
+    Unassign {
+        /// What the member loses.
+        what: Assignment,
+        /// The member.
+        user: UserId,
+    },
 }
 
 impl Action {
@@ -117,7 +131,22 @@ impl Action {
             Self::AddToProject { .. } => "add_to_project",
             Self::SetProjectRole { .. } => "set_project_role",
             Self::RemoveFromProject { .. } => "remove_from_project",
+            Self::Assign { what, .. } => match what {
+                Assignment::Group { .. } => "add_to_group",
+                Assignment::Role { .. } => "assign_role",
+                Assignment::ProjectRole { .. } => "assign_project_role",
+            },
+            Self::Unassign { what, .. } => match what {
+                Assignment::Group { .. } => "remove_from_group",
+                Assignment::Role { .. } => "unassign_role",
+                Assignment::ProjectRole { .. } => "unassign_project_role",
+            },
         }
+    }
+
+    /// Whether it takes access away that a member has. Withdrawing an invite does not: nobody has come in by it.
+    pub fn takes_access(&self) -> bool {
+        matches!(self, Self::DeleteUser { .. }) || self.lane() == Lane::Reduce
     }
 
     /// The priority class the call belongs to.
@@ -125,10 +154,14 @@ impl Action {
         match self {
             Self::DeleteInvite { .. } | Self::DeleteUser { .. } => Lane::Revoke,
             Self::RemoveFromProject { .. }
+            | Self::Unassign { .. }
             | Self::SetRole { lowers: true, .. }
             | Self::SetProjectRole { lowers: true, .. } => Lane::Reduce,
             Self::CreateInvite { .. } => Lane::Invite,
-            Self::SetRole { .. } | Self::AddToProject { .. } | Self::SetProjectRole { .. } => Lane::Grant,
+            Self::SetRole { .. }
+            | Self::AddToProject { .. }
+            | Self::SetProjectRole { .. }
+            | Self::Assign { .. } => Lane::Grant,
         }
     }
 }

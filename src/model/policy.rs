@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use crate::ids::ProjectId;
+use crate::ids::RoleId;
 use crate::model::grant::{OrgRole, ProjectGrant, ProjectRole};
 
 /// What to do with a wished person whose address is already an organization member.
@@ -41,6 +41,25 @@ pub enum OnAddressChange {
     Refuse,
 }
 
+/// Why the settings let an engine plan and not act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standstill {
+    /// `mode = "observe"`
+    Observe,
+    /// `[safety] stop = true`
+    Stop,
+}
+
+impl Standstill {
+    /// In words, for administrators.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Observe => "observe-only mode (mode = \"observe\" in the settings)",
+            Self::Stop => "stopped by the settings (safety.stop)",
+        }
+    }
+}
+
 /// Which SCIM group a rule speaks of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupSelector {
@@ -52,16 +71,18 @@ pub enum GroupSelector {
     ExternalId(String),
 }
 
-/// What membership of a group gives.
+/// What a rule or an alias gives. Projects, roles and groups are named by id, or by name if that is unmistakable.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RuleEffect {
     /// An organization role.
     pub org_role: Option<OrgRole>,
     /// A project and the role in it.
-    pub project: Option<(ProjectId, ProjectRole)>,
-    /// A custom role, by id.
+    pub project: Option<(String, ProjectRole)>,
+    /// A custom role in that project, by id.
+    pub project_role: Option<RoleId>,
+    /// A custom role in the organization.
     pub custom_role: Option<String>,
-    /// An OpenAI group, by id.
+    /// An OpenAI group.
     pub openai_group: Option<String>,
 }
 
@@ -72,6 +93,59 @@ pub struct GroupRule {
     pub group: GroupSelector,
     /// What it gives.
     pub effect: RuleEffect,
+}
+
+/// What a value of `roles` or `entitlements` gives to a user who has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alias {
+    /// The value, or what it is called; compared without regard to case.
+    pub value: String,
+    /// What it gives.
+    pub effect: RuleEffect,
+}
+
+/// How the name of a SCIM group says by itself which project it gives: `OpenAI:<project>:<role>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupNaming {
+    /// What stands before the project.
+    pub prefix: String,
+    /// What stands between the project and the role.
+    pub separator: String,
+    /// What stands behind the role.
+    pub suffix: String,
+}
+
+impl GroupNaming {
+    /// The project and the role that the name of a group speaks of, if it follows the convention.
+    pub fn read<'n>(&self, name: &'n str) -> Option<(&'n str, &'n str)> {
+        let start = name.get(..self.prefix.len()).filter(|start| start.eq_ignore_ascii_case(&self.prefix))?;
+        let rest = name.get(start.len()..)?.strip_suffix(self.suffix.as_str())?;
+        // A project's name may hold the separator, a role does not.
+        let (project, role) = rest.rsplit_once(self.separator.as_str())?;
+        Some((project.trim(), role.trim())).filter(|(project, role)| !project.is_empty() && !role.is_empty())
+    }
+}
+
+/// What is done with OpenAI groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GroupMode {
+    /// Nothing.
+    Off,
+    /// People are put into those that rules name.
+    #[default]
+    Rules,
+    /// That, and every SCIM group has an OpenAI group of the same name and with the same members.
+    Mirror,
+}
+
+/// What to do when the role or the projects of somebody change who is invited and has not accepted yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RoleChange {
+    /// Give what is missing once they are a member. An invite that says too much is replaced all the same.
+    #[default]
+    AfterAcceptance,
+    /// Withdraw the invite and send another one.
+    Reinvite,
 }
 
 /// Everything a plan for one tenant depends on besides the two states.
@@ -91,16 +165,56 @@ pub struct Policy {
     pub on_address_change: OnAddressChange,
     /// What an expired invite means.
     pub resend: Resend,
+    /// How much access may be taken away before a human is asked.
+    pub removals: RemovalLimits,
+    /// How many people the organization may have, invited ones among them; `None` for any number.
+    pub seat_limit: Option<u32>,
+    /// How often one address may be invited within 24 hours.
+    pub max_invites_per_address: u32,
+    /// Why no change is made upstream whatever is planned, if the settings say so.
+    pub standstill: Option<Standstill>,
+    /// How long a removal may wait before an alarm is raised.
+    pub late_removal: SignedDuration,
     /// Projects that everybody gets.
     pub default_projects: Vec<ProjectGrant>,
     /// What groups give.
     pub group_rules: Vec<GroupRule>,
+    /// What values of `roles` and `entitlements` give.
+    pub aliases: Vec<Alias>,
+    /// How names of groups say what they give, if they do.
+    pub group_naming: Option<GroupNaming>,
+    /// What is done with OpenAI groups.
+    pub groups: GroupMode,
+    /// What a change of grants means for a pending invite.
+    pub role_change: RoleChange,
     /// How often the whole upstream side is read.
     pub reconcile_interval: SignedDuration,
     /// How long an invite whose sending brought no answer may still appear: twice the time limit of a call and half a
     /// minute, unless the settings say otherwise. Only a reading that began later shows that it was never made. After
     /// an acceptance the new member may be missing from the list of members for half as long.
     pub settle_time: SignedDuration,
+}
+
+impl Policy {
+    /// Whether it matters to anybody's access which SCIM groups they are in.
+    pub fn heeds_groups(&self) -> bool {
+        !self.group_rules.is_empty() || self.group_naming.is_some() || self.groups == GroupMode::Mirror
+    }
+
+    /// Everything that rules and aliases can give.
+    pub fn effects(&self) -> impl Iterator<Item = &RuleEffect> {
+        let rules = self.group_rules.iter().map(|rule| &rule.effect);
+        rules.chain(self.aliases.iter().map(|alias| &alias.effect))
+    }
+
+    /// Whether anybody is ever put into an OpenAI group.
+    pub fn uses_openai_groups(&self) -> bool {
+        match self.groups {
+            GroupMode::Off => false,
+            GroupMode::Rules => self.effects().any(|effect| effect.openai_group.is_some()),
+            GroupMode::Mirror => true,
+        }
+    }
 }
 
 impl Default for Policy {
@@ -113,8 +227,17 @@ impl Default for Policy {
             on_existing_member: OnExistingMember::default(),
             on_address_change: OnAddressChange::default(),
             resend: Resend::default(),
+            removals: RemovalLimits::default(),
+            seat_limit: None,
+            max_invites_per_address: 5,
+            standstill: None,
+            late_removal: SignedDuration::from_mins(2),
             default_projects: Vec::new(),
             group_rules: Vec::new(),
+            aliases: Vec::new(),
+            group_naming: None,
+            groups: GroupMode::default(),
+            role_change: RoleChange::default(),
             reconcile_interval: SignedDuration::from_secs(300),
             settle_time: SignedDuration::from_secs(60),
         }

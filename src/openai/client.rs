@@ -1,6 +1,7 @@
 //! The client and its one door: every call passes through `send`.
 
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -15,11 +16,13 @@ use crate::openai::endpoint::Endpoint;
 use crate::openai::failure::{Failure, FailureKind};
 use crate::openai::limiter::Limiter;
 use crate::openai::reply::Reply;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, redact};
 use crate::tls;
 
 /// A longer answer is not read to its end.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// Ids of organizations are symbols; a longer one is not one.
+const MAX_ORGANIZATION: usize = 100;
 /// An idle connection is closed before the other side is likely to do so: a request that meets the closing would have
 /// an unknown outcome.
 const POOL_IDLE: Duration = Duration::from_secs(20);
@@ -100,6 +103,16 @@ pub struct Client {
     limiter: Limiter,
     clock: Clock,
     metrics: Metrics,
+    badge: Arc<RwLock<Badge>>,
+}
+
+/// Who the client is upstream.
+struct Badge {
+    key: SecretString,
+    /// The key as a header.
+    bearer: HeaderValue,
+    /// The organization that answered last, if it said who it is.
+    organization: Option<String>,
 }
 
 /// One call, before it is sent.
@@ -144,7 +157,7 @@ impl Client {
         };
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls.map_err(SetupError::Tls)?)
-            .default_headers(headers(&settings.admin_key)?)
+            .default_headers(HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]))
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)
@@ -156,7 +169,49 @@ impl Client {
             .build()
             .map_err(SetupError::Http)?;
         let limiter = Limiter::new(settings.requests_per_minute);
-        Ok(Self { http, base_url, tenant: settings.tenant, limiter, clock, metrics })
+        let badge = Arc::new(RwLock::new(Badge {
+            bearer: bearer(&settings.admin_key)?,
+            key: settings.admin_key,
+            organization: None,
+        }));
+        Ok(Self { http, base_url, tenant: settings.tenant, limiter, clock, metrics, badge })
+    }
+
+    /// Uses another admin key from the next call on. Tells whether it is another one.
+    ///
+    /// # Errors
+    /// The key is empty or cannot be sent; the former one stays.
+    pub fn set_key(&self, admin_key: &SecretString) -> Result<bool, SetupError> {
+        let bearer = bearer(admin_key)?;
+        let mut badge = self.badge.write().unwrap_or_else(PoisonError::into_inner);
+        if badge.bearer == bearer {
+            return Ok(false);
+        }
+        let organization = badge.organization.take();
+        *badge = Badge { key: admin_key.clone(), bearer, organization };
+        Ok(true)
+    }
+
+    /// The organization that answered last, if it said who it is.
+    pub fn organization(&self) -> Option<String> {
+        self.badge.read().unwrap_or_else(PoisonError::into_inner).organization.clone()
+    }
+
+    pub(super) fn has_key(&self, is_it: impl FnOnce(&str) -> bool) -> bool {
+        is_it(self.badge.read().unwrap_or_else(PoisonError::into_inner).key.expose_secret())
+    }
+
+    fn bearer(&self) -> HeaderValue {
+        self.badge.read().unwrap_or_else(PoisonError::into_inner).bearer.clone()
+    }
+
+    fn note_organization(&self, headers: &HeaderMap) {
+        let named = headers.get("openai-organization").and_then(|value| value.to_str().ok());
+        let named =
+            named.map(|named| redact::plain(named, MAX_ORGANIZATION)).filter(|named| !named.is_empty());
+        if named.is_some() && named != self.organization() {
+            self.badge.write().unwrap_or_else(PoisonError::into_inner).organization = named;
+        }
     }
 
     /// The budgets of this client's endpoints.
@@ -180,8 +235,11 @@ impl Client {
         }
 
         let client_request_id = self.clock.uuid().to_string();
-        let mut request =
-            self.http.request(endpoint.method(), url).header("x-client-request-id", &client_request_id);
+        let mut request = self
+            .http
+            .request(endpoint.method(), url)
+            .header(AUTHORIZATION, self.bearer())
+            .header("x-client-request-id", &client_request_id);
         if let Some(body) = &call.body {
             request = request.json(body);
         }
@@ -189,6 +247,7 @@ impl Client {
         let result = match exchange(request).await {
             Err(failure) => Err(failure),
             Ok(reply) => {
+                self.note_organization(&reply.headers);
                 let now = self.clock.now();
                 let result =
                     reply.decode(now, ours, |pause| self.limiter.on_rate_limited(endpoint, now, pause));
@@ -268,17 +327,14 @@ impl fmt::Debug for Client {
     }
 }
 
-fn headers(admin_key: &SecretString) -> Result<HeaderMap, SetupError> {
+fn bearer(admin_key: &SecretString) -> Result<HeaderValue, SetupError> {
     if admin_key.expose_secret().is_empty() {
         return Err(SetupError::EmptyKey);
     }
     let bearer = format!("Bearer {}", admin_key.expose_secret());
     let mut bearer = HeaderValue::try_from(bearer).map_err(SetupError::Key)?;
     bearer.set_sensitive(true);
-    Ok(HeaderMap::from_iter([
-        (AUTHORIZATION, bearer),
-        (ACCEPT, HeaderValue::from_static("application/json")),
-    ]))
+    Ok(bearer)
 }
 
 /// Sends a request and reads its answer to the end, within the bounds.
@@ -317,5 +373,5 @@ fn lost(error: reqwest::Error) -> Failure {
         words.push_str(&cause.to_string());
         source = cause.source();
     }
-    Failure::unanswered(kind, crate::telemetry::redact::plain(&words, 500))
+    Failure::unanswered(kind, redact::plain(&words, 500))
 }

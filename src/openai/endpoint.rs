@@ -58,13 +58,26 @@ endpoints! {
     UpdateProjectUser = POST "/organization/projects/{project_id}/users/{user_id}", "update_project_user";
     RemoveProjectUser = DELETE "/organization/projects/{project_id}/users/{user_id}", "remove_project_user";
     ListGroups = GET "/organization/groups", "list_groups";
+    CreateGroup = POST "/organization/groups", "create_group";
+    UpdateGroup = POST "/organization/groups/{group_id}", "update_group";
+    DeleteGroup = DELETE "/organization/groups/{group_id}", "delete_group";
     ListGroupUsers = GET "/organization/groups/{group_id}/users", "list_group_users";
     AddGroupUser = POST "/organization/groups/{group_id}/users", "add_group_user";
+    GetGroupUser = GET "/organization/groups/{group_id}/users/{user_id}", "get_group_user";
     RemoveGroupUser = DELETE "/organization/groups/{group_id}/users/{user_id}", "remove_group_user";
     ListRoles = GET "/organization/roles", "list_roles";
     ListUserRoles = GET "/organization/users/{user_id}/roles", "list_user_roles";
+    GetUserRole = GET "/organization/users/{user_id}/roles/{role_id}", "get_user_role";
     AssignUserRole = POST "/organization/users/{user_id}/roles", "assign_user_role";
     UnassignUserRole = DELETE "/organization/users/{user_id}/roles/{role_id}", "unassign_user_role";
+    ListAdminKeys = GET "/organization/admin_api_keys", "list_admin_keys";
+    ListProjectRoles = GET "/projects/{project_id}/roles", "list_project_roles";
+    GetProjectUserRole = GET "/projects/{project_id}/users/{user_id}/roles/{role_id}", "get_project_user_role";
+    AssignProjectUserRole = POST "/projects/{project_id}/users/{user_id}/roles", "assign_project_user_role";
+    UnassignProjectUserRole = DELETE "/projects/{project_id}/users/{user_id}/roles/{role_id}", "unassign_project_user_role";
+    AddProjectGroup = POST "/organization/projects/{project_id}/groups", "add_project_group";
+    GetProjectGroup = GET "/organization/projects/{project_id}/groups/{group_id}", "get_project_group";
+    RemoveProjectGroup = DELETE "/organization/projects/{project_id}/groups/{group_id}", "remove_project_group";
     ListAuditLogs = GET "/organization/audit_logs", "list_audit_logs";
 }
 

@@ -25,6 +25,57 @@ impl Client {
         self.send(Call::new(Endpoint::ListUserRoles, &ids).with_page(after, limit), |_| true).await
     }
 
+    /// One page of the roles that there are in a project, predefined and custom; `limit` is up to 1000.
+    pub async fn list_project_roles(
+        &self,
+        project: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Answer<Page<Role>>, Failure> {
+        let ids = [project];
+        self.send(Call::new(Endpoint::ListProjectRoles, &ids).with_page(after, limit), |_| true).await
+    }
+
+    /// Reads one role of a member, with where it comes from.
+    pub async fn get_user_role(&self, user: &str, role: &str) -> Result<Answer<Role>, Failure> {
+        let ids = [user, role];
+        self.send(Call::new(Endpoint::GetUserRole, &ids), |answer: &Role| answer.id == role).await
+    }
+
+    /// Reads one role that a member has in a project.
+    pub async fn get_project_user_role(
+        &self,
+        project: &str,
+        user: &str,
+        role: &str,
+    ) -> Result<Answer<Role>, Failure> {
+        let ids = [project, user, role];
+        self.send(Call::new(Endpoint::GetProjectUserRole, &ids), |answer: &Role| answer.id == role).await
+    }
+
+    /// Gives a member of a project a role there, by the role's id.
+    pub async fn assign_project_user_role(
+        &self,
+        project: &str,
+        user: &str,
+        role: &str,
+    ) -> Result<Answer<RoleAssignment>, Failure> {
+        let ids = [project, user];
+        let call = Call::new(Endpoint::AssignProjectUserRole, &ids).with_body(json!({ "role_id": role }));
+        self.send(call, |answer: &RoleAssignment| answer.role.id == role).await
+    }
+
+    /// Takes a role in a project from a member.
+    pub async fn unassign_project_user_role(
+        &self,
+        project: &str,
+        user: &str,
+        role: &str,
+    ) -> Result<Answer<Deleted>, Failure> {
+        let ids = [project, user, role];
+        self.send(Call::new(Endpoint::UnassignProjectUserRole, &ids), |answer: &Deleted| answer.deleted).await
+    }
+
     /// Gives a member a role, by the role's id.
     pub async fn assign_user_role(&self, user: &str, role: &str) -> Result<Answer<RoleAssignment>, Failure> {
         let ids = [user];

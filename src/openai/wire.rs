@@ -233,6 +233,15 @@ pub struct GroupMembership {
     pub group_id: String,
 }
 
+/// The answer to letting a group into a project. Which role it has there is not told.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ProjectGroup {
+    /// The project.
+    pub project_id: String,
+    /// The group.
+    pub group_id: String,
+}
+
 /// A role, predefined or custom.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Role {
@@ -335,12 +344,14 @@ macro_rules! items {
 
 items!(Invite, User, Project, ProjectUser, Group, GroupMember, Role, AuditEvent);
 
-fn null_is_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+pub(super) fn null_is_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// Seconds since 1970; null, zero or out of any calendar means that no time is known.
-fn unix_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+pub(super) fn unix_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
     let seconds: Option<i64> = Option::deserialize(from)?;
     Ok(seconds.filter(|seconds| *seconds > 0).and_then(|seconds| Timestamp::from_second(seconds).ok()))
 }

@@ -9,6 +9,7 @@ use super::execute::{self, Order};
 use super::observe;
 use super::plan::{Planned, Read, Step};
 use crate::ids::PersonId;
+use crate::model::grant::Assignment;
 use crate::model::observed::Collection;
 use crate::model::operation::{Action, Lane};
 use crate::openai::Endpoint;
@@ -105,9 +106,12 @@ impl Agenda {
     pub(super) fn set(&mut self, person: PersonId, turn: Turn) {
         self.stale.remove(&person);
         let Some(entry) = self.entries.get_mut(&person) else { return };
-        let (since, former) = (entry.since, entry.turn.replace(turn.clone()));
+        let (since, former) = (entry.since, entry.turn.take());
         self.take_out(person, since, former.as_ref());
         self.file(person, since, &turn);
+        if let Some(entry) = self.entries.get_mut(&person) {
+            entry.turn = Some(turn);
+        }
     }
 
     /// Takes somebody off the agenda.
@@ -213,6 +217,14 @@ impl Agenda {
         }
     }
 
+    /// Has everybody look again.
+    pub(super) fn refresh_everybody(&mut self) {
+        let places: Vec<Place> = self.entries.iter().map(|(person, entry)| (entry.since, *person)).collect();
+        for (since, person) in places {
+            self.refresh(person, since);
+        }
+    }
+
     /// Has everybody whose call is of this kind look again.
     pub(super) fn refresh_callers(&mut self, endpoint: Endpoint, concerns: impl Fn(&Action) -> bool) {
         let waits = |queue: &BTreeSet<Place>| queue.iter().copied().collect::<Vec<_>>();
@@ -252,6 +264,15 @@ impl PutOff {
         self.order.first().map(|(until, _)| *until)
     }
 
+    /// Makes this everybody's time.
+    pub(super) fn hasten(&mut self, now: Timestamp) {
+        for (person, until) in &mut self.until {
+            self.order.remove(&(*until, *person));
+            *until = now.min(*until);
+            self.order.insert((*until, *person));
+        }
+    }
+
     /// Takes somebody out whose time has come.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Option<PersonId> {
         let (_, person) = self.order.first().copied().filter(|(until, _)| *until <= now)?;
@@ -285,6 +306,9 @@ fn readable_whole(need: &Need) -> Option<Collection> {
     match need {
         Need::Look(Read::MemberAt(_)) => Some(Collection::Members),
         Need::Look(Read::ProjectMember(project, _)) => Some(Collection::ProjectMembers(project.clone())),
+        Need::Look(Read::Assignment(Assignment::Group { group }, _)) => {
+            Some(Collection::GroupMembers(group.clone()))
+        }
         _ => None,
     }
 }

@@ -18,4 +18,6 @@ pub(super) struct Context {
     pub(super) client: Client,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
+    /// Whether somebody is to be called about alarms.
+    pub(super) queue_alarms: bool,
 }

@@ -6,17 +6,20 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+use super::admit::{Admission, admit};
 use super::context::Context;
-use super::observe;
+use super::observe::domain;
 use super::plan::Change;
 use super::status::status;
-use crate::ids::{OperationId, PersonId, ProjectId, TenantId};
+use crate::ids::{HoldId, OperationId, PersonId, ProjectId, TenantId, UserId};
 use crate::model::address::Address;
 use crate::model::audit::{Actor, AuditEntry};
+use crate::model::grant::Assignment;
+use crate::model::hold::Hold;
 use crate::model::mapping::{Mapping, Origin};
-use crate::model::observed::{Invite, Member, ProjectMember};
+use crate::model::observed::{Assigned, Invite, Member, ProjectMember};
 use crate::model::operation::{Action, Lane, Operation, OperationState};
-use crate::openai::{Answer, Endpoint, Failure, FailureKind, NewInvite, wire};
+use crate::openai::{Answer, Client, Endpoint, Failure, FailureKind, NewInvite, wire};
 use crate::store::{StoreError, Tx, Work};
 
 /// How often the outcome of a call is tried to be written down before it is left to be read back.
@@ -48,11 +51,18 @@ pub(super) enum Outcome {
     /// Perhaps executed.
     Unknown,
     /// Not executed: OpenAI refuses the key.
-    KeyRefused,
+    KeyRefused {
+        /// The HTTP status.
+        status: Option<u16>,
+    },
     /// Not sent: the person changed since the plan was made, or another call for them is open.
     Superseded,
     /// Not sent: it could not be put on record.
     Unrecorded,
+    /// Not sent: a guard holds it.
+    Held,
+    /// Not sent: no change may be made at present.
+    Braked,
 }
 
 /// Why an operation was not put on record.
@@ -73,6 +83,8 @@ enum Effect {
     Member(Member),
     ProjectMember(ProjectMember),
     ProjectMemberGone(ProjectMember),
+    Assigned(Assigned),
+    Unassigned,
     /// A 404: nothing there to take away. A second look decides what that means.
     Missing,
 }
@@ -87,6 +99,16 @@ pub(super) fn endpoint_of(action: &Action) -> Endpoint {
         Action::AddToProject { .. } => Endpoint::AddProjectUser,
         Action::SetProjectRole { .. } => Endpoint::UpdateProjectUser,
         Action::RemoveFromProject { .. } => Endpoint::RemoveProjectUser,
+        Action::Assign { what, .. } => match what {
+            Assignment::Group { .. } => Endpoint::AddGroupUser,
+            Assignment::Role { .. } => Endpoint::AssignUserRole,
+            Assignment::ProjectRole { .. } => Endpoint::AssignProjectUserRole,
+        },
+        Action::Unassign { what, .. } => match what {
+            Assignment::Group { .. } => Endpoint::RemoveGroupUser,
+            Assignment::Role { .. } => Endpoint::UnassignUserRole,
+            Assignment::ProjectRole { .. } => Endpoint::UnassignProjectUserRole,
+        },
     }
 }
 
@@ -106,7 +128,17 @@ pub(super) async fn execute(context: &Context, order: &Order, sent_at: Timestamp
         outcome: None,
     };
     match record(context, &operation).await {
-        Ok(()) => {}
+        Ok(Admission::Granted) => {}
+        Ok(Admission::Held(hold)) => {
+            context.metrics.operation(context.tenant.as_str(), order.action.kind(), Outcome::Held.word());
+            tracing::info!(
+                tenant = %context.tenant, person.id = %order.person, hold.id = %hold.id, guard = %hold.guard,
+                "operation {} for person {} is held by the guard {}; it waits for `scim-bridge holds approve` or `reject`",
+                order.action.kind(), order.person, hold.guard
+            );
+            return Outcome::Held;
+        }
+        Ok(Admission::Braked) => return Outcome::Braked,
         Err(RecordError::Superseded | RecordError::Store(StoreError::Taken | StoreError::Stale)) => {
             return Outcome::Superseded;
         }
@@ -132,17 +164,28 @@ pub(super) async fn execute(context: &Context, order: &Order, sent_at: Timestamp
     if settle(context, &operation, settlement).await { outcome } else { Outcome::Unknown }
 }
 
-/// Puts the operation on record, if the person is still the one that was planned for.
-async fn record(context: &Context, operation: &Operation) -> Result<(), RecordError> {
-    let operation = operation.clone();
+/// Puts the operation on record, if the person is still the one that was planned for and no guard holds it.
+async fn record(context: &Context, operation: &Operation) -> Result<Admission, RecordError> {
+    let (operation, policy) = (operation.clone(), context.policy.clone());
+    let hold_id = HoldId::new(&context.clock);
     context
         .store
         .write(move |tx| {
-            let operation = operation.clone();
+            let (operation, policy) = (operation.clone(), policy.clone());
             Box::pin(async move {
                 let work = tx.load_work(&operation.tenant, operation.person).await?;
                 if work.is_none_or(|work| work.person.version != operation.person_version) {
                     return Err(RecordError::Superseded);
+                }
+                match admit(tx, &policy, &operation, hold_id).await? {
+                    Admission::Granted => {}
+                    Admission::Held(hold) => {
+                        if hold.made_at == operation.sent_at {
+                            tx.append_audit(&hold_entry(&hold, operation.sent_at)).await?;
+                        }
+                        return Ok(Admission::Held(hold));
+                    }
+                    Admission::Braked => return Ok(Admission::Braked),
                 }
                 tx.record_operation(&operation).await?;
                 let detail = json!({
@@ -153,7 +196,7 @@ async fn record(context: &Context, operation: &Operation) -> Result<(), RecordEr
                 let entry =
                     entry(&operation.tenant, operation.person, operation.sent_at, "operation.send", detail);
                 tx.append_audit(&entry).await?;
-                Ok(())
+                Ok(Admission::Granted)
             })
         })
         .await
@@ -172,7 +215,7 @@ async fn call(context: &Context, action: &Action) -> Result<Answer<Effect>, Fail
                 .collect();
             let invite = NewInvite { email: address, role: role.as_str(), projects: &projects };
             let answer = client.create_invite(&invite).await?;
-            Ok(answer.map(|invite| Effect::Invited(observe::invite(invite))))
+            Ok(answer.map(|invite| Effect::Invited(domain::invite(invite))))
         }
         Action::DeleteInvite { invite } => {
             Ok(client.delete_invite(invite.as_str()).await?.map(|_| Effect::InviteGone))
@@ -180,7 +223,7 @@ async fn call(context: &Context, action: &Action) -> Result<Answer<Effect>, Fail
         Action::DeleteUser { user } => Ok(client.delete_user(user.as_str()).await?.map(|_| Effect::UserGone)),
         Action::SetRole { user, role, .. } => {
             let answer = client.set_user_role(user.as_str(), role.as_str()).await?;
-            Ok(answer.map(|user| Effect::Member(observe::member(user))))
+            Ok(answer.map(|user| Effect::Member(domain::member(user))))
         }
         Action::AddToProject { project, user, role } => {
             let answer = client.add_project_user(project.as_str(), user.as_str(), role.as_str()).await?;
@@ -195,11 +238,37 @@ async fn call(context: &Context, action: &Action) -> Result<Answer<Effect>, Fail
             let gone = ProjectMember { project: project.clone(), user: user.clone(), role: None };
             Ok(answer.map(|_| Effect::ProjectMemberGone(gone)))
         }
+        Action::Assign { what, user } => assign(client, what, user).await,
+        Action::Unassign { what, user } => unassign(client, what, user).await,
     }
 }
 
+async fn assign(client: &Client, what: &Assignment, user: &UserId) -> Result<Answer<Effect>, Failure> {
+    let id = user.as_str();
+    let done = match what {
+        Assignment::Group { group } => client.add_group_user(group.as_str(), id).await?.map(drop),
+        Assignment::Role { role } => client.assign_user_role(id, role.as_str()).await?.map(drop),
+        Assignment::ProjectRole { project, role } => {
+            client.assign_project_user_role(project.as_str(), id, role.as_str()).await?.map(drop)
+        }
+    };
+    Ok(done.map(|()| Effect::Assigned(Assigned { what: what.clone(), user: user.clone() })))
+}
+
+async fn unassign(client: &Client, what: &Assignment, user: &UserId) -> Result<Answer<Effect>, Failure> {
+    let id = user.as_str();
+    let done = match what {
+        Assignment::Group { group } => client.remove_group_user(group.as_str(), id).await?.map(drop),
+        Assignment::Role { role } => client.unassign_user_role(id, role.as_str()).await?.map(drop),
+        Assignment::ProjectRole { project, role } => {
+            client.unassign_project_user_role(project.as_str(), id, role.as_str()).await?.map(drop)
+        }
+    };
+    Ok(done.map(|()| Effect::Unassigned))
+}
+
 fn in_project(project: &ProjectId, user: wire::ProjectUser) -> Effect {
-    Effect::ProjectMember(observe::project_member(project, user))
+    Effect::ProjectMember(domain::project_member(project, user))
 }
 
 /// What is written down after a call.
@@ -229,8 +298,12 @@ impl Settlement {
         };
         let takes_away = matches!(
             action,
-            Action::DeleteInvite { .. } | Action::DeleteUser { .. } | Action::RemoveFromProject { .. }
+            Action::DeleteInvite { .. }
+                | Action::DeleteUser { .. }
+                | Action::RemoveFromProject { .. }
+                | Action::Unassign { .. }
         );
+        let is_assignment = matches!(action, Action::Assign { .. } | Action::Unassign { .. });
         let (outcome, state, effect) = match failure.kind {
             FailureKind::NotFound if takes_away => {
                 (Outcome::Done, OperationState::Done, Some(Effect::Missing))
@@ -238,10 +311,16 @@ impl Settlement {
             FailureKind::NotFound | FailureKind::Conflict | FailureKind::Rejected => {
                 (Outcome::Refused, OperationState::Refused, None)
             }
+            // A key without the scope for groups and roles is good for everything else.
+            FailureKind::KeyRefused if is_assignment && failure.status == Some(403) => {
+                (Outcome::Refused, OperationState::Refused, None)
+            }
             FailureKind::RateLimited { .. } => (Outcome::RateLimited, OperationState::Failed, None),
             FailureKind::NotSent => (Outcome::NotSent, OperationState::Failed, None),
             FailureKind::Unknown => (Outcome::Unknown, OperationState::Unknown, None),
-            FailureKind::KeyRefused => (Outcome::KeyRefused, OperationState::Failed, None),
+            FailureKind::KeyRefused => {
+                (Outcome::KeyRefused { status: failure.status }, OperationState::Failed, None)
+            }
         };
         let words = if effect.is_some() { "it was gone already".to_owned() } else { failure.message };
         Self { outcome, state, effect, upstream_request_id: failure.request_id, words: Some(words) }
@@ -250,16 +329,18 @@ impl Settlement {
 
 impl Outcome {
     /// The word for metrics and logs.
-    fn word(&self) -> &'static str {
+    pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Refused => "refused",
             Self::RateLimited => "rate_limited",
             Self::NotSent => "not_sent",
             Self::Unknown => "unknown",
-            Self::KeyRefused => "key_refused",
+            Self::KeyRefused { .. } => "key_refused",
             Self::Superseded => "superseded",
             Self::Unrecorded => "unrecorded",
+            Self::Held => "held",
+            Self::Braked => "braked",
         }
     }
 }
@@ -333,15 +414,24 @@ async fn keep_effect(
             tx.observe_project_members(tenant, std::slice::from_ref(member), at).await
         }
         Effect::ProjectMemberGone(member) => tx.forget_project_member(tenant, member).await,
-        Effect::InviteGone | Effect::UserGone | Effect::Missing => match &operation.action {
-            Action::DeleteInvite { invite } => tx.forget_invite(tenant, invite).await,
-            Action::DeleteUser { user } => tx.forget_member(tenant, user).await,
-            Action::RemoveFromProject { project, user } => {
-                let gone = ProjectMember { project: project.clone(), user: user.clone(), role: None };
-                tx.forget_project_member(tenant, &gone).await
+        Effect::Assigned(assigned) => {
+            tx.observe_assignments(tenant, std::slice::from_ref(assigned), at).await
+        }
+        Effect::InviteGone | Effect::UserGone | Effect::Unassigned | Effect::Missing => {
+            match &operation.action {
+                Action::DeleteInvite { invite } => tx.forget_invite(tenant, invite).await,
+                Action::DeleteUser { user } => tx.forget_member(tenant, user).await,
+                Action::RemoveFromProject { project, user } => {
+                    let gone = ProjectMember { project: project.clone(), user: user.clone(), role: None };
+                    tx.forget_project_member(tenant, &gone).await
+                }
+                Action::Unassign { what, user } => {
+                    let gone = Assigned { what: what.clone(), user: user.clone() };
+                    tx.forget_assignment(tenant, &gone).await
+                }
+                _ => Ok(()),
             }
-            _ => Ok(()),
-        },
+        }
     }
 }
 
@@ -401,6 +491,17 @@ pub(super) fn entry(
         event: event.to_owned(),
         detail,
     }
+}
+
+/// The audit entry of the engine about what became of a hold.
+pub(super) fn hold_entry(hold: &Hold, at: Timestamp) -> AuditEntry {
+    let detail = json!({
+        "hold": hold.id.to_string(),
+        "guard": hold.guard.as_str(),
+        "subject": hold.subject,
+        "reason": hold.reason,
+    });
+    entry(&hold.tenant, hold.person, at, &format!("hold.{}", hold.state.as_str()), detail)
 }
 
 /// An error with all its causes, for the log.

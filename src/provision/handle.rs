@@ -32,6 +32,21 @@ pub enum Upstream {
     Unreachable,
 }
 
+/// How a tenant's engine does, for those who look after it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Health {
+    /// How the organization looks.
+    pub upstream: Upstream,
+    /// What is wrong with the admin key, in OpenAI's words.
+    pub key_trouble: Option<String>,
+    /// Why no change is made, if none may be.
+    pub standstill: Option<String>,
+    /// How many holds wait for a decision.
+    pub open_holds: i64,
+    /// Since when the oldest removal that is not done waits.
+    pub oldest_removal: Option<Timestamp>,
+}
+
 /// What the engine of a tenant is told.
 #[derive(Debug)]
 pub enum Message {
@@ -43,6 +58,10 @@ pub enum Message {
     Idle(oneshot::Sender<Option<Timestamp>>),
     /// Read the whole upstream side soon.
     Sweep,
+    /// The admin key was exchanged: see whether it is accepted, and whose it is.
+    KeyChanged,
+    /// Look at the groups soon.
+    Groups,
 }
 
 /// Reaches the engines of all tenants. Clones reach the same ones.
@@ -82,9 +101,19 @@ impl Handle {
         self.tell(tenant, Message::Nudge(person));
     }
 
+    /// Asks the engine to look at the groups soon.
+    pub fn nudge_groups(&self, tenant: &TenantId) {
+        self.tell(tenant, Message::Groups);
+    }
+
     /// Asks the engine to read the whole upstream side soon.
     pub fn sweep(&self, tenant: &TenantId) {
         self.tell(tenant, Message::Sweep);
+    }
+
+    /// Tells the engine that its client has another admin key.
+    pub fn key_changed(&self, tenant: &TenantId) {
+        self.tell(tenant, Message::KeyChanged);
     }
 
     /// Nudges and waits until the person is settled, or until it is clear that this takes longer than a request

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Context;
 use super::desired::{Desired, desired};
+use super::inventory::load_inventory;
 use super::plan::{Claim, Facts, Look, Observed};
 use super::sweeps::periodic;
 use crate::ids::PersonId;
 use crate::model::address::Address;
+use crate::model::inventory::Inventory;
 use crate::model::mapping::Status;
+use crate::model::observed::Collection;
 use crate::store::{MappingFilter, Reader, StoreError, Work};
 
 /// How many of a person's latest operations a plan looks back on.
@@ -29,18 +32,15 @@ pub(super) struct Loaded {
 pub(super) async fn load_person(
     context: &Context,
     reader: &mut Reader,
+    inventory: &Inventory,
     person: PersonId,
     looks: &[Look],
 ) -> Result<Option<Loaded>, StoreError> {
     let tenant = &context.tenant;
     let Some(work) = reader.load_work(tenant, person).await? else { return Ok(None) };
-    // Without rules no group gives anything.
-    let groups = if context.policy.group_rules.is_empty() {
-        Vec::new()
-    } else {
-        reader.groups_of(tenant, person).await?
-    };
-    let desired = desired(&work.person, &groups, &context.policy);
+    let heeds_groups = context.policy.heeds_groups();
+    let groups = if heeds_groups { reader.groups_of(tenant, person).await? } else { Vec::new() };
+    let desired = desired(&work.person, &groups, &context.policy, inventory);
     let mut observed = Observed {
         tenant: tenant.clone(),
         person,
@@ -51,10 +51,12 @@ pub(super) async fn load_person(
         members: Vec::new(),
         invites: Vec::new(),
         projects: Vec::new(),
+        assignments: Vec::new(),
         claims: BTreeMap::new(),
         address_wanted_elsewhere: false,
         address_in_transit: false,
         looks: looks.to_vec(),
+        holds: reader.standing_holds(tenant, person).await?,
     };
     observed.recent.retain(|operation| !operation.state.is_open());
     load_mirror(context, reader, &desired, &mut observed).await?;
@@ -93,6 +95,7 @@ async fn load_mirror(
     observed.invites.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
     for member in &observed.members {
         observed.projects.extend(reader.project_memberships(tenant, &member.id).await?);
+        observed.assignments.extend(reader.assignments_of(tenant, &member.id).await?);
     }
     Ok(())
 }
@@ -149,11 +152,16 @@ fn address_keys(desired: &Desired, observed: &Observed) -> BTreeSet<String> {
     desired.address.iter().chain(bound).map(Address::key).collect()
 }
 
-/// Loads what is known of the tenant as a whole.
-pub(super) async fn load_facts(context: &Context, reader: &mut Reader) -> Result<Facts, StoreError> {
+/// Loads what is known of the tenant as a whole. `not_offered` are the lists that OpenAI does not offer to it.
+pub(super) async fn load_facts(
+    context: &Context,
+    reader: &mut Reader,
+    not_offered: &BTreeSet<Collection>,
+) -> Result<Facts, StoreError> {
     let tenant = &context.tenant;
-    let mut facts = Facts { owners: reader.owners(tenant).await?, ..Facts::default() };
-    for collection in periodic(&context.policy) {
+    let inventory = load_inventory(context, reader, not_offered).await?;
+    let mut facts = Facts { owners: reader.owners(tenant).await?, inventory, ..Facts::default() };
+    for collection in periodic(&context.policy, &facts.inventory) {
         if let Some(sweep) = reader.last_sweep(tenant, &collection).await? {
             facts.sweeps.insert(collection, sweep);
         }

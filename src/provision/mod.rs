@@ -28,16 +28,21 @@
 //! removals, and their retries have no end. Only the endpoint's own budget and a refused key can make them wait.
 //!
 //! Reading order: [`desired`](mod@desired), [`plan`](mod@plan), [`guard`] and [`status`](mod@status) decide and are
-//! pure; `load`, `observe` and `execute` read and act; `pace` and `sweeps` say how fast; `agenda` and `driver` say
+//! pure, and so is [`group_plan`] for the groups that are kept for SCIM groups; `load`, `observe`, `execute` and
+//! `group_call` read and act; `pace` and `sweeps` say how fast; `agenda` and `driver` say
 //! who is next; [`handle`] is the door for others.
 
+mod admit;
 mod agenda;
 mod context;
 pub mod desired;
 mod driver;
 mod execute;
+mod group_call;
+pub mod group_plan;
 pub mod guard;
 pub mod handle;
+mod inventory;
 mod load;
 mod observe;
 mod pace;

@@ -44,6 +44,8 @@ fn doubled(first: SignedDuration, times: u32) -> SignedDuration {
 pub(super) struct Gate {
     key_probe_at: Option<Timestamp>,
     key_alarmed: bool,
+    /// A change was refused by a key that may read: only a change can show that this is over.
+    changes_refused: bool,
     failures: u32,
     paused_until: Option<Timestamp>,
 }
@@ -57,7 +59,7 @@ impl Gate {
 
     /// How the upstream side looks from here.
     pub(super) fn upstream(&self, now: Timestamp) -> Upstream {
-        if self.key_probe_at.is_some() {
+        if self.key_probe_at.is_some() || self.changes_refused {
             Upstream::KeyRefused
         } else if self.paused_until.is_some_and(|until| until > now) {
             Upstream::Unreachable
@@ -72,7 +74,9 @@ impl Gate {
     }
 
     /// The key was refused. Tells whether that is news, so that there is one alarm and not one per call.
-    pub(super) fn refuse_key(&mut self, now: Timestamp) -> bool {
+    /// `changes_only` if it may be good enough for reads.
+    pub(super) fn refuse_key(&mut self, now: Timestamp, changes_only: bool) -> bool {
+        self.changes_refused |= changes_only;
         self.key_probe_at = Some(later(now, KEY_PROBE));
         !std::mem::replace(&mut self.key_alarmed, true)
     }
@@ -82,12 +86,20 @@ impl Gate {
         self.key_probe_at = None;
     }
 
+    /// The key was exchanged: it is tried at once.
+    pub(super) fn try_key(&mut self, now: Timestamp) {
+        (self.key_alarmed, self.changes_refused) = (false, false);
+        if self.key_probe_at.is_some() {
+            self.key_probe_at = Some(now);
+        }
+    }
+
     /// A call was answered. `changed_something` when it was one that the key could have been too weak for.
     pub(super) fn answered(&mut self, changed_something: bool) {
         self.failures = 0;
         self.paused_until = None;
         if changed_something {
-            self.key_alarmed = false;
+            (self.key_alarmed, self.changes_refused) = (false, false);
         }
     }
 
@@ -159,14 +171,28 @@ mod tests {
     #[test]
     fn a_refused_key_stops_everything_and_is_told_once() {
         let mut gate = Gate::default();
-        assert!(gate.refuse_key(at(0)));
-        assert!(!gate.refuse_key(at(1)));
+        assert!(gate.refuse_key(at(0), false));
+        assert!(!gate.refuse_key(at(1), false));
         assert!(gate.opens_at(Lane::Revoke, at(1)).is_some());
         gate.accept_key();
         assert_eq!(gate.opens_at(Lane::Revoke, at(1)), None);
-        assert!(!gate.refuse_key(at(2)));
+        assert!(!gate.refuse_key(at(2), false));
         gate.answered(true);
-        assert!(gate.refuse_key(at(3)));
+        assert!(gate.refuse_key(at(3), false));
+    }
+
+    #[test]
+    fn a_key_that_may_only_read_is_in_trouble_until_a_change_goes_through() {
+        let mut gate = Gate::default();
+        gate.refuse_key(at(0), true);
+        gate.accept_key();
+        gate.answered(false);
+        assert_eq!((gate.upstream(at(1)), gate.opens_at(Lane::Revoke, at(1))), (Upstream::KeyRefused, None));
+        gate.answered(true);
+        assert_eq!(gate.upstream(at(1)), Upstream::Ok);
+        gate.refuse_key(at(2), true);
+        gate.try_key(at(3));
+        assert_eq!(gate.key_probe_at(), Some(at(3)));
     }
 
     #[test]

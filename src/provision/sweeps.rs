@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::desired::managed_projects;
+use super::desired::{managed_groups, managed_projects};
 use super::observe::{Judge, Reading};
 use super::pace::later;
 use super::plan::Facts;
+use crate::model::inventory::Inventory;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::model::policy::Policy;
@@ -33,9 +34,12 @@ pub(super) struct NextPage {
 }
 
 /// The collections that are read from time to time: where people stand, and what access can be given to.
-pub(super) fn periodic(policy: &Policy) -> BTreeSet<Collection> {
+pub(super) fn periodic(policy: &Policy, inventory: &Inventory) -> BTreeSet<Collection> {
     let whole = [Collection::Members, Collection::Invites, Collection::Projects, Collection::Roles];
-    whole.into_iter().chain(managed_projects(policy).into_iter().map(Collection::ProjectMembers)).collect()
+    let groups = Some(Collection::Groups).filter(|_| policy.uses_openai_groups());
+    let in_projects = managed_projects(policy, inventory).into_iter().map(Collection::ProjectMembers);
+    let in_groups = managed_groups(policy, inventory).into_iter().map(Collection::GroupMembers);
+    whole.into_iter().chain(groups).chain(in_projects).chain(in_groups).collect()
 }
 
 /// The readings of a tenant.

@@ -65,10 +65,18 @@ impl Default for Paging {
 pub struct ResolvedQuery {
     /// Which resources.
     pub filter: Option<ResolvedFilter>,
-    /// In which order.
-    pub sort: Option<ResolvedSort>,
+    /// In which order; by id if not given.
+    pub sort: ResolvedSort,
     /// Which part of each.
     pub projection: Projection,
+}
+
+impl ResolvedQuery {
+    /// Whether filter or order look at a top-level attribute, or at a part of it.
+    pub fn looks_at(&self, attribute: &str) -> bool {
+        self.filter.as_ref().is_some_and(|filter| filter.looks_at(attribute))
+            || self.sort.field.as_ref().is_some_and(|field| field.is_of(attribute))
+    }
 }
 
 /// The parameters as texts, whichever way they came.
@@ -210,7 +218,7 @@ impl Query {
         let sort = self.sort.as_ref().map(|sort| sort.resolve(resource_type, among));
         Ok(ResolvedQuery {
             filter: filter.transpose()?,
-            sort: sort.transpose()?,
+            sort: sort.transpose()?.unwrap_or_default(),
             projection: self.projection(resource_type),
         })
     }

@@ -121,15 +121,20 @@ impl std::fmt::Display for Sort {
 }
 
 /// An order checked against a resource type: ready to compare resources ([`ResolvedSort::place`]) or to be compiled.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ResolvedSort {
-    /// What is compared; `None` if no resource of this type has a value.
+    /// What is compared before the id; `None` if no resource of this type has a value.
     pub field: Option<Field>,
     /// Which end comes first.
     pub order: SortOrder,
 }
 
 impl ResolvedSort {
+    /// Whether the greatest comes first.
+    pub fn is_descending(&self) -> bool {
+        self.order == SortOrder::Descending
+    }
+
     /// The place of `resource` in the order. Of a list, the primary value decides, else the first.
     pub fn place(&self, resource: &Resource) -> Place {
         let key = self.field.as_ref().and_then(|field| {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Simulator;
 use super::faults::{Fault, FaultRule};
-use super::objects::{InviteStatus, KeyOwner, OrgRole, ProjectRole, ProjectUser, Role, Scope};
+use super::objects::{InviteStatus, KeyOwner, OrgRole, Principal, ProjectRole, ProjectUser, Role, Scope};
 use super::options::{LimiterOptions, Options};
 use super::organization::Organization;
 use super::routes;
@@ -227,6 +227,23 @@ impl Simulator {
         id
     }
 
+    /// Makes a custom role of a project out of band; answers its id.
+    pub fn seed_project_role(&self, project: &str, name: &str) -> String {
+        let id = self.seed_role(name, None);
+        if let Some(role) = self.lock().organization.roles.get_mut(&id) {
+            role.scope = Scope::Project(project.to_owned());
+        }
+        id
+    }
+
+    /// The ids of the custom roles that a user was given, in the organization and in projects.
+    pub fn assigned_roles(&self, user: &str) -> Vec<String> {
+        let world = self.lock();
+        let own = Principal::User(user.to_owned());
+        let assigned = world.organization.assignments.keys().filter(|assigned| assigned.principal == own);
+        assigned.map(|assigned| assigned.role_id.clone()).collect()
+    }
+
     /// Adds a member (id or address) to a project out of band, or changes the role there.
     ///
     /// # Errors
@@ -285,6 +302,60 @@ impl Simulator {
         Ok(())
     }
 
+    /// Takes a member (id or address) out of a group out of band.
+    ///
+    /// # Errors
+    /// There is no such group or member.
+    pub fn remove_group_member(&self, group: &str, member: &str) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let id = find_member(organization, member)?;
+        let found =
+            organization.groups.get_mut(group).ok_or_else(|| ControlError::unknown("group", group))?;
+        found.users.remove(&id);
+        let actor = organization.dashboard();
+        organization.record(&actor, "group.updated", None, json!({"id": group}));
+        Ok(())
+    }
+
+    /// The groups, by id and name, in the order of making.
+    pub fn groups(&self) -> Vec<(String, String)> {
+        let world = self.lock();
+        world.organization.groups.values().map(|group| (group.id.clone(), group.name.clone())).collect()
+    }
+
+    /// Deletes a group out of band.
+    ///
+    /// # Errors
+    /// There is no such group.
+    pub fn remove_group(&self, group: &str) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        organization.groups.remove(group).ok_or_else(|| ControlError::unknown("group", group))?;
+        for project in organization.projects.values_mut() {
+            project.groups.remove(group);
+        }
+        let actor = organization.dashboard();
+        organization.record(&actor, "group.deleted", None, json!({"id": group}));
+        Ok(())
+    }
+
+    /// The groups that were let into a project, with the names of their roles there.
+    pub fn project_groups(&self, project: &str) -> Vec<(String, String)> {
+        let world = self.lock();
+        let organization = &world.organization;
+        let scope = Scope::Project(project.to_owned());
+        let assigned = organization.assignments.keys().filter(|assigned| assigned.scope == scope);
+        assigned
+            .filter_map(|assigned| match &assigned.principal {
+                Principal::Group(group) => {
+                    Some((group.clone(), organization.role(&scope, &assigned.role_id)?.name.clone()))
+                }
+                Principal::User(_) => None,
+            })
+            .collect()
+    }
+
     /// The user ids in a group, in the order of adding.
     pub fn group_members(&self, group: &str) -> Vec<String> {
         let world = self.lock();
@@ -308,6 +379,27 @@ impl Simulator {
         let owner_name = found.and_then(|member| member.name.clone()).unwrap_or_default();
         let owner = KeyOwner::User { id, email, name: owner_name };
         Ok(organization.add_project_key(project, name, owner))
+    }
+
+    /// Gives an admin key another owner.
+    ///
+    /// # Errors
+    /// There is no such key, or no such member.
+    pub fn set_key_owner(&self, value: &str, member: &str) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let owner = find_member(&world.organization, member)?;
+        let keys = &mut world.organization.admin_keys;
+        let id = keys.rows().find(|row| row.value.value == value).map(|row| row.id.clone());
+        let key = id.and_then(|id| keys.get_mut(&id));
+        key.ok_or_else(|| ControlError::unknown("admin key", "(not shown)"))?.owner = owner;
+        Ok(())
+    }
+
+    /// Makes an admin key, as an owner does in the console.
+    pub fn seed_admin_key(&self, value: &str, is_read_only: bool) {
+        let mut world = self.lock();
+        let owner = world.organization.members.rows().next().map(|row| row.id.clone()).unwrap_or_default();
+        world.organization.add_admin_key("made in the console", value.to_owned(), owner, is_read_only, None);
     }
 
     /// Makes an admin key stop working: every further call with it is a 401.

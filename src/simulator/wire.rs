@@ -216,7 +216,7 @@ pub(super) fn admin_key(organization: &Organization, key: &AdminKey) -> Value {
         "object": "organization.admin_api_key",
         "id": key.id,
         "name": key.name,
-        "redacted_value": "sk-admin-...sim",
+        "redacted_value": redacted(&key.value),
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "last_used_at": key.last_used_at,
@@ -229,6 +229,14 @@ pub(super) fn admin_key(organization: &Organization, key: &AdminKey) -> Value {
             "role": owner.map_or(OrgRole::Reader, |owner| owner.role).name(),
         },
     })
+}
+
+/// The beginning and the end of a secret.
+fn redacted(value: &str) -> String {
+    let length = value.chars().count();
+    let start: String = value.chars().take(8.min(length)).collect();
+    let end: String = value.chars().skip(length.saturating_sub(3)).collect();
+    format!("{start}...{end}")
 }
 
 /// An audit event.

@@ -1,6 +1,6 @@
 //! The mirror of what access can be given to: the projects and the roles of the organization.
 //!
-//! It is shown and looked up, but nobody is planned for by it.
+//! It is shown, and grants that name something are looked up in it.
 
 use jiff::Timestamp;
 

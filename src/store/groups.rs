@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 
 use super::query::{GroupCondition, Sql};
 use super::row::{Row, to_json};
+use super::sequence::{Sequence, Spot, Table, to_limit};
 use super::session::sql;
 use super::{Reader, StoreError, Tx};
 use crate::ids::{GroupId, TenantId};
@@ -46,38 +47,48 @@ impl Reader {
         Row(&self.fetch_one(sql.statement()).await?).int("count")
     }
 
-    /// The groups that meet the condition, by id, skipping `offset`, at most `limit`.
+    /// The groups that meet the condition, in this order, skipping `offset`, at most `limit`.
     pub async fn page_groups(
         &mut self,
         tenant: &TenantId,
         condition: &GroupCondition,
+        sequence: Sequence,
         offset: i64,
         limit: i64,
     ) -> Result<Vec<Group>, StoreError> {
         let mut sql = Sql::new(SELECT_GROUPS);
         sql.text(tenant.as_str()).push(" AND ").group_condition(tenant, condition);
-        sql.push(" ORDER BY g.id LIMIT ").int(limit.max(0)).push(" OFFSET ").int(offset.max(0));
+        sql.in_order(Table::Groups, sequence);
+        sql.push(" LIMIT ").int(limit.max(0)).push(" OFFSET ").int(offset.max(0));
         let rows = self.fetch_all(sql.statement()).await?;
         rows.iter().map(|row| group(tenant, row)).collect()
     }
 
-    /// The next groups after `after` that meet the condition, by id: for filters that are evaluated in memory.
+    /// The next groups after `after` that meet the condition, in this order, at most `limit`. Costs the same wherever
+    /// it begins.
     pub async fn scan_groups(
         &mut self,
         tenant: &TenantId,
         condition: &GroupCondition,
-        after: Option<GroupId>,
-        limit: i64,
+        sequence: Sequence,
+        after: Option<&Spot>,
+        limit: usize,
     ) -> Result<Vec<Group>, StoreError> {
-        let mut sql = Sql::new(SELECT_GROUPS);
-        sql.text(tenant.as_str());
-        if let Some(after) = after {
-            sql.push(" AND g.id > ").text(after.to_string());
+        let mut found = Vec::new();
+        for stretch in sequence.stretches(after) {
+            let left = limit.saturating_sub(found.len());
+            if left == 0 {
+                break;
+            }
+            let mut sql = Sql::new(SELECT_GROUPS);
+            sql.text(tenant.as_str()).within(Table::Groups, sequence, stretch);
+            sql.push(" AND ").group_condition(tenant, condition);
+            sql.in_order_within(Table::Groups, sequence, stretch).push(" LIMIT ").int(to_limit(left));
+            for row in self.fetch_all(sql.statement()).await? {
+                found.push(group(tenant, &row)?);
+            }
         }
-        sql.push(" AND ").group_condition(tenant, condition);
-        sql.push(" ORDER BY g.id LIMIT ").int(limit.max(0));
-        let rows = self.fetch_all(sql.statement()).await?;
-        rows.iter().map(|row| group(tenant, row)).collect()
+        Ok(found)
     }
 }
 

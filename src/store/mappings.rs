@@ -48,6 +48,7 @@ macro_rules! mapping_columns {
          m.invite_expires_at AS m_invite_expires_at, m.user_id AS m_user_id, \
          m.former_user_id AS m_former_user_id, m.status AS m_status, m.status_reason AS m_status_reason, \
          m.effective_role AS m_effective_role, m.effective_projects AS m_effective_projects, \
+         m.effective_assignments AS m_effective_assignments, \
          m.last_synced_at AS m_last_synced_at"
     };
 }
@@ -75,6 +76,7 @@ pub(super) fn joined_mapping(
         status_reason: row.optional_text("m_status_reason")?,
         effective_role: row.optional_parsed("m_effective_role")?,
         effective_projects: row.json("m_effective_projects")?,
+        effective_assignments: row.json("m_effective_assignments")?,
         last_synced_at: row.optional_time("m_last_synced_at")?,
     }))
 }
@@ -188,8 +190,8 @@ impl Tx {
         self.execute(
             sql("INSERT INTO mappings (tenant, person, address, address_key, origin, invite_id,
                                        invite_expires_at, user_id, former_user_id, status, status_reason,
-                                       effective_role, effective_projects, last_synced_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                                       effective_role, effective_projects, last_synced_at, effective_assignments)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
                  ON CONFLICT (tenant, person) DO UPDATE SET
                     address = excluded.address, address_key = excluded.address_key, origin = excluded.origin,
                     invite_id = excluded.invite_id, invite_expires_at = excluded.invite_expires_at,
@@ -197,6 +199,7 @@ impl Tx {
                     status = excluded.status, status_reason = excluded.status_reason,
                     effective_role = excluded.effective_role,
                     effective_projects = excluded.effective_projects,
+                    effective_assignments = excluded.effective_assignments,
                     last_synced_at = excluded.last_synced_at")
             .bind(mapping.tenant.as_str())
             .bind(mapping.person.to_string())
@@ -211,7 +214,8 @@ impl Tx {
             .bind(mapping.status_reason.as_deref())
             .bind(mapping.effective_role.map(OrgRole::as_str))
             .bind(to_json(&mapping.effective_projects)?)
-            .bind(micros(mapping.last_synced_at)),
+            .bind(micros(mapping.last_synced_at))
+            .bind(to_json(&mapping.effective_assignments)?),
         )
         .await?;
         Ok(())

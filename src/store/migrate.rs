@@ -16,6 +16,9 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (1, "foundation", include_str!("migrations/sqlite/0001_foundation.sql")),
         (2, "events", include_str!("migrations/sqlite/0002_events.sql")),
         (3, "catalogue", include_str!("migrations/sqlite/0003_catalogue.sql")),
+        (4, "assignments", include_str!("migrations/sqlite/0004_assignments.sql")),
+        (5, "guards", include_str!("migrations/sqlite/0005_guards.sql")),
+        (8, "access", include_str!("migrations/sqlite/0008_access.sql")),
         (9, "tenants", include_str!("migrations/sqlite/0009_tenants.sql")),
     ];
     run(connection, steps).await
@@ -27,6 +30,9 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (1, "foundation", include_str!("migrations/postgres/0001_foundation.sql")),
         (2, "events", include_str!("migrations/postgres/0002_events.sql")),
         (3, "catalogue", include_str!("migrations/postgres/0003_catalogue.sql")),
+        (4, "assignments", include_str!("migrations/postgres/0004_assignments.sql")),
+        (5, "guards", include_str!("migrations/postgres/0005_guards.sql")),
+        (8, "access", include_str!("migrations/postgres/0008_access.sql")),
         (9, "tenants", include_str!("migrations/postgres/0009_tenants.sql")),
     ];
     run(connection, steps).await

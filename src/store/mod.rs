@@ -8,12 +8,19 @@
 //! the same from both databases: times are microseconds since 1970, flags are 0 or 1, documents are JSON text.
 
 mod agenda;
+mod alarms;
+mod assignments;
 mod audit;
 mod backup;
 mod catalogue;
+mod clients;
 mod error;
 mod events;
+mod group_links;
 mod groups;
+mod guards;
+mod high_water;
+mod holds;
 mod mappings;
 mod memberships;
 mod migrate;
@@ -24,6 +31,8 @@ mod postgres;
 mod query;
 mod record;
 mod row;
+mod secret;
+mod sequence;
 mod session;
 mod shelf;
 mod sqlite;
@@ -42,11 +51,14 @@ use sqlx::AnyPool;
 pub use agenda::{LaneDepth, Mark};
 pub use audit::AuditRecord;
 pub use error::StoreError;
+pub use guards::Losses;
+pub use holds::HoldFilter;
 pub use mappings::{MappingFilter, MappingRow};
 pub use memberships::MemberDelta;
 pub use people::Work;
 pub use query::{Condition, GroupCondition, Order};
 pub use record::{ImportError, Imported, MappingRecord, RecordError};
+pub use sequence::{Column, Key, Sequence, Spot};
 pub use session::{Reader, Tx};
 
 use crate::clock::Clock;
@@ -95,14 +107,17 @@ impl Store {
     /// Opens the database at `url` (`sqlite://path` or `postgres://…`) for serving, creating and migrating it as
     /// needed.
     ///
-    /// A SQLite file is checked for damage, and locked: a second process cannot serve it.
+    /// A SQLite file is checked for damage, and locked: a second process cannot serve it. If it is older than what was
+    /// last seen of it, a brake keeps every engine from making changes.
     ///
     /// # Errors
     ///
     /// `Unusable`: served by another process, written by a newer program, damaged or not ours; the message says what
     /// to do. `Unavailable`: cannot be reached or written at the moment.
     pub async fn open(url: &str, clock: Clock) -> Result<Self, StoreError> {
-        Self::connect(url, clock, true).await
+        let store = Self::connect(url, clock, true).await?;
+        store.check_high_water().await?;
+        Ok(store)
     }
 
     /// Opens the database for the short transactions of a command that may run while a server is serving it.

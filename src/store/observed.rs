@@ -270,7 +270,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Notes that a member is gone, and with them their project memberships: a removal was confirmed, or a point
+    /// Notes that a member is gone, and with them their projects, groups and roles: a removal was confirmed, or a point
     /// read answered 404.
     pub async fn forget_member(&mut self, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
         let now = self.now().as_microsecond();
@@ -290,7 +290,7 @@ impl Tx {
             .bind(now),
         )
         .await?;
-        Ok(())
+        self.forget_assignments_of(tenant, user).await
     }
 
     /// Notes that an invite is gone.

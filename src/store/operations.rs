@@ -108,7 +108,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes down what came of an operation. `Stale` when it is unknown, or was settled otherwise before.
+    /// Writes down what came of an operation; one that had no effect gives back what guards counted it as. `Stale` when it is unknown, or was settled otherwise before.
     pub async fn settle_operation(
         &mut self,
         tenant: &TenantId,
@@ -130,6 +130,10 @@ impl Tx {
             .bind(upstream_request_id)
             .bind(outcome),
         )
-        .await
+        .await?;
+        match state {
+            OperationState::Refused | OperationState::Failed => self.give_back(tenant, id).await,
+            OperationState::Sending | OperationState::Unknown | OperationState::Done => Ok(()),
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::agenda::{Mark, rank};
 use super::mappings::{joined_mapping, mapping_columns};
 use super::query::{Condition, Sql};
 use super::row::{Row, micros, to_json};
+use super::sequence::{Sequence, Spot, Stretch, Table, to_limit};
 use super::session::sql;
 use super::{Reader, StoreError, Tx};
 use crate::ids::{PersonId, TenantId};
@@ -95,14 +96,30 @@ fn count(tenant: &TenantId, condition: &Condition) -> Sql {
     sql
 }
 
-fn page(tenant: &TenantId, condition: &Condition, offset: i64, limit: i64) -> Sql {
+fn page(tenant: &TenantId, condition: &Condition, sequence: Sequence, offset: i64, limit: i64) -> Sql {
     // What is skipped is skipped in the index: the inner question needs no row of the table.
     let mut sql = Sql::new(SELECT_PEOPLE_AND_MAPPINGS);
     sql.push("WHERE p.tenant = ").text(tenant.as_str());
     sql.push(" AND p.id IN (SELECT p.id FROM people AS p WHERE p.tenant = ").text(tenant.as_str());
     sql.push(" AND p.deleted_at IS NULL AND ").condition(tenant, condition);
-    sql.push(" ORDER BY p.id LIMIT ").int(limit.max(0)).push(" OFFSET ").int(offset.max(0));
-    sql.push(") ORDER BY p.id");
+    sql.in_order(Table::People, sequence);
+    sql.push(" LIMIT ").int(limit.max(0)).push(" OFFSET ").int(offset.max(0));
+    sql.push(")").in_order(Table::People, sequence);
+    sql
+}
+
+fn scan(
+    tenant: &TenantId,
+    condition: &Condition,
+    sequence: Sequence,
+    stretch: Stretch<'_>,
+    limit: i64,
+) -> Sql {
+    let mut sql = Sql::new(SELECT_PEOPLE_AND_MAPPINGS);
+    sql.push("WHERE p.tenant = ").text(tenant.as_str()).push(" AND p.deleted_at IS NULL");
+    sql.within(Table::People, sequence, stretch);
+    sql.push(" AND ").condition(tenant, condition);
+    sql.in_order_within(Table::People, sequence, stretch).push(" LIMIT ").int(limit.max(0));
     sql
 }
 
@@ -189,34 +206,39 @@ impl Reader {
         Row(&row).int("count")
     }
 
-    /// The live people who meet the condition, by id, skipping `offset`, at most `limit`.
+    /// The live people who meet the condition, in this order, skipping `offset`, at most `limit`.
     pub async fn page_people(
         &mut self,
         tenant: &TenantId,
         condition: &Condition,
+        sequence: Sequence,
         offset: i64,
         limit: i64,
     ) -> Result<Vec<(Person, Option<Mapping>)>, StoreError> {
-        let rows = self.fetch_all(page(tenant, condition, offset, limit).statement()).await?;
+        let rows = self.fetch_all(page(tenant, condition, sequence, offset, limit).statement()).await?;
         people_and_mappings(tenant, &rows)
     }
 
-    /// The next live people after `after` who meet the condition, by id: for filters that are evaluated in memory.
+    /// The next live people after `after` who meet the condition, in this order, at most `limit`. Costs the same
+    /// wherever it begins.
     pub async fn scan_people(
         &mut self,
         tenant: &TenantId,
         condition: &Condition,
-        after: Option<PersonId>,
-        limit: i64,
+        sequence: Sequence,
+        after: Option<&Spot>,
+        limit: usize,
     ) -> Result<Vec<(Person, Option<Mapping>)>, StoreError> {
-        let mut sql = Sql::new(SELECT_PEOPLE_AND_MAPPINGS);
-        sql.push("WHERE p.tenant = ").text(tenant.as_str()).push(" AND p.deleted_at IS NULL");
-        if let Some(after) = after {
-            sql.push(" AND p.id > ").text(after.to_string());
+        let mut found = Vec::new();
+        for stretch in sequence.stretches(after) {
+            let left = limit.saturating_sub(found.len());
+            if left == 0 {
+                break;
+            }
+            let sql = scan(tenant, condition, sequence, stretch, to_limit(left));
+            found.extend(people_and_mappings(tenant, &self.fetch_all(sql.statement()).await?)?);
         }
-        sql.push(" AND ").condition(tenant, condition);
-        sql.push(" ORDER BY p.id LIMIT ").int(limit.max(0));
-        people_and_mappings(tenant, &self.fetch_all(sql.statement()).await?)
+        Ok(found)
     }
 
     /// What a plan needs to know of a person or tombstone.
@@ -433,10 +455,10 @@ impl Keys {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::store::Store;
+    use crate::store::{Column, Key, Store};
 
     /// How SQLite would answer these.
-    async fn plan(reader: &mut Reader, statements: [Sql; 2]) -> String {
+    async fn plan<const N: usize>(reader: &mut Reader, statements: [Sql; N]) -> String {
         let mut plan = String::new();
         for sql in statements {
             for row in reader.fetch_all(sql.explained()).await.unwrap() {
@@ -468,15 +490,56 @@ mod tests {
             Condition::Or(vec![Condition::UserNameEq(text.clone()), Condition::ExternalIdEq(text.clone())]),
             Condition::And(vec![Condition::UserNameEq(text.clone()), Condition::Active(true)]),
         ] {
-            let statements = [count(&tenant, &condition), page(&tenant, &condition, 0, 10)];
+            let statements =
+                [count(&tenant, &condition), page(&tenant, &condition, Sequence::default(), 0, 10)];
             let plan = plan(&mut reader, statements).await;
             let by_tenant_alone = plan.contains("(tenant=?)") || plan.contains("SCAN");
             assert!(!by_tenant_alone, "{condition:?}:\n{plan}");
         }
         for condition in [Condition::All, Condition::Active(true)] {
-            let statements = [count(&tenant, &condition), page(&tenant, &condition, 50_000, 10)];
+            let statements =
+                [count(&tenant, &condition), page(&tenant, &condition, Sequence::default(), 50_000, 10)];
             let plan = plan(&mut reader, statements).await;
             assert_eq!(plan.matches("COVERING INDEX people_live (tenant=?)").count(), 2, "{plan}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_costs_the_same_at_any_depth() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
+        let url = format!("sqlite://{}", folder.path().join("bridge.db").display());
+        let store = Store::open(&url, clock.clone()).await.unwrap();
+        let tenant = TenantId::default_tenant();
+        let mut reader = store.reader().await.unwrap();
+        let id = PersonId::new(&clock).to_string();
+        for (column, index) in [
+            (Column::Id, "sqlite_autoindex_people_1"),
+            (Column::Name, "people_user_name"),
+            (Column::DisplayName, "people_display_name"),
+            (Column::ExternalId, "people_external_id"),
+            (Column::Modified, "people_modified"),
+        ] {
+            let key = match column {
+                Column::Id => None,
+                Column::Modified => Some(Key::Time(clock.now())),
+                _ => Some(Key::Text("m".to_owned())),
+            };
+            let spot = Spot { key, id: id.clone() };
+            for sequence in [Sequence::by(column), Sequence::by(column).reversed()] {
+                for condition in [Condition::All, Condition::Active(true)] {
+                    let stretches = sequence.stretches(Some(&spot));
+                    let sql = scan(&tenant, &condition, sequence, stretches[0], 10);
+                    let plan = plan(&mut reader, [sql]).await;
+                    // The index gives the order and the place to begin; at most those with equal keys are sorted.
+                    let begins = if column == Column::Id { "id" } else { "" };
+                    assert!(
+                        plan.contains(&format!("{index} (tenant=? AND {begins}")),
+                        "{sequence:?}:\n{plan}"
+                    );
+                    assert!(!plan.contains("B-TREE FOR ORDER BY"), "{sequence:?}:\n{plan}");
+                }
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{MappingRow, StoreError, Tx};
 use crate::ids::{InviteId, PersonId, TenantId, UserId};
 use crate::model::address::Address;
-use crate::model::grant::{OrgRole, ProjectGrant};
+use crate::model::grant::{Assignment, OrgRole, ProjectGrant};
 use crate::model::mapping::{Mapping, Origin, Status};
 use crate::model::operation::Lane;
 use crate::model::person::Person;
@@ -58,6 +58,8 @@ pub struct MappingRecord {
     pub effective_role: Option<OrgRole>,
     /// The projects last seen upstream.
     pub effective_projects: Vec<ProjectGrant>,
+    /// The OpenAI groups and custom roles last seen upstream.
+    pub effective_assignments: Vec<Assignment>,
     /// When the upstream side was last confirmed.
     #[serde(with = "optional_instant")]
     pub last_synced_at: Option<Timestamp>,
@@ -118,6 +120,7 @@ impl From<&MappingRow> for MappingRecord {
             former_user_id: mapping.former_user_id.clone(),
             effective_role: mapping.effective_role,
             effective_projects: mapping.effective_projects.clone(),
+            effective_assignments: mapping.effective_assignments.clone(),
             last_synced_at: mapping.last_synced_at,
         }
     }
@@ -125,7 +128,7 @@ impl From<&MappingRow> for MappingRecord {
 
 impl MappingRecord {
     /// The columns of the table form, in order.
-    pub const COLUMNS: [&'static str; 20] = [
+    pub const COLUMNS: [&'static str; 21] = [
         "scim_id",
         "user_name",
         "external_id",
@@ -145,11 +148,13 @@ impl MappingRecord {
         "former_user_id",
         "effective_role",
         "effective_projects",
+        "effective_assignments",
         "last_synced_at",
     ];
 
     /// The columns whose fields are JSON.
-    const JSON_COLUMNS: [&'static str; 3] = ["active", "version", "effective_projects"];
+    const JSON_COLUMNS: [&'static str; 4] =
+        ["active", "version", "effective_projects", "effective_assignments"];
 
     /// The fields of the table form, in the order of [`Self::COLUMNS`].
     ///
@@ -206,6 +211,7 @@ impl MappingRecord {
             status_reason: self.status_reason.clone(),
             effective_role: self.effective_role,
             effective_projects: self.effective_projects.clone(),
+            effective_assignments: self.effective_assignments.clone(),
             last_synced_at: self.last_synced_at,
         })
     }

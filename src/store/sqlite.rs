@@ -144,7 +144,7 @@ impl SqliteFile {
         }
     }
 
-    fn beside(&self, name: &str) -> PathBuf {
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
         let mut path = self.path.clone().into_os_string();
         path.push(".");
         path.push(name);

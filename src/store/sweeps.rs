@@ -18,6 +18,8 @@ fn collection_name(collection: &Collection) -> String {
         Collection::ProjectMembers(project) => format!("project_members:{project}"),
         Collection::Projects => "projects".to_owned(),
         Collection::Roles => "roles".to_owned(),
+        Collection::Groups => "groups".to_owned(),
+        Collection::GroupMembers(group) => format!("group_members:{group}"),
     }
 }
 
@@ -108,8 +110,8 @@ struct Reading<'r> {
     started_at: i64,
 }
 
-/// The statements about a reading and its end. `$1` is the tenant, `$2` when it began, `$3` the project (for a project's
-/// members; empty otherwise), `$4` the present time.
+/// The statements about a reading and its end. `$1` is the tenant, `$2` when it began, `$3` the project or group (for the
+/// members of one; empty otherwise), `$4` the present time.
 struct Texts {
     count_seen: &'static str,
     count_gone: &'static str,
@@ -122,6 +124,7 @@ impl Reading<'_> {
     fn statement(&self, text: &'static str) -> Statement<'_> {
         let project = match self.collection {
             Collection::ProjectMembers(project) => project.as_str(),
+            Collection::GroupMembers(group) => group.as_str(),
             _ => "",
         };
         sql(text).bind(self.tenant.as_str()).bind(self.started_at).bind(project)
@@ -134,6 +137,8 @@ impl Reading<'_> {
             Collection::ProjectMembers(_) => &PROJECT_MEMBERS,
             Collection::Projects => &PROJECTS,
             Collection::Roles => &ROLES,
+            Collection::Groups => &GROUPS,
+            Collection::GroupMembers(_) => &GROUP_MEMBERS,
         }
     }
 }
@@ -204,3 +209,12 @@ const PROJECTS: Texts =
 
 const ROLES: Texts =
     texts!("observed_roles", "tenant = $1 AND $2 = $2 AND $3 = ''", "SELECT id FROM news WHERE 1 = 0");
+
+const GROUPS: Texts =
+    texts!("observed_groups", "tenant = $1 AND $2 = $2 AND $3 = ''", "SELECT id FROM news WHERE 1 = 0");
+
+const GROUP_MEMBERS: Texts = texts!(
+    "observed_assignments",
+    "tenant = $1 AND $2 = $2 AND kind = 'group' AND id = $3",
+    "SELECT m.person FROM news JOIN mappings AS m ON m.tenant = $1 AND m.user_id = news.user_id"
+);

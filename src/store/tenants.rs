@@ -9,8 +9,15 @@ use crate::ids::TenantId;
 use crate::model::tenant::TenantRecord;
 
 /// What empties every table that holds rows of a tenant, rows that others point to last. The audit trail stays.
-const CLEARANCE: [&str; 16] = [
+const CLEARANCE: [&str; 26] = [
     "DELETE FROM tokens WHERE tenant = $1",
+    "DELETE FROM spent WHERE client IN (SELECT id FROM clients WHERE tenant = $1)",
+    "DELETE FROM clients WHERE tenant = $1",
+    "DELETE FROM alarms WHERE tenant = $1",
+    "DELETE FROM alarm_causes WHERE tenant = $1",
+    "DELETE FROM brakes WHERE tenant = $1",
+    "DELETE FROM holds WHERE tenant = $1",
+    "DELETE FROM tallies WHERE tenant = $1",
     "DELETE FROM events WHERE tenant = $1",
     "DELETE FROM deferred_requests WHERE tenant = $1",
     "DELETE FROM operations WHERE tenant = $1",
@@ -24,6 +31,9 @@ const CLEARANCE: [&str; 16] = [
     "DELETE FROM observed_project_members WHERE tenant = $1",
     "DELETE FROM observed_projects WHERE tenant = $1",
     "DELETE FROM observed_roles WHERE tenant = $1",
+    "DELETE FROM observed_groups WHERE tenant = $1",
+    "DELETE FROM observed_assignments WHERE tenant = $1",
+    "DELETE FROM group_links WHERE tenant = $1",
     "DELETE FROM sweeps WHERE tenant = $1",
     "DELETE FROM tenants WHERE id = $1",
 ];
@@ -69,9 +79,13 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Taken`] if there is one of that name.
     pub async fn insert_tenant(&mut self, record: &TenantRecord) -> Result<(), StoreError> {
-        self.execute(
+        // A tenant of the settings file has a row without settings, which may stay after it.
+        let rows = self.execute(
             sql("INSERT INTO tenants (id, settings, admin_key, disabled_at, created_at, revision)
-                 VALUES ($1, $2, $3, $4, $5, $6)")
+                 VALUES ($1, $2, $3, $4, $5, $6)
+                 ON CONFLICT (id) DO UPDATE SET settings = excluded.settings, admin_key = excluded.admin_key,
+                     disabled_at = excluded.disabled_at, created_at = excluded.created_at, revision = excluded.revision
+                 WHERE tenants.settings IS NULL")
             .bind(record.tenant.as_str())
             .bind(&*record.settings)
             .bind(record.admin_key.as_deref())
@@ -80,7 +94,7 @@ impl Tx {
             .bind(record.revision),
         )
         .await?;
-        Ok(())
+        if rows == 0 { Err(StoreError::Taken) } else { Ok(()) }
     }
 
     /// Writes what has changed of a tenant, if nobody else changed it since it was read.

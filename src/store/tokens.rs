@@ -15,6 +15,8 @@ fn token(row: &AnyRow) -> Result<TokenRecord, StoreError> {
         tenant: row.parsed("tenant")?,
         id: row.text("id")?,
         label: row.text("label")?,
+        scopes: row.parsed("scopes")?,
+        replaces: row.optional_text("replaces")?,
         secret_hash: row
             .bytes("secret_hash")?
             .try_into()
@@ -31,7 +33,8 @@ impl Reader {
     pub async fn load_token(&mut self, id: &str) -> Result<Option<TokenRecord>, StoreError> {
         let row = self
             .fetch_optional(
-                sql("SELECT tenant, id, label, secret_hash, created_at, expires_at, revoked_at, last_used_at
+                sql("SELECT tenant, id, label, scopes, replaces, secret_hash, created_at, expires_at, revoked_at,
+                            last_used_at
                      FROM tokens WHERE id = $1")
                 .bind(id),
             )
@@ -43,7 +46,8 @@ impl Reader {
     pub async fn list_tokens(&mut self, tenant: &TenantId) -> Result<Vec<TokenRecord>, StoreError> {
         let rows = self
             .fetch_all(
-                sql("SELECT tenant, id, label, secret_hash, created_at, expires_at, revoked_at, last_used_at
+                sql("SELECT tenant, id, label, scopes, replaces, secret_hash, created_at, expires_at, revoked_at,
+                            last_used_at
                      FROM tokens WHERE tenant = $1 ORDER BY created_at, id")
                 .bind(tenant.as_str()),
             )
@@ -57,8 +61,8 @@ impl Tx {
     pub async fn insert_token(&mut self, token: &TokenRecord) -> Result<(), StoreError> {
         self.execute(
             sql("INSERT INTO tokens (id, tenant, label, secret_hash, created_at, expires_at, revoked_at,
-                                     last_used_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
+                                     last_used_at, scopes, replaces)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
             .bind(&*token.id)
             .bind(token.tenant.as_str())
             .bind(&*token.label)
@@ -66,7 +70,9 @@ impl Tx {
             .bind(token.created_at.as_microsecond())
             .bind(micros(token.expires_at))
             .bind(micros(token.revoked_at))
-            .bind(micros(token.last_used_at)),
+            .bind(micros(token.last_used_at))
+            .bind(token.scopes.to_string())
+            .bind(token.replaces.clone()),
         )
         .await?;
         Ok(())

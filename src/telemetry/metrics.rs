@@ -31,6 +31,8 @@ struct Catalogue {
     requests: Family<Request, Counter>,
     answer_time: Family<Route, Histogram>,
     tokens_refused: Family<Reason, Counter>,
+    tokens_expiring: Family<Tenant, Gauge>,
+    token_time_left: Family<Tenant, Gauge>,
     upstream_calls: Family<Call, Counter>,
     upstream_time: Family<CallTime, Histogram>,
     budget_left: Family<CallTime, FloatGauge>,
@@ -38,6 +40,7 @@ struct Catalogue {
     lane_depth: Family<Lane, Gauge>,
     lane_age: Family<Lane, FloatGauge>,
     people: Family<People, Gauge>,
+    holds: Family<Holds, Gauge>,
 }
 
 type FloatGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
@@ -87,9 +90,20 @@ struct Lane {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Tenant {
+    tenant: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct People {
     tenant: String,
     status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Holds {
+    tenant: String,
+    guard: &'static str,
 }
 
 impl Metrics {
@@ -102,6 +116,8 @@ impl Metrics {
             requests: Family::default(),
             answer_time: Family::new_with_constructor(answer_histogram),
             tokens_refused: Family::default(),
+            tokens_expiring: Family::default(),
+            token_time_left: Family::default(),
             upstream_calls: Family::default(),
             upstream_time: Family::new_with_constructor(call_histogram),
             budget_left: Family::default(),
@@ -109,6 +125,7 @@ impl Metrics {
             lane_depth: Family::default(),
             lane_age: Family::default(),
             people: Family::default(),
+            holds: Family::default(),
         };
         catalogue.register();
         Self(Arc::new(catalogue))
@@ -125,6 +142,20 @@ impl Metrics {
     /// A bearer token was refused; `reason` is a word of the authenticating room (`missing`, `unknown`, `expired`…).
     pub fn token_refused(&self, reason: &'static str) {
         self.0.tokens_refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// How many working tokens of a tenant stop working soon, and in how many seconds the first of all does.
+    pub fn set_tokens_expiring(&self, tenant: &str, count: usize, first_end_seconds: Option<i64>) {
+        let labels = Tenant { tenant: tenant.to_owned() };
+        self.0.tokens_expiring.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        match first_end_seconds {
+            Some(seconds) => {
+                self.0.token_time_left.get_or_create(&labels).set(seconds);
+            }
+            None => {
+                self.0.token_time_left.remove(&labels);
+            }
+        }
     }
 
     /// A call to the Admin API ended, one way or another.
@@ -158,6 +189,11 @@ impl Metrics {
     /// How many people of a tenant stand where in their life.
     pub fn set_people(&self, tenant: &str, status: &'static str, count: u64) {
         self.0.people.get_or_create(&People { tenant: tenant.to_owned(), status }).set(whole(count));
+    }
+
+    /// How many holds of a guard wait for a decision.
+    pub fn set_holds(&self, tenant: &str, guard: &'static str, count: u64) {
+        self.0.holds.get_or_create(&Holds { tenant: tenant.to_owned(), guard }).set(whole(count));
     }
 
     /// Everything, in the `OpenMetrics` text format.
@@ -196,6 +232,17 @@ impl Catalogue {
         );
         r.register("tokens_refused", "Bearer tokens refused, by reason", self.tokens_refused.clone());
         r.register(
+            "tokens_expiring",
+            "Working bearer tokens that stop working within 30 days",
+            self.tokens_expiring.clone(),
+        );
+        r.register_with_unit(
+            "token_time_left",
+            "Time until the first working bearer token of a tenant stops working",
+            Unit::Seconds,
+            self.token_time_left.clone(),
+        );
+        r.register(
             "upstream_calls",
             "Calls to the Admin API, by endpoint and outcome",
             self.upstream_calls.clone(),
@@ -220,6 +267,7 @@ impl Catalogue {
             self.lane_age.clone(),
         );
         r.register("people", "People of the directory, by status", self.people.clone());
+        r.register("holds", "Holds that wait for a decision, by guard", self.holds.clone());
     }
 }
 
@@ -243,23 +291,28 @@ mod tests {
         metrics.request("GET", "/scim/v2/Users/{id}", 200, 0.004);
         metrics.request("BREW", "/scim/v2/Users/{id}", 405, 0.004);
         metrics.token_refused("expired");
+        metrics.set_tokens_expiring("default", 1, Some(86_400));
         metrics.upstream_call("default", "create_invite", "ok", 0.2);
         metrics.set_budget_left("default", "create_invite", 6.0);
         metrics.operation("default", "create_invite", "done");
         metrics.set_lane("default", "revoke", 2, 1.5);
         metrics.set_people("default", "member", 12);
+        metrics.set_holds("default", "mass-removal", 7);
         let page = metrics.render();
         for line in [
             "scim_bridge_requests_total{method=\"GET\",route=\"/scim/v2/Users/{id}\",status=\"200\"} 1",
             "scim_bridge_requests_total{method=\"other\",route=\"/scim/v2/Users/{id}\",status=\"405\"} 1",
             "scim_bridge_request_seconds_bucket{le=\"0.005\",method=\"GET\",route=\"/scim/v2/Users/{id}\"} 1",
             "scim_bridge_tokens_refused_total{reason=\"expired\"} 1",
+            "scim_bridge_tokens_expiring{tenant=\"default\"} 1",
+            "scim_bridge_token_time_left_seconds{tenant=\"default\"} 86400",
             "scim_bridge_upstream_calls_total{tenant=\"default\",endpoint=\"create_invite\",outcome=\"ok\"} 1",
             "scim_bridge_upstream_call_seconds_count{tenant=\"default\",endpoint=\"create_invite\"} 1",
             "scim_bridge_upstream_budget_left{tenant=\"default\",endpoint=\"create_invite\"} 6.0",
             "scim_bridge_operations_total{tenant=\"default\",kind=\"create_invite\",outcome=\"done\"} 1",
             "scim_bridge_lane_depth{tenant=\"default\",lane=\"revoke\"} 2",
             "scim_bridge_lane_oldest_age_seconds{tenant=\"default\",lane=\"revoke\"} 1.5",
+            "scim_bridge_holds{tenant=\"default\",guard=\"mass-removal\"} 7",
             "scim_bridge_people{tenant=\"default\",status=\"member\"} 12",
             "# EOF",
         ] {

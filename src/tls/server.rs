@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use jiff::Timestamp;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -12,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use tokio_rustls::TlsAcceptor;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// HTTPS cannot be served with these files.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +89,13 @@ impl ServerTls {
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)).into()
     }
+}
+
+/// When the certificate in this file ends; `None` if it cannot be understood.
+pub fn valid_until(certificate: &Path) -> Option<Timestamp> {
+    let certificate = CertificateDer::from_pem_file(certificate).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&certificate).ok()?;
+    Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
 }
 
 fn read(certificate: &Path, key: &Path, asks: Arc<AtomicBool>) -> Result<Arc<ServerConfig>, TlsError> {

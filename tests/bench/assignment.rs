@@ -13,9 +13,9 @@ use axum::Router;
 use axum::extract::{Query, State};
 use axum::routing::{get, post};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use openai_scim_bridge::access::Door;
 use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::directory::Directory;
-use openai_scim_bridge::directory::access::Tokens;
 use openai_scim_bridge::http::{self, Gate, Limits, Readiness};
 use openai_scim_bridge::ids::{PersonId, TenantId};
 use openai_scim_bridge::model::address::Address;
@@ -24,7 +24,7 @@ use openai_scim_bridge::model::operation::Lane;
 use openai_scim_bridge::model::person::Person;
 use openai_scim_bridge::model::policy::Policy;
 use openai_scim_bridge::provision::handle::Handle;
-use openai_scim_bridge::store::{Condition, Store, StoreError};
+use openai_scim_bridge::store::{Condition, Sequence, Store, StoreError};
 use openai_scim_bridge::telemetry::metrics::Metrics;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -71,8 +71,8 @@ impl Target {
                 policies,
                 "http://localhost",
             ),
-            tokens: Tokens::new(store, clock.clone(), &fixed),
             gate: Gate::new(clock.clone(), Vec::new(), 1_000_000),
+            door: Door::new(store, clock.clone(), &fixed),
             metrics: Metrics::new(),
             readiness: Readiness::default(),
             clock,
@@ -190,7 +190,7 @@ async fn look_up(State((store, _)): Bare, Query(query): Query<LookUp>) -> String
     let (tenant, condition) = (TenantId::default_tenant(), Condition::UserNameEq(query.name));
     let mut reader = store.reader().await.unwrap();
     let count = reader.count_people(&tenant, &condition).await.unwrap();
-    let people = reader.page_people(&tenant, &condition, 0, 100).await.unwrap();
+    let people = reader.page_people(&tenant, &condition, Sequence::default(), 0, 100).await.unwrap();
     format!("{{\"totalResults\":{count},\"found\":{}}}", people.len())
 }
 

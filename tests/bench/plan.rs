@@ -54,10 +54,12 @@ fn person(clock: &Clock, number: usize) -> (Person, Observed) {
         members: Vec::new(),
         invites: Vec::new(),
         projects: Vec::new(),
+        assignments: Vec::new(),
         claims: BTreeMap::new(),
         address_wanted_elsewhere: false,
         address_in_transit: false,
         looks: Vec::new(),
+        holds: Vec::new(),
     };
     if !is_new {
         let user = format!("user-{number}");
@@ -97,7 +99,7 @@ fn bench(criterion: &mut Criterion) {
     criterion.bench_function("plan for 100,000 people", |bencher| {
         bencher.iter(|| {
             let wishes: Vec<Desired> =
-                people.iter().map(|(person, _)| desired(person, &[], &policy)).collect();
+                people.iter().map(|(person, _)| desired(person, &[], &policy, &facts.inventory)).collect();
             let people = wishes.iter().zip(people.iter().map(|(_, observed)| observed));
             black_box(plan(now, people, &facts, &policy)).len()
         });

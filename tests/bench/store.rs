@@ -14,7 +14,7 @@ use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::audit::{Actor, AuditEntry};
 use openai_scim_bridge::model::operation::Lane;
 use openai_scim_bridge::model::person::Person;
-use openai_scim_bridge::store::{Condition, Store, StoreError};
+use openai_scim_bridge::store::{Condition, Sequence, Store, StoreError};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -169,7 +169,9 @@ fn look_ups(criterion: &mut Criterion) {
                 let bench = Arc::clone(&bench);
                 async move {
                     let mut reader = bench.store.reader().await.unwrap();
-                    let found = reader.page_people(&TenantId::default_tenant(), &condition, 0, 100).await;
+                    let found = reader
+                        .page_people(&TenantId::default_tenant(), &condition, Sequence::default(), 0, 100)
+                        .await;
                     assert_eq!(black_box(found).unwrap().len(), 1);
                 }
             });

@@ -19,13 +19,23 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("openai", &["clock", "telemetry", "tls"]),
     // What is in a token is pure.
     ("events::set", &["model", "events"]),
-    ("events", &["ids", "clock", "telemetry", "model", "roster", "scim::error", "store", "tls"]),
+    ("events", &["ids", "clock", "telemetry", "model", "roster", "scim::error", "store", "courier"]),
+    // Judging a text is pure; the keys and the time are arguments.
+    ("access::jwt", &["model", "access::keys"]),
+    ("access::keys", &[]),
+    ("access::token", &["clock", "ids", "model"]),
+    // One key signs events and access tokens.
+    ("access", &["ids", "clock", "telemetry", "model", "roster", "store", "tls", "events::key"]),
+    // Signed calls out, one after the other.
+    ("alarms", &["ids", "clock", "model", "store", "courier"]),
+    ("courier", &["clock", "tls"]),
     ("simulator", &["clock"]),
     ("store", &["ids", "clock", "model", "scim::filter", "scim::path", "scim::resource"]),
     // Deciding is pure: no store, no client, no clock.
     ("provision::desired", &["ids", "model"]),
     ("provision::plan", &["ids", "model", "provision::desired", "provision::guard"]),
     ("provision::guard", &["ids", "model", "provision::plan"]),
+    ("provision::group_plan", &["ids", "model", "provision::desired", "provision::plan"]),
     ("provision::status", &["ids", "model", "provision::desired", "provision::plan"]),
     ("provision::handle", &["ids", "roster"]),
     ("provision", &["ids", "clock", "telemetry", "model", "roster", "store", "openai"]),
@@ -36,6 +46,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "http",
         &[
+            "access",
             "ids",
             "clock",
             "telemetry",
@@ -52,6 +63,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "access",
             "ids",
             "clock",
             "telemetry",
@@ -62,6 +74,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "openai",
             "provision",
             "events",
+            "alarms",
             "directory",
             "http",
             "seal",
@@ -71,6 +84,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "access",
             "app",
             "ids",
             "clock",
@@ -98,8 +112,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main"]),
     ("csv", &["cli"]),
     // `cli::demo` plays an identity provider, so it is a client of our own door.
-    ("reqwest", &["openai", "cli::demo", "events::push"]),
-    ("jsonwebtoken", &["events::key"]),
+    ("reqwest", &["openai", "cli::demo", "events::push", "access::fetch", "alarms", "courier"]),
+    ("jsonwebtoken", &["events::key", "access::jwt", "access::keys"]),
     ("sqlx", &["store"]),
     ("toml", &["config"]),
 ];
@@ -110,6 +124,9 @@ const PURE: &[&str] = &[
     "scim",
     "model",
     "events::set",
+    "access::jwt",
+    "access::keys",
+    "access::token",
     "provision::desired",
     "provision::plan",
     "provision::guard",

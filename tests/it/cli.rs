@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use super::harness::program::{Running, TOKEN, call, call_as, fail, program, run, serving, succeed};
 
 /// A stand-in that limits nothing, and where it is.
-async fn upstream() -> (Simulator, SocketAddr) {
+pub(crate) async fn upstream() -> (Simulator, SocketAddr) {
     let limiter = LimiterOptions { enabled: false, ..LimiterOptions::default() };
     let simulator = Simulator::new(Options { limiter, ..Options::default() }, Clock::system());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -24,11 +24,11 @@ async fn upstream() -> (Simulator, SocketAddr) {
     (simulator, address)
 }
 
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-fn user(address: &str) -> Value {
+pub(crate) fn user(address: &str) -> Value {
     json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
         "userName": address,
@@ -243,7 +243,7 @@ fn an_import_with_a_bad_row_imports_nothing() {
         r#""active":true,"email":null,"version":1,"created_at":"2026-01-01T00:00:00Z","#,
         r#""modified_at":"2026-01-01T00:00:00Z","deleted_at":null,"status":"pending","status_reason":null,"#,
         r#""origin":"imported","bound_email":null,"invite_id":null,"invite_expires_at":null,"user_id":null,"#,
-        r#""former_user_id":null,"effective_role":null,"effective_projects":[],"last_synced_at":null}"#
+        r#""former_user_id":null,"effective_role":null,"effective_projects":[],"effective_assignments":[],"last_synced_at":null}"#
     );
     let file = folder.path().join("rows.jsonl");
     std::fs::write(&file, format!("{good}\n{}\n", good.replace("8000-000000000001", "8000-000000000002")))

@@ -13,7 +13,7 @@ use crate::harness::program::{Running, TOKEN, serving};
 use crate::harness::python::{self, tell};
 
 /// scim2-tester looks at every attribute that a schema offers, so a thinner schema passes fewer checks than this.
-const SCIM2_TESTER_CHECKS: usize = 135;
+const SCIM2_TESTER_CHECKS: usize = 144;
 /// scim-sanity's steps through the lives of a user and a group, with discovery, search and errors.
 const SCIM_SANITY_CHECKS: usize = 25;
 
@@ -52,9 +52,6 @@ const EXPECTED_OF_SANITY: [(&str, &str, &str); 3] = [
     ),
     ("PATCH /Groups/{id} remove members", "Expected 200, got 204", "RFC 7644 §3.5.2: as above"),
 ];
-/// What scim2-tester leaves out.
-const SKIPPED: [&str; 1] =
-    ["POST /.search: searching several resource types at once is not supported by the server"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scim2_tester_finds_no_errors() {
@@ -75,7 +72,7 @@ async fn scim2_tester_finds_no_errors() {
         errors.remove(found.unwrap_or_else(|| panic!("{check} no longer finds {words}: {told}")));
     }
     assert!(errors.is_empty(), "{errors:#?}");
-    assert!(skipped.iter().all(|found| SKIPPED.contains(&found.words)), "{skipped:#?}");
+    assert!(skipped.is_empty(), "{skipped:#?}");
     assert_eq!(passed.len() + EXPECTED.len() + skipped.len(), findings.len(), "another status: {told}");
     assert!(passed.len() >= SCIM2_TESTER_CHECKS, "{} checks: {told}{output:?}", passed.len());
     tell(&format!(

@@ -65,7 +65,9 @@ impl Story {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(
             folder.path().join("settings.toml"),
-            "[upstream]\nrequests_per_minute = 60000\nsettle_seconds = 1\n[reconcile]\ninterval_seconds = 10\n",
+            "[upstream]\nrequests_per_minute = 60000\nsettle_seconds = 1\n[reconcile]\ninterval_seconds = 10\n\
+             [safety]\nmax_removals = 10000\nmax_removal_percent = 100\nmax_removals_per_day = 10000\n\
+             max_removal_percent_per_day = 100\n",
         )
         .unwrap();
         let (address, _) = watch::channel(None);

@@ -8,9 +8,16 @@
     reason = "a test fails by panicking, in its helpers as well"
 )]
 
+mod access_cli;
+mod access_jwt;
+mod access_matrix;
+mod access_oauth;
+mod access_tokens;
+mod alarms;
 mod architecture;
 mod bad_input;
 mod cli;
+mod cli_guards;
 mod conformance;
 mod crash;
 mod differential_filter;
@@ -24,8 +31,13 @@ mod profiles;
 mod prop_converge;
 mod prop_filter;
 mod prop_patch;
+mod prop_query;
 mod provision;
+mod provision_grants;
+mod provision_groups;
+mod provision_guards;
 mod readme;
+mod regressions;
 mod scim_auth;
 mod scim_bulk;
 mod scim_catalogue;
@@ -41,6 +53,7 @@ mod scim_listener;
 mod scim_log;
 mod scim_paging;
 mod scim_patch;
+mod scim_query;
 mod scim_tenants;
 mod scim_tls;
 mod scim_users;

@@ -112,6 +112,7 @@ fn apply(resource: &mut Value, op: &str, target: &Target, value: Option<Value>) 
             Some(Value::from(name)).filter(|name| !removes_all && name != &json!({}))
         }
         attribute => {
+            let is_required = attribute == "userName" || attribute == "active" && before.is_some();
             let after = match op {
                 "remove" => None,
                 "add" if is_nothing => before,
@@ -122,7 +123,7 @@ fn apply(resource: &mut Value, op: &str, target: &Target, value: Option<Value>) 
             match after {
                 Some(value) if !is_right(&value) => return Err("invalidValue"),
                 // RFC 7644 §3.5.2.2: what is required cannot be removed.
-                None if attribute == "userName" => return Err("mutability"),
+                None if is_required => return Err("mutability"),
                 after => after,
             }
         }

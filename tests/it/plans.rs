@@ -2,7 +2,7 @@
 //! the engine.
 //!
 //! Above the line `---` stands the state, one fact a line; below it the plan, one step a line, and the status it
-//! leads to. Instants are relative to now (`-90s`, `+2h`, `-3d`). `UPDATE_PLANS=1` writes the plans anew.
+//! leads to. `~` stands for a blank in a name. Instants are relative to now (`-90s`, `+2h`, `-3d`). `UPDATE_PLANS=1` writes the plans anew.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,16 +11,21 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::ids::{OperationId, PersonId, ProjectId, TenantId};
+use openai_scim_bridge::ids::{HoldId, OperationId, PersonId, ProjectId, TenantId};
 use openai_scim_bridge::model::address::Address;
-use openai_scim_bridge::model::grant::{OrgRole, ProjectGrant};
+use openai_scim_bridge::model::grant::{Assignment, OrgRole, ProjectGrant};
 use openai_scim_bridge::model::group::GroupName;
+use openai_scim_bridge::model::hold::{Decision, Hold, HoldState};
+use openai_scim_bridge::model::inventory::{Listing, Mirrored};
 use openai_scim_bridge::model::mapping::{Mapping, Origin, Status};
-use openai_scim_bridge::model::observed::{Collection, Invite, InviteStatus, Member, ProjectMember, Sweep};
+use openai_scim_bridge::model::observed::{
+    Assigned, Collection, Invite, InviteStatus, Member, OpenAiGroup, Project, ProjectMember, Role, Sweep,
+};
 use openai_scim_bridge::model::operation::{Action, Operation, OperationState};
 use openai_scim_bridge::model::person::Person;
 use openai_scim_bridge::model::policy::{
-    GroupRule, GroupSelector, OnAddressChange, OnExistingMember, Policy, Resend, RuleEffect,
+    Alias, GroupMode, GroupNaming, GroupRule, GroupSelector, OnAddressChange, OnExistingMember, Policy,
+    Resend, RoleChange, RuleEffect,
 };
 use openai_scim_bridge::provision::desired::{EXTENSION, desired};
 use openai_scim_bridge::provision::plan::{Claim, Facts, Look, Observed, Read, Step, plan_person};
@@ -33,7 +38,7 @@ fn every_script_has_its_plan() {
     let mut scripts: Vec<PathBuf> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     scripts.sort();
-    assert!(scripts.len() >= 25);
+    assert!(scripts.len() >= 80);
     #[expect(clippy::disallowed_methods, reason = "whether to write the plans anew is the caller's word")]
     let update = std::env::var("UPDATE_PLANS").is_ok();
     let mut wrong = String::new();
@@ -105,10 +110,12 @@ impl Script {
             members: Vec::new(),
             invites: Vec::new(),
             projects: Vec::new(),
+            assignments: Vec::new(),
             claims: BTreeMap::new(),
             address_wanted_elsewhere: false,
             address_in_transit: false,
             looks: Vec::new(),
+            holds: Vec::new(),
         };
         let mut script = Self {
             now,
@@ -130,11 +137,20 @@ impl Script {
         match line.plain[0] {
             "policy" => line.named.iter().for_each(|(key, value)| self.set_policy(key, value)),
             "rule" => self.add_rule(&line),
+            "alias" => self
+                .policy
+                .aliases
+                .push(Alias { value: line.named["value"].replace('~', " "), effect: effect_of(&line) }),
+            "inventory" => self.set_inventory(&line),
+            "has" => self
+                .observed
+                .assignments
+                .push(Assigned { user: line.plain[1].into(), what: assignment_of(line.plain[2]) }),
             "person" => self.set_person(&line),
             "group" => self.groups.push(GroupName {
                 id: line.named["id"].parse().unwrap(),
-                external_id: None,
-                display_name: line.plain[1].into(),
+                external_id: line.named.get("external").map(|id| (*id).to_owned()),
+                display_name: line.plain[1].replace('~', " "),
             }),
             "mapping" => self.set_mapping(&line),
             "member" => self.add_member(&line),
@@ -161,6 +177,8 @@ impl Script {
                 let owner = self.member_from(&line, OrgRole::Owner);
                 self.facts.owners.push(owner);
             }
+            "hold" => self.add_hold(&line),
+            "key_owner" => drop(self.facts.key_owners.insert(line.plain[1].into())),
             "wanted_elsewhere" => self.observed.address_wanted_elsewhere = true,
             "in_transit" => self.observed.address_in_transit = true,
             other => panic!("`{other}` is no fact"),
@@ -191,23 +209,71 @@ impl Script {
             ("protected", address) => drop(policy.protected.insert(address.into())),
             ("min_owners", number) => policy.min_owners = number.parse().unwrap(),
             ("owner_grants", "allowed") => policy.allow_owner_grants = true,
+            ("groups", "off") => policy.groups = GroupMode::Off,
+            ("groups", "mirror") => policy.groups = GroupMode::Mirror,
+            ("role_change", "reinvite") => policy.role_change = RoleChange::Reinvite,
+            ("group_names", prefix) => {
+                let own = str::to_owned;
+                policy.group_naming =
+                    Some(GroupNaming { prefix: own(prefix), separator: own(":"), suffix: own("") });
+            }
             ("default_project", grant) => policy.default_projects.push(grant_of(grant)),
             _ => panic!("`{key}={value}` is no policy"),
         }
     }
 
     fn add_rule(&mut self, line: &Line<'_>) {
-        let group = match line.named.get("id") {
-            Some(id) => GroupSelector::Id((*id).into()),
-            None => GroupSelector::Name(line.named["group"].into()),
+        let group = match (line.named.get("id"), line.named.get("external")) {
+            (Some(id), _) => GroupSelector::Id((*id).into()),
+            (None, Some(id)) => GroupSelector::ExternalId((*id).into()),
+            (None, None) => GroupSelector::Name(line.named["group"].into()),
         };
-        let project = line.named.get("project").map(|text| grant_of(text));
-        let effect = RuleEffect {
-            org_role: line.named.get("role").map(|role| role.parse().unwrap()),
-            project: project.map(|grant| (grant.id, grant.role)),
-            ..RuleEffect::default()
+        self.policy.group_rules.push(GroupRule { group, effect: effect_of(line) });
+    }
+
+    /// `inventory projects|roles|groups|managed|mirrored ID=NAME…`, or `off`. A SCIM group that is not mirrored says
+    /// `refused:WHY`.
+    fn set_inventory(&mut self, line: &Line<'_>) {
+        let inventory = &mut self.facts.inventory;
+        let things = line.named.iter().map(|(id, name)| (*id, (*name).to_owned()));
+        let group = |is_scim_managed| {
+            move |(id, name): (&str, String)| OpenAiGroup {
+                id: id.into(),
+                name,
+                is_scim_managed,
+                created_at: Timestamp::UNIX_EPOCH,
+            }
         };
-        self.policy.group_rules.push(GroupRule { group, effect });
+        match (line.plain[1], line.has("off")) {
+            ("projects", false) => {
+                let project = |(id, name): (&str, String)| Project { id: id.into(), name: Some(name) };
+                inventory.projects = Listing::Read(things.map(project).collect());
+            }
+            ("roles", false) => {
+                let role = |(id, name): (&str, String)| Role {
+                    id: id.into(),
+                    name,
+                    description: None,
+                    is_predefined: false,
+                };
+                inventory.roles = Listing::Read(things.map(role).collect());
+            }
+            ("groups", false) => inventory.groups = Listing::Read(things.map(group(false)).collect()),
+            ("managed", false) => inventory.groups = Listing::Read(things.map(group(true)).collect()),
+            ("mirrored", false) => {
+                let mirrored = |(id, name): (&str, String)| {
+                    let refused = name.strip_prefix("refused:").map(|words| words.replace('~', " "));
+                    (
+                        id.parse().unwrap(),
+                        refused.map_or_else(|| Mirrored::As(name.into()), Mirrored::Refused),
+                    )
+                };
+                inventory.mirrored = things.map(mirrored).collect();
+            }
+            ("roles", true) => inventory.roles = Listing::NotOffered,
+            ("groups", true) => inventory.groups = Listing::NotOffered,
+            other => panic!("{other:?} is no inventory"),
+        }
     }
 
     fn set_person(&mut self, line: &Line<'_>) {
@@ -231,6 +297,14 @@ impl Script {
             .map(|grant: &ProjectGrant| json!({ "value": grant.id.as_str(), "role": grant.role.as_str() }))
             .collect();
         let role = line.named.get("role");
+        for attribute in ["roles", "entitlements"] {
+            let values = line.named.get(attribute).map(|list| list.split(',').collect::<Vec<_>>());
+            let values = values
+                .unwrap_or_default()
+                .into_iter()
+                .map(|value| json!({ "value": value.replace('~', " ") }));
+            person.attributes.insert(attribute.into(), values.collect());
+        }
         person.attributes.insert(EXTENSION.into(), json!({ "role": role, "projects": projects }));
     }
 
@@ -246,6 +320,12 @@ impl Script {
             .get("effective")
             .map(|list| list.split(',').map(grant_of).collect())
             .unwrap_or_default();
+        mapping.effective_assignments = line
+            .named
+            .get("assigned")
+            .map(|list| list.split(',').map(assignment_of).collect())
+            .unwrap_or_default();
+        mapping.status_reason = line.named.get("because").map(|words| words.replace('~', " "));
         mapping.status = line.named.get("status").map_or(Status::Pending, |word| word.parse().unwrap());
         mapping.origin = line.named.get("origin").map_or(Origin::Invited, |word| word.parse().unwrap());
         self.observed.mapping = Some(mapping);
@@ -316,9 +396,31 @@ impl Script {
         }
     }
 
+    /// `hold GUARD STATE subject=… [version=…] [judged=…] [words=…]`; `~` stands for a blank.
+    fn add_hold(&mut self, line: &Line<'_>) {
+        let judged_at = self.at(line.named.get("judged").unwrap_or(&"-1m"));
+        let state: HoldState = line.plain[2].parse().unwrap();
+        let decided = state != HoldState::Open;
+        let text = |name: &str| line.named.get(name).map(|text| text.replace('~', " "));
+        self.observed.holds.push(Hold {
+            tenant: self.observed.tenant.clone(),
+            id: HoldId::new(&self.clock),
+            person: self.observed.person,
+            guard: line.plain[1].parse().unwrap(),
+            subject: text("subject").unwrap(),
+            person_version: line.named.get("version").map_or(1, |version| version.parse().unwrap()),
+            reason: text("words").unwrap_or_else(|| "it was held".into()),
+            state,
+            made_at: judged_at,
+            judged_at,
+            decision: decided.then(|| Decision { at: self.now, by: "ann".into(), why: text("why") }),
+            operation: None,
+        });
+    }
+
     /// The plan as text, with the status it leads to.
     fn plan(&self) -> String {
-        let desired = desired(&self.person, &self.groups, &self.policy);
+        let desired = desired(&self.person, &self.groups, &self.policy, &self.facts.inventory);
         let plan = plan_person(self.now, &desired, &self.observed, &self.facts, &self.policy);
         let mut mapping = self
             .observed
@@ -332,9 +434,6 @@ impl Script {
             }
             writeln!(text, "{planned}").unwrap();
         }
-        for refused in &desired.refused {
-            writeln!(text, "not granted: {refused}").unwrap();
-        }
         writeln!(text, "status {}", status(desired.wants_access, &mapping, &plan).0).unwrap();
         text
     }
@@ -345,10 +444,37 @@ fn grant_of(text: &str) -> ProjectGrant {
     ProjectGrant { id: id.into(), role: role.parse().unwrap() }
 }
 
+fn effect_of(line: &Line<'_>) -> RuleEffect {
+    let own = |key: &str| line.named.get(key).map(|text| (*text).to_owned());
+    RuleEffect {
+        org_role: line.named.get("role").map(|role| role.parse().unwrap()),
+        project: line.named.get("project").map(|text| {
+            let (name, role) = text.split_once(':').unwrap();
+            (name.to_owned(), role.parse().unwrap())
+        }),
+        project_role: line.named.get("project_role").map(|role| (*role).into()),
+        custom_role: own("custom_role"),
+        openai_group: own("openai_group"),
+    }
+}
+
+/// `group:ID`, `role:ID` or `PROJECT:ID`.
+fn assignment_of(text: &str) -> Assignment {
+    match text.split_once(':').unwrap() {
+        ("group", id) => Assignment::Group { group: id.into() },
+        ("role", id) => Assignment::Role { role: id.into() },
+        (project, id) => Assignment::ProjectRole { project: project.into(), role: id.into() },
+    }
+}
+
 fn collection_of(text: &str) -> Collection {
     match text {
         "members" => Collection::Members,
         "invites" => Collection::Invites,
+        "projects" => Collection::Projects,
+        "roles" => Collection::Roles,
+        "groups" => Collection::Groups,
+        group if group.starts_with("group") => Collection::GroupMembers(group.into()),
         project => Collection::ProjectMembers(ProjectId::from(project)),
     }
 }
@@ -359,6 +485,7 @@ fn read_of(words: &[&str]) -> Read {
         ["invite", id, ..] => Read::Invite((*id).into()),
         ["address", key, ..] => Read::MemberAt((*key).into()),
         ["project", project, user, ..] => Read::ProjectMember((*project).into(), (*user).into()),
+        ["assignment", what, user, ..] => Read::Assignment(assignment_of(what), (*user).into()),
         _ => panic!("{words:?} is nothing to look up"),
     }
 }
@@ -389,6 +516,8 @@ fn action_of(line: &Line<'_>) -> Action {
         ["remove_from_project", user, project, ..] => {
             Action::RemoveFromProject { project: (*project).into(), user: (*user).into() }
         }
+        ["assign", user, what, ..] => Action::Assign { what: assignment_of(what), user: (*user).into() },
+        ["unassign", user, what, ..] => Action::Unassign { what: assignment_of(what), user: (*user).into() },
         _ => panic!("{words:?} is no action"),
     }
 }

@@ -277,7 +277,7 @@ async fn what_is_no_bulk_request_is_refused() {
     {
         assert_eq!(okta.post("/Bulk", &body).await.status, 400, "{body}");
     }
-    assert_eq!(run(&okta, &[]).await, [] as [Value; 0]);
+    assert!(run(&okta, &[]).await.is_empty());
     let deep = format!("{{\"Operations\":[{}1{}]}}", "[".repeat(100), "]".repeat(100));
     okta.send("POST", "/Bulk", Some(deep.as_bytes())).await.expect_error(400, Some("invalidSyntax"));
     let giant = request(&[post("a", "/Users", &json!({"userName": "x".repeat(1 << 20)}))]);

@@ -64,7 +64,7 @@ async fn what_the_engine_reads_at_openai_is_listed_and_nothing_is_asked_for_it()
     engine.sim.clear_ledger();
 
     let roles = okta.get("/Roles").await.expect(200);
-    assert_eq!(ids(&roles), ["org:reader", "org:owner", &format!("role:{role}")]);
+    assert_eq!(ids(&roles), ["org:owner", "org:reader", &format!("role:{role}")]);
     assert_eq!(roles["totalResults"], 3);
     let mut expected: Vec<_> = projects
         .iter()
@@ -85,7 +85,7 @@ async fn what_the_engine_reads_at_openai_is_listed_and_nothing_is_asked_for_it()
 async fn before_the_first_reading_only_the_roles_of_every_organization_are_there() {
     let bridge = TestBridge::start().await;
     let okta = bridge.okta();
-    assert_eq!(ids(&okta.get("/Roles").await.expect(200)), ["org:reader", "org:owner"]);
+    assert_eq!(ids(&okta.get("/Roles").await.expect(200)), ["org:owner", "org:reader"]);
     let none = okta.get("/Entitlements").await.expect(200);
     assert_eq!((&none["totalResults"], &none["Resources"]), (&json!(0), &json!([])));
 }
@@ -101,19 +101,19 @@ async fn items_have_the_shape_of_the_draft() {
         roles["Resources"],
         json!([
             {
-                "schemas": [ROLE], "id": "org:reader", "value": "org:reader", "display": "Reader",
-                "type": "organization", "supported": true, "limitedAssignmentsPermitted": false,
-                "containedBy": ["org:owner"],
-                "meta": {
-                    "resourceType": "Role", "location": "https://scim.example.com/scim/v2/Roles/org:reader"
-                },
-            },
-            {
                 "schemas": [ROLE], "id": "org:owner", "value": "org:owner", "display": "Owner",
                 "type": "organization", "supported": false, "limitedAssignmentsPermitted": false,
                 "contains": ["org:reader"],
                 "meta": {
                     "resourceType": "Role", "location": "https://scim.example.com/scim/v2/Roles/org:owner"
+                },
+            },
+            {
+                "schemas": [ROLE], "id": "org:reader", "value": "org:reader", "display": "Reader",
+                "type": "organization", "supported": true, "limitedAssignmentsPermitted": false,
+                "containedBy": ["org:owner"],
+                "meta": {
+                    "resourceType": "Role", "location": "https://scim.example.com/scim/v2/Roles/org:reader"
                 },
             },
             {
@@ -220,10 +220,10 @@ async fn every_attribute_that_is_shown_stands_in_the_schema_that_is_published() 
 }
 
 #[tokio::test]
-async fn the_owner_role_is_supported_where_the_settings_allow_it() {
+async fn the_owner_role_is_never_to_be_had_by_an_attribute() {
     let policy = Policy { allow_owner_grants: true, ..Policy::default() };
     let bridge = TestBridge::builder().policy(policy).tenant_of("acme", Profile::Okta).start().await;
-    assert_eq!(bridge.okta().get("/Roles/org:owner").await.expect(200)["supported"], true);
+    assert_eq!(bridge.okta().get("/Roles/org:owner").await.expect(200)["supported"], false);
     let acme = bridge.client_of("acme").await;
     assert_eq!(ids(&acme.get("/Roles").await.expect(200)), ["org:reader"]);
 }
@@ -313,26 +313,28 @@ async fn a_tenant_sees_only_the_catalogue_of_its_own_organization() {
     let bridge = TestBridge::builder().tenant("acme").start().await;
     show(&bridge, &[("proj_a", Some("Research"))], &[auditor()]).await;
     let acme = bridge.client_of("acme").await;
-    assert_eq!(ids(&acme.get("/Roles").await.expect(200)), ["org:reader", "org:owner"]);
+    assert_eq!(ids(&acme.get("/Roles").await.expect(200)), ["org:owner", "org:reader"]);
     assert_eq!(acme.get("/Entitlements").await.expect(200)["totalResults"], 0);
     acme.get("/Entitlements/project:proj_a:owner").await.expect_error(404, None);
     acme.get("/Roles/role:role_1").await.expect_error(404, None);
 }
 
 #[tokio::test]
-async fn values_of_the_catalogue_are_kept_on_users_and_ask_for_nothing_by_themselves() {
+async fn values_of_the_catalogue_are_kept_on_users_but_for_the_role_that_none_can_give() {
     let bridge = TestBridge::start().await;
     show(&bridge, &[("proj_a", Some("Research"))], &[]).await;
     let okta = bridge.okta();
     let created = okta
         .create(&json!({
             "userName": "jane@x.example",
-            "roles": [{"value": "org:owner"}],
+            "roles": [{"value": "org:reader"}],
             "entitlements": [{"value": "project:proj_a:owner", "type": "Entitlement"}],
         }))
         .await;
-    assert_eq!(created["roles"], json!([{"value": "org:owner"}]));
+    assert_eq!(created["roles"], json!([{"value": "org:reader"}]));
     assert_eq!(created["entitlements"][0]["value"], "project:proj_a:owner");
     let extension = &created["urn:ietf:params:scim:schemas:extension:openai:2.0:User"];
     assert_eq!((extension.get("role"), extension.get("projects")), (None, None));
+    let owner = json!({"userName": "o@x.example", "roles": [{"value": "org:owner"}]});
+    okta.post("/Users", &owner).await.expect_error(400, Some("invalidValue"));
 }

@@ -14,12 +14,17 @@ async fn the_service_provider_config_tells_what_is_offered() {
         ("filter", true),
         ("etag", true),
         ("bulk", true),
-        ("sort", false),
+        ("sort", true),
         ("changePassword", false),
     ] {
         assert_eq!(config[feature]["supported"], offered, "{feature}");
     }
     assert_eq!(config["filter"]["maxResults"], 200);
+    let pagination = json!({
+        "cursor": true, "index": true, "defaultPaginationMethod": "index", "defaultPageSize": 100,
+        "maxPageSize": 200, "cursorTimeout": 3_600,
+    });
+    assert_eq!(config["pagination"], pagination);
     assert_eq!(config["meta"]["location"], "https://scim.example.com/scim/v2/ServiceProviderConfig");
 }
 

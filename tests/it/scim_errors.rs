@@ -96,18 +96,10 @@ async fn a_body_of_another_type_is_not_read() {
 async fn what_is_not_served_says_so_in_scims_words() {
     let bridge = TestBridge::start().await;
     let okta = bridge.okta();
-    for path in
-        ["", "/", "/nothing", "/Users/a/b", "/users", "//Users", "/Users/%2e%2e", "/Users/x", "/Users/%00"]
-    {
+    for path in ["/nothing", "/Users/a/b", "/users", "//Users", "/Users/%2e%2e", "/Users/x", "/Users/%00"] {
         okta.get(path).await.expect_error(404, None);
     }
-    for (method, path) in [
-        ("GET", "/Me"),
-        ("PATCH", "/Me"),
-        ("POST", "/.search"),
-        ("POST", "/Users/.search"),
-        ("POST", "/Groups/.search"),
-    ] {
+    for (method, path) in [("GET", "/Me"), ("PATCH", "/Me")] {
         let detail = okta.send(method, path, Some(b"{}")).await.expect_error(501, None);
         assert!(detail.contains("not offer"), "{detail}");
     }
@@ -128,6 +120,12 @@ async fn a_wrong_method_is_told_the_right_ones() {
         ("PUT", "/Users".to_owned(), "GET,HEAD,POST"),
         ("POST", format!("/Users/{id}"), "GET,HEAD,PUT,PATCH,DELETE"),
         ("POST", "/ServiceProviderConfig".to_owned(), "GET,HEAD"),
+        ("POST", "/".to_owned(), "GET,HEAD"),
+        ("GET", "/.search".to_owned(), "POST"),
+        ("GET", "/Users/.search".to_owned(), "POST"),
+        ("DELETE", "/Groups/.search".to_owned(), "POST"),
+        ("PUT", "/Roles/.search".to_owned(), "POST"),
+        ("PATCH", "/Entitlements/.search".to_owned(), "POST"),
         ("TRACE", "/Users".to_owned(), "GET,HEAD,POST"),
         ("BREW", "/Users".to_owned(), "GET,HEAD,POST"),
     ] {
@@ -139,6 +137,23 @@ async fn a_wrong_method_is_told_the_right_ones() {
     assert_eq!((options.status, options.header("allow")), (204, Some("GET,HEAD,POST")));
     let head = okta.send("HEAD", &format!("/Users/{id}"), None).await;
     assert_eq!((head.status, head.body.as_str(), head.header("etag")), (200, "", Some("W/\"1\"")));
+}
+
+#[tokio::test]
+async fn a_condition_that_cannot_be_read_is_no_leave_to_change() {
+    let bridge = TestBridge::start().await;
+    let okta = bridge.okta();
+    let path = format!("/Users/{}", okta.create_named("jane@x.example").await);
+    for unreadable in ["\u{ff}", "W/\"1", "3", ""] {
+        let okta = okta.clone().with("If-Match", unreadable);
+        okta.delete(&path).await.expect_error(400, Some("invalidSyntax"));
+    }
+    // Several lines are one list.
+    let stale = okta.clone().with("If-Match", "W/\"7\"").with("If-Match", "\u{ff}");
+    stale.delete(&path).await.expect_error(400, Some("invalidSyntax"));
+    let stale = okta.clone().with("If-Match", "W/\"7\"").with("If-Match", "W/\"8\"");
+    stale.delete(&path).await.expect_error(412, None);
+    okta.clone().with("If-Match", "W/\"7\"").with("If-Match", "W/\"1\"").delete(&path).await.expect(204);
 }
 
 #[tokio::test]

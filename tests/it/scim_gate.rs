@@ -18,14 +18,14 @@ use crate::harness::wire::parse;
 /// A bridge whose default tenant has these rules, behind these proxies.
 async fn behind(rules: NetworkRules, proxies: &[&str], failed_logins: u32) -> TestBridge {
     let database = Database::sqlite();
-    let gate = gate(database.clock.clone(), rules, proxies, failed_logins);
+    let gate = gate(database.clock.clone(), &rules, proxies, failed_logins);
     TestBridge::builder().tenant("acme").gate(gate).on(database).start().await
 }
 
-fn gate(clock: Clock, rules: NetworkRules, proxies: &[&str], failed_logins: u32) -> Gate {
+fn gate(clock: Clock, rules: &NetworkRules, proxies: &[&str], failed_logins: u32) -> Gate {
     let proxies = proxies.iter().map(|proxy| proxy.parse::<IpAddr>().unwrap().into()).collect();
     let gate = Gate::new(clock, proxies, failed_logins);
-    gate.take_on(TenantId::default_tenant(), &rules).unwrap();
+    gate.take_on(TenantId::default_tenant(), rules).unwrap();
     gate
 }
 

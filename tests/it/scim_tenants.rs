@@ -1,5 +1,7 @@
 //! Each tenant by itself: no endpoint and no id leads to another one's.
 
+use openai_scim_bridge::model::policy::Policy;
+use openai_scim_bridge::scim::profile::Profile;
 use serde_json::{Value, json};
 
 use crate::harness::bridge::{Actor, TestBridge, user};
@@ -42,8 +44,7 @@ fn id_of(resource: &Value) -> &str {
 
 fn body_for(method: &str, path: &str) -> Option<Value> {
     match method {
-        "POST" if path.starts_with("/Users") => Some(user("mallory@x.example")),
-        "PUT" if path.starts_with("/Users") => Some(user("mallory@x.example")),
+        "POST" | "PUT" if path.starts_with("/Users") => Some(user("mallory@x.example")),
         "POST" | "PUT" if path.starts_with("/Groups") => Some(json!({ "displayName": "Mallory" })),
         "PATCH" => Some(json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
@@ -212,6 +213,6 @@ async fn a_tenant_that_is_let_go_is_served_no_longer_and_the_others_are() {
     bridge.directory.let_go(&"ours".parse().unwrap());
     ours.get("/Users").await.expect_error(401, None);
     theirs.get("/Users").await.expect(200);
-    bridge.directory.take_on("ours".parse().unwrap(), Default::default(), Default::default());
+    bridge.directory.take_on("ours".parse().unwrap(), Policy::default(), Profile::default());
     assert_eq!(ours.get(&format!("/Users/{jane}")).await.expect(200)["id"], jane.as_str());
 }

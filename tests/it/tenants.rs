@@ -87,8 +87,9 @@ async fn a_tenant_of_the_database_lives_while_the_bridge_serves_and_its_key_is_s
     let ready = call(address, "GET", "/readyz", None).await.unwrap().expect(200);
     assert_eq!(ready["components"]["upstream:acme"], "ok", "{ready}");
 
-    for arguments in [&["tenant", "list"] as &[_], &["tenant", "list", "--json"], &["tenant", "show", "acme"]]
-    {
+    let listings: [&[&str]; 3] =
+        [&["tenant", "list"], &["tenant", "list", "--json"], &["tenant", "show", "acme"]];
+    for arguments in listings {
         shown += &succeed(&mut beside(folder.path(), arguments));
     }
     assert!(

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use openai_scim_bridge::ids::{GroupId, PersonId, TenantId};
-use openai_scim_bridge::model::policy::{GroupRule, GroupSelector, Policy, RuleEffect};
+use openai_scim_bridge::model::policy::{GroupRule, GroupSelector, Policy, RemovalLimits, RuleEffect};
 use openai_scim_bridge::simulator::{Entry, LimiterOptions, Options, Simulator};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -173,7 +173,17 @@ impl Player {
                 ..RuleEffect::default()
             },
         });
-        let policy = Policy { group_rules: rules.collect(), ..Policy::default() };
+        // A transcript does with few people in a minute what others do in weeks.
+        let policy = Policy {
+            group_rules: rules.collect(),
+            removals: RemovalLimits {
+                max_removal_percent: 1_000,
+                max_removal_percent_per_day: 1_000,
+                ..RemovalLimits::default()
+            },
+            max_invites_per_address: 100,
+            ..Policy::default()
+        };
         let mut names = projects.clone();
         names.insert("token".to_owned(), STATIC_TOKEN.to_owned());
         let at_start = simulator.members().into_iter().map(|member| member.id).collect();
@@ -211,8 +221,8 @@ impl Player {
         let mut headers = self.transcript.headers.clone();
         headers.extend(request.headers.clone());
         headers.retain(|name, _| body.is_some() || name != "Content-Type");
-        let head: String =
-            headers.iter().map(|(name, value)| format!("{name}: {}\r\n", self.fill_in(value))).collect();
+        let head = headers.iter().map(|(name, value)| format!("{name}: {}\r\n", self.fill_in(value)));
+        let head = head.collect::<Vec<_>>().concat();
         let length =
             body.as_ref().map_or(String::new(), |body| format!("Content-Length: {}\r\n", body.len()));
         let text = format!(
@@ -311,11 +321,9 @@ impl Player {
 
     async fn check_stored(&self, expected: &Map<String, Value>) {
         for (name, expected) in expected {
-            let id = self.fill_in(name);
-            let stored = match id.parse() {
-                Ok(id) => self.stored(id).await,
-                Err(_) => panic!("{}: {name} names no resource", self.place),
-            };
+            let id = self.fill_in(name).parse();
+            let id = id.unwrap_or_else(|error| panic!("{}: {name} names no resource: {error}", self.place));
+            let stored = self.stored(id).await;
             self.check_value(&format!("/{name}"), &stored, &self.filled_in(expected));
         }
     }

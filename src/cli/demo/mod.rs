@@ -27,6 +27,7 @@ use crate::cli::{out, token};
 use crate::clock::Clock;
 use crate::config::{Config, Flags, Sources};
 use crate::ids::TenantId;
+use crate::model::scope::Scopes;
 use crate::simulator::{LimiterOptions, Options, Simulator};
 use crate::store::Store;
 use crate::telemetry::{self, LogFormat};
@@ -135,7 +136,8 @@ impl House {
         let config = settings(&admin_key, standin, &database_url)?;
         let store = Store::open(&database_url, clock.clone()).await?;
         let tenant = TenantId::default_tenant();
-        let (token, _) = token::issue(&store, clock, tenant.clone(), "demo".to_owned(), None).await?;
+        let (token, _) =
+            token::issue(&store, clock, tenant.clone(), "demo".to_owned(), Scopes::admin(), None).await?;
         let app = App::start(&config, listener, store.clone(), clock.clone()).await?;
         let scim = Door::new(&app.scim_url(&tenant), token.expose_secret())?;
         Ok(Self { app, store, database_url, scim, standin, admin_key, simulator, stop_simulator })

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::super::out::{self, Table};
 use super::super::{Desk, Global};
 use crate::config::{Config, TenantConfig};
-use crate::scim::filter;
+use crate::scim::filter::Filter;
 use crate::scim::schema::Registry;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -60,9 +60,13 @@ fn met(section: &'static str, requirement: &'static str, evidence: &str) -> Row 
 
 /// What the settings and the database say.
 struct Facts {
-    /// Tenants without OAuth, and those with static tokens beside it.
+    /// Tenants that let clients in by something else than access tokens, or not at all by those.
     without_oauth: Vec<String>,
-    /// Tokens without an end.
+    /// Clients of the token endpoint that prove themselves by a secret.
+    with_secret: usize,
+    /// Clients that prove themselves by a signed assertion.
+    with_key: usize,
+    /// Static tokens without an end.
     endless_tokens: usize,
     is_encrypted: bool,
     transport: String,
@@ -79,17 +83,13 @@ pub(super) async fn report(global: &Global, config: &Config, json: bool) -> anyh
     let count = |verdict: Verdict| rows.iter().filter(|row| row.verdict == verdict).count();
     let (met, not_met) = (count(Verdict::Met), count(Verdict::NotMet));
     if json {
-        let value: Value = json!({ "profile": "IPSIE AL1 SCIM 2.0 (draft, December 2025)", "requirements": rows });
+        let value: Value =
+            json!({ "profile": "IPSIE AL1 SCIM 2.0 (draft, December 2025)", "requirements": rows });
         out::print(serde_json::to_string_pretty(&value)?)?;
     } else {
         let mut table = Table::new(&["SECTION", "REQUIREMENT", "VERDICT", "EVIDENCE"]);
         for Row { section, requirement, verdict, evidence } in rows {
-            table.row([
-                section.to_owned(),
-                requirement.to_owned(),
-                verdict.as_str().to_owned(),
-                evidence,
-            ]);
+            table.row([section.to_owned(), requirement.to_owned(), verdict.as_str().to_owned(), evidence]);
         }
         out::print(table)?;
     }
@@ -106,15 +106,20 @@ async fn facts(desk: &Desk, config: &Config) -> anyhow::Result<Facts> {
     let stored = stored.filter_map(|record| crate::app::settings_of(config, record).ok());
     let tenants: Vec<TenantConfig> = config.tenants.values().cloned().chain(stored).collect();
     let now = desk.clock.now();
-    let mut endless_tokens = 0;
+    let (mut endless_tokens, mut with_secret, mut with_key) = (0, 0, 0);
     let mut without_oauth = Vec::new();
     for tenant in &tenants {
-        let tokens = desk.store.reader().await?.list_tokens(&tenant.tenant).await?;
-        let live = tokens.iter().filter(|token| token.revoked_at.is_none());
-        let live: Vec<_> = live.filter(|token| token.expires_at.is_none_or(|end| end > now)).collect();
+        let mut reader = desk.store.reader().await?;
+        let tokens = reader.list_tokens(&tenant.tenant).await?;
+        let clients = reader.list_clients(&tenant.tenant).await?;
+        let live: Vec<_> = tokens.iter().filter(|token| token.is_live(now)).collect();
         let fixed = usize::from(tenant.static_token.is_some());
         endless_tokens += live.iter().filter(|token| token.expires_at.is_none()).count() + fixed;
-        if !uses_oauth(tenant) || live.len() + fixed > 0 {
+        let working = || clients.iter().filter(|client| client.revoked_at.is_none());
+        with_secret += working().filter(|client| client.secret_hash.is_some()).count();
+        with_key += working().filter(|client| client.public_keys.is_some()).count();
+        let trust = &tenant.trust.value;
+        if (!trust.oauth && trust.issuers.is_empty()) || live.len() + fixed > 0 {
             without_oauth.push(tenant.tenant.to_string());
         }
     }
@@ -133,12 +138,7 @@ async fn facts(desk: &Desk, config: &Config) -> anyhow::Result<Facts> {
         }
     };
     let is_encrypted = config.entrance.tls.is_some() || is_public_https;
-    Ok(Facts { without_oauth, endless_tokens, is_encrypted, transport })
-}
-
-/// Whether the tenant lets clients in by access tokens.
-fn uses_oauth(_tenant: &TenantConfig) -> bool {
-    false
+    Ok(Facts { without_oauth, with_secret, with_key, endless_tokens, is_encrypted, transport })
 }
 
 fn judge(facts: &Facts) -> Vec<Row> {
@@ -149,14 +149,35 @@ fn judge(facts: &Facts) -> Vec<Row> {
         format!("static tokens, or no OAuth, in: {}", facts.without_oauth.join(", "))
     };
     let serves = |name: &str| Registry::builtin().resource_type(name).is_some();
-    let understands = |text: &str| filter::parse(text).is_ok();
+    let understands = |text: &str| Filter::parse(text).is_ok();
+    let proof =
+        format!("clients on record: {} with a key, {} with a secret", facts.with_key, facts.with_secret);
     let mut rows = vec![
-        row("Authentication", "all SCIM requests by OAuth 2.0", Verdict::of(is_oauth), oauth.clone()),
-        row("Authentication", "clients authenticate by a signed JWT (RFC 7523)", Verdict::of(is_oauth), oauth.clone()),
+        row("Authentication", "all SCIM requests by OAuth 2.0", Verdict::of(is_oauth), oauth),
+        row(
+            "Authentication",
+            "clients authenticate by a signed JWT (RFC 7523)",
+            Verdict::of(is_oauth && facts.with_key > 0 && facts.with_secret == 0),
+            proof,
+        ),
         met("Authentication", "the access token comes as Authorization: Bearer", "scim_auth"),
-        row("Authentication", "access tokens have the scope scim and no more", Verdict::of(is_oauth), oauth.clone()),
-        row("Authentication", "metadata of the authorization server (RFC 8414)", Verdict::of(is_oauth), oauth),
-        row("Authentication", "a jwks_uri to verify signatures by", Verdict::NotOurs, "for the identity service to give"),
+        row(
+            "Authentication",
+            "access tokens have the scope scim and no more",
+            Verdict::NotMet,
+            "scopes here are finer: users:read, users:write, groups:read and so on, each client with those it needs",
+        ),
+        met(
+            "Authentication",
+            "metadata of the authorization server (RFC 8414)",
+            "served at /.well-known/oauth-authorization-server once a tenant has oauth = true; access_oauth",
+        ),
+        row(
+            "Authentication",
+            "a jwks_uri to verify signatures by",
+            Verdict::NotOurs,
+            "for the identity service to give",
+        ),
         met("General", "what RFC 7643 and RFC 7644 ask of a service provider", "conformance, scim_* tests"),
         row(
             "General",
@@ -190,7 +211,12 @@ fn judge(facts: &Facts) -> Vec<Row> {
         ("filter externalId eq", "externalId eq \"00u1\""),
         ("filter emails[value eq]", "emails[value eq \"jane@example.com\"]"),
     ] {
-        rows.push(row("Users", requirement, Verdict::of(understands(example)), format!("understood: {example}")));
+        rows.push(row(
+            "Users",
+            requirement,
+            Verdict::of(understands(example)),
+            format!("understood: {example}"),
+        ));
     }
     rows.extend([
         met("Groups", "POST", "scim_groups"),
@@ -211,9 +237,16 @@ fn judge(facts: &Facts) -> Vec<Row> {
             "Security",
             "access tokens expire",
             Verdict::of(facts.endless_tokens == 0),
-            format!("{} live tokens without an end; `token create --expires` gives one", facts.endless_tokens),
+            format!(
+                "{} live tokens without an end; `token create --expires` gives one",
+                facts.endless_tokens
+            ),
         ),
-        met("Security", "every provisioning action and its outcome is on record", "store_contract::trail, crash"),
+        met(
+            "Security",
+            "every provisioning action and its outcome is on record",
+            "store_contract::trail, crash",
+        ),
         met("Security", "limits on all endpoints, answered by 429", "scim_gate"),
     ]);
     rows

@@ -14,7 +14,9 @@ use tokio::net::TcpStream;
 
 use super::out::{self, Table};
 use super::{Desk, Global};
+use crate::access::expiry::{NOTICE, in_words, time_left};
 use crate::app;
+use crate::clock::Clock;
 use crate::config::{Config, Flags, TenantConfig};
 use crate::ids::TenantId;
 use crate::model::token::TokenRecord;
@@ -23,17 +25,15 @@ use crate::seal::MasterKey;
 use crate::telemetry::Metrics;
 use crate::tls::server::{ServerTls, valid_until};
 
-/// Before the end of a certificate or a token, this long is time to act.
-const EARLY: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// How far two clocks may be apart: signatures and expiries allow for a minute.
-const MAX_SKEW: SignedDuration = SignedDuration::from_secs(30);
 /// How long something on this machine has to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code 0 if nothing is wrong, 1 otherwise. Nothing is changed anywhere.\n\nExamples:\n  \
+#[command(
+    after_help = "Exit code 0 if nothing is wrong, 1 otherwise. Nothing is changed anywhere.\n\nExamples:\n  \
     scim-bridge doctor --config /etc/scim-bridge.toml\n  \
-    scim-bridge doctor --ipsie")]
+    scim-bridge doctor --ipsie"
+)]
 pub(super) struct Doctor {
     /// Report on each requirement of the draft profile IPSIE SCIM AL1 instead: met or not, and by what evidence
     #[arg(long)]
@@ -113,7 +113,7 @@ impl Doctor {
             Ok(config) if self.ipsie => return ipsie::report(global, &config, self.json).await,
             Ok(config) => {
                 findings.ok("settings", "can be read");
-                look_at_entrance(&config, &mut findings).await;
+                look_at_entrance(&config, &Clock::system(), &mut findings).await;
                 let looked = Desk::open_for_all(global, async |desk| {
                     findings.ok("database", format!("{} can be read and written", config.database_label()));
                     look_at_tenants(desk, &mut findings).await
@@ -132,7 +132,7 @@ impl Doctor {
 }
 
 /// How clients reach the program.
-async fn look_at_entrance(config: &Config, findings: &mut Findings) {
+async fn look_at_entrance(config: &Config, clock: &Clock, findings: &mut Findings) {
     match app::check(config) {
         Ok(()) => findings.ok("what serve needs", "is there"),
         Err(error) => findings.wrong("what serve needs", format!("{error:#}")),
@@ -140,11 +140,15 @@ async fn look_at_entrance(config: &Config, findings: &mut Findings) {
     if let Some(files) = &config.entrance.tls {
         let (certificate, key) = (&files.certificate.value, &files.key.value);
         match ServerTls::load(certificate, key).map_err(anyhow::Error::from).and_then(|_| ends(certificate)) {
-            Ok(end) => expiry("certificate", end, "put a new one into the same files", findings),
+            Ok(end) => {
+                let left = end.duration_since(clock.now());
+                expiry("certificate", left, "put a new one into the same files", findings);
+            }
             Err(error) => findings.wrong("certificate", format!("{error:#}")),
         }
     } else if config.listen.value.ip().is_loopback() {
-        findings.ok("TLS", "none here, and only this machine reaches the listener: a proxy in front must do it");
+        findings
+            .ok("TLS", "none here, and only this machine reaches the listener: a proxy in front must do it");
     } else {
         findings.warn("TLS", "none here; make sure that nobody but a TLS proxy reaches the listener");
     }
@@ -173,15 +177,12 @@ fn ends(certificate: &Path) -> anyhow::Result<Timestamp> {
 }
 
 /// Says when something ends, and what to do about it in time.
-fn expiry(what: impl Into<String>, end: Timestamp, advice: &str, findings: &mut Findings) {
-    #[expect(clippy::disallowed_methods, reason = "a person at the terminal asks about the present")]
-    let now = Timestamp::now();
-    let left = end.duration_since(now);
+fn expiry(what: impl Into<String>, left: SignedDuration, advice: &str, findings: &mut Findings) {
     let days = left.as_hours() / 24;
     if left.is_negative() {
-        findings.wrong(what, format!("ended {end:.0}: {advice}"));
-    } else if left < EARLY {
-        findings.warn(what, format!("ends in {days} days: {advice}"));
+        findings.wrong(what, format!("ended: {advice}"));
+    } else if left < NOTICE {
+        findings.warn(what, format!("ends in {}: {advice}", in_words(left)));
     } else {
         findings.ok(what, format!("good for {days} days"));
     }
@@ -217,7 +218,7 @@ async fn look_at_tenants(desk: &Desk, findings: &mut Findings) -> anyhow::Result
     Ok(())
 }
 
-/// Asks OpenAI for one member: shows that it is reached, that it takes the key, and what time it has.
+/// Asks OpenAI for one member: shows that it is reached and that it takes the key.
 async fn look_at_key(desk: &Desk, tenant: &TenantConfig, findings: &mut Findings) {
     let what = |part: &str| format!("{}: {part}", tenant.tenant);
     let client = app::client_settings(tenant)
@@ -231,7 +232,10 @@ async fn look_at_key(desk: &Desk, tenant: &TenantConfig, findings: &mut Findings
         Ok(_) => findings.ok(what("OpenAI"), format!("{} answers and takes the key", tenant.base_url.value)),
         Err(failure) => match failure.kind {
             FailureKind::RateLimited { .. } => {
-                findings.warn(what("OpenAI"), "reached, but the limit of calls is used up; ask again in a minute");
+                findings.warn(
+                    what("OpenAI"),
+                    "reached, but the limit of calls is used up; ask again in a minute",
+                );
             }
             FailureKind::KeyRefused => findings.wrong(what("admin key"), failure.to_string()),
             FailureKind::NotSent => findings.wrong(
@@ -241,30 +245,26 @@ async fn look_at_key(desk: &Desk, tenant: &TenantConfig, findings: &mut Findings
             _ => findings.warn(what("OpenAI"), failure.to_string()),
         },
     }
-    match client.skew() {
-        Some(skew) if skew.abs() > MAX_SKEW => findings.wrong(
-            what("clock"),
-            format!("{} seconds away from OpenAI's: synchronise the time of this machine (NTP)", skew.as_secs()),
-        ),
-        Some(skew) => findings.ok(what("clock"), format!("{} seconds away from OpenAI's", skew.as_secs())),
-        None => {}
-    }
 }
 
 fn look_at_tokens(desk: &Desk, tenant: &TenantConfig, tokens: &[TokenRecord], findings: &mut Findings) {
     let now = desk.clock.now();
-    let working = tokens.iter().filter(|token| token.revoked_at.is_none());
-    let working: Vec<_> = working.filter(|token| token.expires_at.is_none_or(|end| end > now)).collect();
+    let working: Vec<_> = tokens.iter().filter(|token| token.is_live(now)).collect();
+    let count = working.len() + usize::from(tenant.static_token.is_some());
+    let trust = &tenant.trust.value;
     let what = |part: &str| format!("{}: {part}", tenant.tenant);
-    if working.is_empty() && tenant.static_token.is_none() {
+    if count > 0 {
+        findings.ok(what("tokens"), format!("{count} work"));
+    } else if trust.oauth || !trust.issuers.is_empty() {
+        findings.ok(what("tokens"), "none; signed tokens let clients in");
+    } else {
         let make = format!("none works; make one with `scim-bridge token create --tenant {}`", tenant.tenant);
         findings.warn(what("tokens"), make);
-    } else {
-        findings.ok(what("tokens"), format!("{} work", working.len() + usize::from(tenant.static_token.is_some())));
     }
     for token in working {
-        if let Some(end) = token.expires_at.filter(|end| end.duration_since(now) < EARLY) {
-            expiry(what(&format!("token {}", token.id)), end, "make another and change to it in time", findings);
+        if let Some(left) = time_left(token, now) {
+            let advice = format!("`scim-bridge token rotate start {}`", token.id);
+            expiry(what(&format!("token {}", token.id)), left, &advice, findings);
         }
     }
 }

@@ -5,94 +5,123 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::super::compile::{Compiled, compile};
-use super::super::list::{CHUNK, Found, Matches, window};
-use super::super::{Caller, Directory, DirectoryError};
-use super::{ShownGroup, render_member};
+use super::super::compile::Compiled;
+use super::super::list::{Entry, Found, Rows, Start, seek};
+use super::super::{Caller, Directory, DirectoryError, group_type};
+use super::render_member;
 use crate::ids::{GroupId, PersonId};
 use crate::model::group::Group;
 use crate::scim::error::ScimError;
 use crate::scim::filter::{Comparand, CompareOp, Field, ResolvedFilter};
-use crate::scim::list::Page;
-use crate::store::GroupCondition;
+use crate::scim::resource::Resource;
+use crate::scim::search::ResolvedQuery;
+use crate::store::{Column, GroupCondition, Sequence, Spot};
 
 impl Directory {
-    /// One page of the groups that satisfy the filter, in the order of their ids, which is that of their making.
+    /// A stretch of the groups that satisfy the query.
     ///
     /// # Errors
     ///
     /// 400 `invalidFilter` for a question about members that does not say whom it is about.
-    pub async fn list_groups(
+    pub(in crate::directory) async fn seek_groups(
         &self,
         caller: &Caller,
-        filter: Option<ResolvedFilter>,
-        page: Page,
-    ) -> Result<Found<ShownGroup>, DirectoryError> {
-        let asked = filter.as_ref().map(Asked::of).transpose()?.unwrap_or_default();
-        let (condition, is_exact) = filter.as_ref().map_or((GroupCondition::All, true), compile);
-        let Found { total, page: groups } = match filter.filter(|_| !is_exact) {
-            None => self.page_groups(caller, &condition, page).await?,
-            Some(filter) => self.scan_groups(caller, &condition, &filter, &asked, page).await?,
-        };
-        Ok(Found { total, page: groups.iter().map(|group| self.render_group(caller, group)).collect() })
+        query: &ResolvedQuery,
+        start: &Start,
+        limit: usize,
+        want_total: bool,
+    ) -> Result<Found, DirectoryError> {
+        let groups = Groups { directory: self, caller, asked: Asked::of(query)? };
+        seek(&groups, query, start, limit, want_total).await
     }
+}
 
-    /// The page of a condition that the database decides alone.
-    async fn page_groups(
-        &self,
-        caller: &Caller,
-        condition: &GroupCondition,
-        page: Page,
-    ) -> Result<Found<Group>, DirectoryError> {
-        let mut reader = self.store.reader().await?;
-        let total = reader.count_groups(&caller.tenant, condition).await?;
-        let groups = match window(page, total) {
-            Some((offset, limit)) => reader.page_groups(&caller.tenant, condition, offset, limit).await?,
-            None => Vec::new(),
-        };
-        Ok(Found { total: total.unsigned_abs(), page: groups })
-    }
+/// The groups of a tenant.
+struct Groups<'a> {
+    directory: &'a Directory,
+    caller: &'a Caller,
+    asked: Asked,
+}
 
-    /// The page of a filter that has to be evaluated on each candidate; memory holds one chunk and the page.
-    async fn scan_groups(
-        &self,
-        caller: &Caller,
-        condition: &GroupCondition,
-        filter: &ResolvedFilter,
-        asked: &Asked,
-        page: Page,
-    ) -> Result<Found<Group>, DirectoryError> {
-        let (mut matches, mut after) = (Matches::of(page), None);
-        loop {
-            let mut reader = self.store.reader().await?;
-            let chunk = reader.scan_groups(&caller.tenant, condition, after, CHUNK).await?;
-            drop(reader);
-            let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else { break };
-            after = Some(last.id);
-            let mut members = self.asked_members(caller, asked, (first.id, last.id)).await?;
-            for group in chunk {
-                let mut candidate = self.render_group(caller, &group).shown.resource;
-                if let Some(members) = members.remove(&group.id) {
-                    candidate.set("members", members);
-                }
-                if filter.matches(&candidate) {
-                    matches.add(group);
-                }
-            }
+impl Rows for Groups<'_> {
+    type Row = Group;
+    type Condition = GroupCondition;
+
+    const NAME: &'static str = "Group";
+
+    fn column(field: &Field) -> Option<Column> {
+        match field.path.as_str() {
+            "id" => Some(Column::Id),
+            "displayName" => Some(Column::Name),
+            "externalId" => Some(Column::ExternalId),
+            "meta.created" => Some(Column::Created),
+            "meta.lastModified" => Some(Column::Modified),
+            _ => None,
         }
-        Ok(matches.found)
     }
 
-    /// As many members of the groups in this range as it takes to answer what is asked.
-    async fn asked_members(
+    fn is(id: &str) -> GroupCondition {
+        id.parse().map_or(GroupCondition::Nothing, GroupCondition::IdEq)
+    }
+
+    async fn count(&self, condition: &GroupCondition) -> Result<i64, DirectoryError> {
+        let mut reader = self.directory.store.reader().await?;
+        Ok(reader.count_groups(&self.caller.tenant, condition).await?)
+    }
+
+    async fn page(
         &self,
-        caller: &Caller,
-        asked: &Asked,
-        range: (GroupId, GroupId),
-    ) -> Result<BTreeMap<GroupId, Vec<Value>>, DirectoryError> {
+        condition: &GroupCondition,
+        sequence: Sequence,
+        offset: i64,
+        limit: i64,
+    ) -> Result<Vec<Group>, DirectoryError> {
+        let mut reader = self.directory.store.reader().await?;
+        Ok(reader.page_groups(&self.caller.tenant, condition, sequence, offset, limit).await?)
+    }
+
+    async fn scan(
+        &self,
+        condition: &GroupCondition,
+        sequence: Sequence,
+        after: Option<&Spot>,
+        limit: usize,
+    ) -> Result<Vec<Group>, DirectoryError> {
+        let mut reader = self.directory.store.reader().await?;
+        Ok(reader.scan_groups(&self.caller.tenant, condition, sequence, after, limit).await?)
+    }
+
+    async fn candidates(&self, groups: &[Group]) -> Result<Vec<Resource>, DirectoryError> {
+        let mut members = self.asked_members(groups).await?;
+        let render = |group: &Group| {
+            let mut candidate = self.directory.render_group(self.caller, group).shown.resource;
+            if let Some(members) = members.remove(&group.id) {
+                candidate.set("members", members);
+            }
+            candidate
+        };
+        Ok(groups.iter().map(render).collect())
+    }
+
+    async fn entries(&self, groups: &[Group]) -> Result<Vec<Entry>, DirectoryError> {
+        let entry = |group: &Group| Entry {
+            resource_type: group_type(),
+            resource: self.directory.render_group(self.caller, group).shown.resource,
+            group: Some(group.id),
+        };
+        Ok(groups.iter().map(entry).collect())
+    }
+}
+
+impl Groups<'_> {
+    /// As many members of these groups as it takes to answer what is asked.
+    async fn asked_members(&self, groups: &[Group]) -> Result<BTreeMap<GroupId, Vec<Value>>, DirectoryError> {
         let mut members: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        let base = self.base_url(&caller.tenant);
-        let mut reader = self.store.reader().await?;
+        let Self { directory, caller, asked } = self;
+        let ids = || groups.iter().map(|group| group.id);
+        let Some(range) = ids().min().zip(ids().max()) else { return Ok(members) };
+        let base = directory.base_url(&caller.tenant);
+        let mut reader = directory.store.reader().await?;
         if asked.anybody {
             for (group, member) in reader.any_members(&caller.tenant, range).await? {
                 members.entry(group).or_default().push(render_member(&base, &member));
@@ -107,19 +136,20 @@ impl Directory {
     }
 }
 
-/// What a filter wants to know about members.
+/// What a query wants to know about members.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Asked {
     /// Whether these are in.
     people: BTreeSet<PersonId>,
-    /// Whether anybody is in.
+    /// Whether anybody is in, and who is the first.
     anybody: bool,
 }
 
 impl Asked {
-    fn of(filter: &ResolvedFilter) -> Result<Self, ScimError> {
-        let mut asked = Self::default();
-        asked.read(filter)?;
+    fn of(query: &ResolvedQuery) -> Result<Self, ScimError> {
+        let is_sorted_by_members = query.sort.field.as_ref().is_some_and(|field| field.is_of("members"));
+        let mut asked = Self { anybody: is_sorted_by_members, ..Self::default() };
+        query.filter.iter().try_for_each(|filter| asked.read(filter))?;
         Ok(asked)
     }
 
@@ -158,6 +188,7 @@ impl Asked {
 
 impl Compiled for GroupCondition {
     const ALL: Self = Self::All;
+    const NOTHING: Self = Self::Nothing;
 
     fn and(parts: Vec<Self>) -> Self {
         Self::And(parts)
@@ -186,15 +217,15 @@ impl Compiled for GroupCondition {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::group_type;
     use super::*;
-    use crate::scim::filter::Filter;
+    use crate::directory::compile::compile;
+    use crate::scim::search::Query;
 
     const G: &str = "00000000-0000-7000-8000-00000000000a";
     const U: &str = "00000000-0000-7000-8000-00000000000b";
 
-    fn resolve(filter: &str) -> ResolvedFilter {
-        Filter::parse(filter).unwrap().resolve(group_type()).unwrap()
+    fn resolve(filter: &str) -> ResolvedQuery {
+        Query::from_parameters([("filter", filter)]).unwrap().resolve(group_type(), &[]).unwrap()
     }
 
     #[test]
@@ -212,7 +243,8 @@ mod tests {
             ("members eq \"nobody\"".to_owned(), GroupCondition::Nothing),
             ("displayName pr".to_owned(), GroupCondition::All),
         ] {
-            assert_eq!(compile(&resolve(&filter)), (expected, true), "{filter}");
+            let resolved = resolve(&filter).filter.unwrap();
+            assert_eq!(compile("Group", &resolved), (expected, true), "{filter}");
         }
     }
 

@@ -15,6 +15,7 @@ use super::render::{Shown, meta};
 use super::{Caller, Directory, DirectoryError, group_type};
 use crate::ids::{GroupId, PersonId, TenantId};
 use crate::model::group::{Group, Member};
+use crate::model::scope::Scope;
 use crate::scim::error::ScimError;
 use crate::scim::resource::Resource;
 use crate::store::{StoreError, Tx};
@@ -34,6 +35,7 @@ pub struct ShownGroup {
 impl Directory {
     /// The group with this id.
     pub async fn get_group(&self, caller: &Caller, id: &str) -> Result<ShownGroup, DirectoryError> {
+        caller.require(Scope::GroupsRead)?;
         let group = self.store.reader().await?.load_group(&caller.tenant, parse_id(id)?).await?;
         Ok(self.render_group(caller, &group.ok_or_else(no_such_group)?))
     }

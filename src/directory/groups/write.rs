@@ -14,6 +14,7 @@ use crate::ids::{GroupId, PersonId, TenantId};
 use crate::model::event::{Event, EventKind};
 use crate::model::group::Group;
 use crate::model::operation::Lane;
+use crate::model::scope::Scope;
 use crate::scim::dialect;
 use crate::scim::error::ScimError;
 use crate::scim::etag::{Condition, Version};
@@ -61,6 +62,7 @@ impl Directory {
         caller: &Caller,
         body: Value,
     ) -> Result<Reply<ShownGroup>, DirectoryError> {
+        caller.require(Scope::GroupsWrite)?;
         let resource = validate(group_type(), body, Mode::Create)?;
         let members = Members::all_of(&resource)?;
         let wish = Wish::read(resource)?;
@@ -84,6 +86,7 @@ impl Directory {
         body: Value,
         if_match: Option<Condition>,
     ) -> Result<Reply<ShownGroup>, DirectoryError> {
+        caller.require(Scope::GroupsWrite)?;
         let id = parse_id(id)?;
         let gives_members = dialect::gives(group_type(), &body, "members");
         let resource = validate(group_type(), body, Mode::Replace)?;
@@ -113,6 +116,7 @@ impl Directory {
         body: Value,
         if_match: Option<Condition>,
     ) -> Result<Reply<ShownGroup>, DirectoryError> {
+        caller.require(Scope::GroupsWrite)?;
         let id = parse_id(id)?;
         let (patch, members) = PatchRequest::parse(body)?.split_members(group_type())?;
         let order = self.order(caller, (id, patch, Members::read(members)?, if_match))?;
@@ -141,6 +145,7 @@ impl Directory {
         id: &str,
         if_match: Option<Condition>,
     ) -> Result<Reply<()>, DirectoryError> {
+        caller.require(Scope::GroupsWrite)?;
         let id = parse_id(id)?;
         let order = self.order(caller, (id, if_match))?;
         let written = self
@@ -151,6 +156,7 @@ impl Directory {
             })
             .await?;
         self.nudge_all(caller, &written.concerned);
+        self.engine.nudge_groups(&caller.tenant);
         self.answer_deletion(caller, subject(id)).await
     }
 
@@ -162,6 +168,7 @@ impl Directory {
         written: &Written,
     ) -> Result<Reply<ShownGroup>, DirectoryError> {
         self.nudge_all(caller, &written.concerned);
+        self.engine.nudge_groups(&caller.tenant);
         let group = self.render_group(caller, &written.group);
         let outcome = success(method.as_str(), &group.shown.location, group.shown.version);
         self.answer_at_once(caller, subject(group.id), outcome, group).await
@@ -380,7 +387,7 @@ async fn make_due<T>(
 }
 
 fn has_rules<T>(order: &Order<T>) -> bool {
-    !order.policy.group_rules.is_empty()
+    order.policy.heeds_groups()
 }
 
 fn name_taken(error: StoreError) -> DirectoryError {

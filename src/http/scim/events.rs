@@ -49,10 +49,10 @@ pub(super) async fn outcome(
     })
 }
 
-/// `GET /.well-known/jwks.json`.
+/// `GET /.well-known/jwks.json`: one key signs events and access tokens.
 pub(super) async fn keys(Given(state): Given<State>) -> Result<Response, Failure> {
-    let none = || ScimError::not_found("no tenant has an event feed");
-    let keys: Value = state.directory.event_keys().ok_or_else(none)?;
+    let none = || ScimError::not_found("nothing is signed: no tenant has an event feed or clients");
+    let keys: Value = state.directory.event_keys().or_else(|| state.door.public_keys()).ok_or_else(none)?;
     Ok(typed(KEYS, keys.to_string()))
 }
 

@@ -1,4 +1,4 @@
-//! `/Groups` and `/Groups/{id}`.
+//! `POST /Groups` and `/Groups/{id}`.
 
 use axum::extract::{Path, State as Given};
 use axum::response::{IntoResponse, Response};
@@ -10,24 +10,6 @@ use crate::directory::{Caller, Reply, ShownGroup, group_type};
 use crate::http::State;
 use crate::http::extract::{Admitted, Body, Query, Terms};
 use crate::http::reply::{self, Failure};
-use crate::scim::filter::Filter;
-use crate::scim::list::{ListResponse, Page};
-
-/// `GET /Groups`: those that the filter describes (RFC 7644 §3.4.2), page by page, in the order of their making.
-pub(super) async fn list(
-    Given(state): Given<State>,
-    Admitted(caller): Admitted,
-    query: Query,
-) -> Result<Response, Failure> {
-    let filter = query.get("filter").map(Filter::parse).transpose()?;
-    let filter = filter.map(|filter| filter.resolve(group_type())).transpose()?;
-    let page = Page::parse(query.get("startIndex"), query.get("count"))?;
-    let found = state.directory.list_groups(&caller, filter, page).await?;
-    let list =
-        ListResponse { total_results: found.total, start_index: page.start_index, resources: Vec::new() };
-    let writer = Writer::new(&state, &caller, answer::projection(group_type(), &query));
-    writer.list(list, found.page).await
-}
 
 /// `POST /Groups` (RFC 7644 §3.3).
 pub(super) async fn create(

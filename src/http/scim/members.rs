@@ -1,4 +1,4 @@
-//! Writing groups with their members, which may be many: a long body is made while it is sent, with one page of members
+//! Writing lists, and groups with their members, which may be many: a long body is made while it is sent, with one page of members
 //! in memory at a time. Where members are not wanted, they are not read.
 
 use std::collections::VecDeque;
@@ -14,12 +14,19 @@ use crate::directory::{Caller, Directory, DirectoryError, ShownGroup, chain, gro
 use crate::http::State;
 use crate::http::reply::{self, Failure};
 use crate::ids::{GroupId, PersonId};
-use crate::scim::list::ListResponse;
 use crate::scim::project::Projection;
 use crate::scim::resource::Resource;
 
 /// Bytes of a body after which a part of it is sent.
 const PART_BYTES: usize = 64 * 1024;
+
+/// A resource of a list, as far as it is asked for.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) resource: Resource,
+    /// The group whose members are missing.
+    pub(super) group: Option<GroupId>,
+}
 
 /// Writes groups as their client wants to see them.
 #[derive(Debug)]
@@ -45,32 +52,33 @@ impl Writer {
     /// An answer with one group.
     pub(super) async fn group(self, status: StatusCode, group: ShownGroup) -> Result<Response, Failure> {
         let mut pieces = VecDeque::new();
-        self.add(&mut pieces, group);
+        let resource = self.projection.apply(group_type(), group.shown.resource);
+        self.add(&mut pieces, Item { resource, group: Some(group.id) });
         self.answer(status, pieces).await
     }
 
-    /// An answer with a page of groups; `list` is the message without them.
-    pub(super) async fn list(self, list: ListResponse, groups: Vec<ShownGroup>) -> Result<Response, Failure> {
-        let message = ListResponse { resources: vec![Value::Null; groups.len()], ..list }.into_json();
-        let mut pieces = VecDeque::from([Piece::Text(opened(&message, "Resources"))]);
-        for (index, group) in groups.into_iter().enumerate() {
+    /// An answer with a page of a list; `message` has null in place of each resource.
+    pub(super) async fn list(self, message: &Value, items: Vec<Item>) -> Result<Response, Failure> {
+        let mut pieces = VecDeque::from([Piece::Text(opened(message, "Resources"))]);
+        for (index, item) in items.into_iter().enumerate() {
             if index > 0 {
                 pieces.push_back(Piece::Text(",".to_owned()));
             }
-            self.add(&mut pieces, group);
+            self.add(&mut pieces, item);
         }
         pieces.push_back(Piece::Text("]}".to_owned()));
         self.answer(StatusCode::OK, pieces).await
     }
 
-    fn add(&self, pieces: &mut VecDeque<Piece>, group: ShownGroup) {
-        let resource: Value = self.projection.apply(group_type(), group.shown.resource).into();
-        if self.projection.wants(group_type(), "members") {
-            pieces.push_back(Piece::Text(opened(&resource, "members")));
-            pieces.push_back(Piece::Members(group.id, None));
-            pieces.push_back(Piece::Text("]}".to_owned()));
-        } else {
-            pieces.push_back(Piece::Text(resource.to_string()));
+    fn add(&self, pieces: &mut VecDeque<Piece>, Item { resource, group }: Item) {
+        let resource = Value::from(resource);
+        match group.filter(|_| self.projection.wants(group_type(), "members")) {
+            Some(group) => {
+                pieces.push_back(Piece::Text(opened(&resource, "members")));
+                pieces.push_back(Piece::Members(group, None));
+                pieces.push_back(Piece::Text("]}".to_owned()));
+            }
+            None => pieces.push_back(Piece::Text(resource.to_string())),
         }
     }
 

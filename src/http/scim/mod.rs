@@ -7,11 +7,11 @@ mod discovery;
 mod events;
 mod groups;
 mod members;
+mod search;
 mod users;
 
 use axum::Router;
 use axum::extract::{Request, State as Given};
-use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use http::uri::PathAndQuery;
@@ -19,23 +19,31 @@ use http::{StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use tower::ServiceExt;
 
-use super::layers::{Template, Trail, note_route};
+use self::search::{list, search};
+use super::layers::{Template, Trail};
 use super::reply::{self, Failure};
+use super::table::Table;
 use super::{State, auth};
-use crate::directory::{Caller, Catalogue, EVENTS, TRANSACTIONS};
+use crate::access::Refusal;
+use crate::access::oauth::KEYS_PATH;
+use crate::directory::{Caller, Catalogue, EVENTS, Kind, TRANSACTIONS};
 use crate::ids::TenantId;
 use crate::scim::error::ScimError;
 use crate::scim::profile::Deviation;
 
+/// The base paths, as templates.
+pub(super) const BASES: [&str; 3] = ["/scim/v2", "/v1/scim/v2", "/tenants/{tenant}/scim/v2"];
+
 /// A service that finds the tenant of a path, asks for its token, and only then routes the rest of the path.
 pub(super) fn door(state: State) -> Router {
-    let routes = routes().with_state(state.clone());
+    let routes = routes().into_router().fallback(async || Failure::from(no_such_endpoint()));
+    let routes = routes.with_state(state.clone());
     Router::new().fallback(enter).with_state((state, routes))
 }
 
 /// The keys of event tokens, which everybody may have.
-pub(super) fn keys() -> Router<State> {
-    Router::new().route("/.well-known/jwks.json", get(events::keys))
+pub(super) fn keys() -> Table {
+    Table::default().route(KEYS_PATH, get(events::keys))
 }
 
 async fn enter(Given((state, routes)): Given<(State, Router)>, request: Request) -> Response {
@@ -43,10 +51,21 @@ async fn enter(Given((state, routes)): Given<(State, Router)>, request: Request)
         Ok(request) => request,
         Err(refusal) => return refusal,
     };
-    let caller = request.extensions().get::<Caller>();
-    let profile = caller.map(|caller| state.directory.profile(&caller.tenant)).unwrap_or_default();
+    let caller = request.extensions().get::<Caller>().cloned();
+    let trail = request.extensions().get::<Trail>().cloned();
+    let profile = caller.as_ref().map(|caller| state.directory.profile(&caller.tenant)).unwrap_or_default();
     // The routes are infallible.
     let response = routes.oneshot(request).await.unwrap_or_else(|never| match never {});
+    if let (Some(caller), Some(trail)) = (caller, trail)
+        && caller.rights.refused().is_some()
+    {
+        let refusal = Refusal { reason: "scope", token: Some(caller.token) };
+        let is_first = auth::turn_away(&state, &trail, Some(&caller.tenant), &refusal);
+        // A bulk request may have done other things that it was allowed to do.
+        if !is_first && response.status() == StatusCode::FORBIDDEN {
+            trail.hush();
+        }
+    }
     if response.status() == StatusCode::SERVICE_UNAVAILABLE && profile.has(Deviation::BusyIsTooMany) {
         return reply::too_many();
     }
@@ -63,11 +82,14 @@ async fn admit(state: &State, mut request: Request) -> Result<Request, Response>
     if let Some(tenant) = &base.tenant
         && let Err(reason) = state.gate.check(tenant, request.headers(), request.extensions())
     {
-        return Err(auth::refuse(state, reason).into_response());
+        return Err(auth::refuse(state, &trail, Some(tenant), &reason.into()).into_response());
     }
     let caller =
         auth::admit(state, &trail, base.tenant, request.headers()).await.map_err(Failure::into_response)?;
-    state.gate.spend(&caller.tenant, &caller.token).map_err(reply::slow_down)?;
+    state
+        .gate
+        .spend(&caller.tenant, &caller.token)
+        .map_err(|wait| auth::slow_down(state, &trail, &caller.tenant, &caller.token, wait))?;
 
     // axum would answer what is not UTF-8 in words of its own.
     if percent_decode_str(base.rest).decode_utf8().is_err() {
@@ -94,13 +116,14 @@ struct Base<'a> {
 
 impl<'a> Base<'a> {
     fn find(path: &'a str) -> Option<Self> {
-        let (tenant, rest, template) = if let Some(rest) = path.strip_prefix("/scim/v2") {
-            (Some(TenantId::default_tenant()), rest, "/scim/v2")
-        } else if let Some(rest) = path.strip_prefix("/v1/scim/v2") {
-            (Some(TenantId::default_tenant()), rest, "/v1/scim/v2")
+        let [plain, alias, of_tenant] = BASES;
+        let (tenant, rest, template) = if let Some(rest) = path.strip_prefix(plain) {
+            (Some(TenantId::default_tenant()), rest, plain)
+        } else if let Some(rest) = path.strip_prefix(alias) {
+            (Some(TenantId::default_tenant()), rest, alias)
         } else {
             let (tenant, rest) = path.strip_prefix("/tenants/")?.split_once('/')?;
-            (tenant.parse().ok(), rest.strip_prefix("scim/v2")?, "/tenants/{tenant}/scim/v2")
+            (tenant.parse().ok(), rest.strip_prefix("scim/v2")?, of_tenant)
         };
         let rest = match rest.strip_suffix('/').unwrap_or(rest) {
             "" => "/",
@@ -112,21 +135,31 @@ impl<'a> Base<'a> {
     }
 }
 
+const USERS: &[Kind] = &[Kind::Users];
+const GROUPS: &[Kind] = &[Kind::Groups];
+const ROLES: &[Kind] = &[Kind::Catalogue(Catalogue::Roles)];
+const ENTITLEMENTS: &[Kind] = &[Kind::Catalogue(Catalogue::Entitlements)];
+
 /// The table of routes below a base path.
-fn routes() -> Router<State> {
+pub(super) fn routes() -> Table {
     let me = async || not_offered("the alias /Me");
-    let search = async || not_offered("queries by POST (.search); use GET with a filter");
-    Router::new()
-        .route("/Users", get(users::list).post(users::create))
+    Table::default()
+        .route("/", list(&Kind::ALL))
+        .route("/.search", search(&Kind::ALL))
+        .route("/Users", list(USERS).post(users::create))
+        .route("/Users/.search", search(USERS))
         .route("/Users/{id}", get(users::get).put(users::replace).patch(users::patch).delete(users::delete))
-        .route("/Groups", get(groups::list).post(groups::create))
+        .route("/Groups", list(GROUPS).post(groups::create))
+        .route("/Groups/.search", search(GROUPS))
         .route(
             "/Groups/{id}",
             get(groups::get).put(groups::replace).patch(groups::patch).delete(groups::delete),
         )
-        .route("/Roles", catalogue::list(Catalogue::Roles))
+        .route("/Roles", list(ROLES))
+        .route("/Roles/.search", search(ROLES))
         .route("/Roles/{id}", catalogue::item(Catalogue::Roles))
-        .route("/Entitlements", catalogue::list(Catalogue::Entitlements))
+        .route("/Entitlements", list(ENTITLEMENTS))
+        .route("/Entitlements/.search", search(ENTITLEMENTS))
         .route("/Entitlements/{id}", catalogue::item(Catalogue::Entitlements))
         .route("/ServiceProviderConfig", get(discovery::service_provider_config))
         .route("/ResourceTypes", get(discovery::resource_types))
@@ -137,14 +170,6 @@ fn routes() -> Router<State> {
         .route(&format!("{TRANSACTIONS}/{{txn}}"), get(events::outcome))
         .route("/Bulk", post(bulk::run))
         .route("/Me", any(me))
-        .route("/.search", any(search))
-        .route("/Users/.search", any(search))
-        .route("/Groups/.search", any(search))
-        .route("/Roles/.search", any(search))
-        .route("/Entitlements/.search", any(search))
-        .method_not_allowed_fallback(reply::other_method)
-        .route_layer(from_fn(note_route))
-        .fallback(async || Failure::from(no_such_endpoint()))
 }
 
 fn not_offered(what: &str) -> Response {

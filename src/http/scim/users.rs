@@ -1,38 +1,14 @@
-//! `/Users` and `/Users/{id}`.
+//! `POST /Users` and `/Users/{id}`.
 
 use axum::extract::{Path, State as Given};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde_json::Value;
 
 use super::answer;
 use crate::directory::{Reply, Shown, user_type};
 use crate::http::State;
 use crate::http::extract::{Admitted, Body, Query, Terms};
 use crate::http::reply::{self, Failure};
-use crate::scim::filter::Filter;
-use crate::scim::list::{ListResponse, Page};
-
-/// `GET /Users`: those whom the filter describes (RFC 7644 §3.4.2), page by page, in the order of their making.
-pub(super) async fn list(
-    Given(state): Given<State>,
-    Admitted(caller): Admitted,
-    query: Query,
-) -> Result<Response, Failure> {
-    let filter = query.get("filter").map(Filter::parse).transpose()?;
-    let filter = filter.map(|filter| filter.resolve(user_type())).transpose()?;
-    let page = Page::parse(query.get("startIndex"), query.get("count"))?;
-    let projection = answer::projection(user_type(), &query);
-    let with_groups = projection.wants(user_type(), "groups");
-    let found = state.directory.list_users(&caller, filter, page, with_groups).await?;
-    let show = |user: Shown| Value::from(projection.apply(user_type(), user.resource));
-    let list = ListResponse {
-        total_results: found.total,
-        start_index: page.start_index,
-        resources: found.page.into_iter().map(show).collect(),
-    };
-    Ok(reply::json(StatusCode::OK, &list.into_json()))
-}
 
 /// `POST /Users` (RFC 7644 §3.3).
 pub(super) async fn create(

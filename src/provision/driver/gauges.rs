@@ -18,6 +18,7 @@ impl Driver {
         for endpoint in Endpoint::ALL {
             metrics.set_budget_left(tenant, endpoint.name(), limiter.left(*endpoint, now));
         }
+        let mut oldest_removal = self.removing.values().copied().min();
         let Ok(mut reader) = self.context.store.reader().await else { return };
         if let Ok(depths) = reader.lane_depths(&self.context.tenant, now).await {
             for lane in Lane::ALL {
@@ -27,7 +28,8 @@ impl Driver {
                 if lane == Lane::Revoke {
                     // A removal waits from the wish until it is done, also while it pauses between two attempts.
                     depth = depth.max(u64::try_from(self.removing.len()).unwrap_or(u64::MAX));
-                    since = since.into_iter().chain(self.removing.values().copied()).min();
+                    since = since.into_iter().chain(oldest_removal).min();
+                    oldest_removal = since;
                 }
                 let age = since.map_or(0.0, |since| now.duration_since(since).as_secs_f64());
                 metrics.set_lane(tenant, lane.as_str(), depth, age.max(0.0));
@@ -40,5 +42,7 @@ impl Driver {
                 metrics.set_people(tenant, status.as_str(), u64::try_from(count).unwrap_or_default());
             }
         }
+        drop(reader);
+        self.look_out(oldest_removal).await;
     }
 }

@@ -4,12 +4,16 @@
 //! and from the plan. At most one call is in flight per person, a few per tenant, and one of these few places is kept
 //! for taking access away.
 
+mod alarms;
+mod brake;
 mod gauges;
+mod groups;
+mod inventory;
 mod start;
 mod take;
 mod work_out;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -17,20 +21,23 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::groups::Groups;
 use super::agenda::{Agenda, Need, PutOff};
 use super::context::Context;
 use super::execute::{Order, Outcome, chain};
-use super::handle::{Message, Settlement, Upstream};
+use super::handle::{Health, Message, Settlement, Upstream};
 use super::observe::{Progress, ReadError, Reading};
 use super::pace::{Gate, Ticker, later};
 use super::plan::{Facts, Look, Read};
 use super::sweeps::{Sweeps, periodic};
 use crate::clock::Clock;
 use crate::ids::{PersonId, TenantId};
+use crate::model::group_link::GroupCall;
+use crate::model::inventory::Inventory;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::model::policy::Policy;
-use crate::openai::{Client, Endpoint, Failure};
+use crate::openai::{AdminKey, Client, Endpoint, Failure};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -61,6 +68,8 @@ pub struct Engine {
     context: Context,
     inbox: mpsc::UnboundedReceiver<Message>,
     upstream: watch::Sender<Upstream>,
+    health: watch::Sender<Health>,
+    not_offered: watch::Sender<BTreeSet<Collection>>,
 }
 
 impl Engine {
@@ -75,8 +84,16 @@ impl Engine {
         metrics: Metrics,
         inbox: mpsc::UnboundedReceiver<Message>,
     ) -> Self {
-        let context = Context { tenant, policy: Arc::new(policy), store, client, clock, metrics };
-        Self { context, inbox, upstream: watch::Sender::default() }
+        let context =
+            Context { tenant, policy: Arc::new(policy), store, client, clock, metrics, queue_alarms: false };
+        let (upstream, health) = (watch::Sender::default(), watch::Sender::default());
+        Self { context, inbox, upstream, health, not_offered: watch::Sender::default() }
+    }
+
+    /// Tells which lists OpenAI does not offer to the organization, or not to its key, now and whenever that changes:
+    /// what grants say of them waits.
+    pub fn not_offered(&self) -> watch::Receiver<BTreeSet<Collection>> {
+        self.not_offered.subscribe()
     }
 
     /// Tells how the organization looks from here, now and whenever that changes.
@@ -84,10 +101,24 @@ impl Engine {
         self.upstream.subscribe()
     }
 
+    /// Tells how the engine does, now and whenever that changes.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// Has alarms put into the queue of those who are to be called.
+    #[must_use]
+    pub fn with_alarms(mut self) -> Self {
+        self.context.queue_alarms = true;
+        self
+    }
+
     /// Works until `cancel` is cancelled, then lets the calls in flight end (for at most 25 seconds). What is left
     /// is in the store and goes on at the next start.
     pub async fn run(self, cancel: CancellationToken) {
-        Driver::new(self.context, self.upstream).run(self.inbox, &cancel).await;
+        Driver::new(self.context, self.upstream, self.health, self.not_offered)
+            .run(self.inbox, &cancel)
+            .await;
     }
 }
 
@@ -110,6 +141,12 @@ enum Report {
         progress: Result<Progress, ReadError>,
     },
     Probed(Result<(), Failure>),
+    /// The admin keys that may be the one in use.
+    Owner(Result<Vec<AdminKey>, Failure>),
+    GroupCalled {
+        call: GroupCall,
+        outcome: Outcome,
+    },
     /// A task that broke off.
     Lost,
 }
@@ -119,7 +156,22 @@ enum Report {
 enum Flight {
     Person(PersonId),
     Page(Collection),
+    Group,
     Probe,
+    Owner,
+}
+
+/// What is known of the admin key in use.
+#[derive(Debug, Default)]
+struct KeyFacts {
+    /// What the last refusal of it said.
+    trouble: Option<String>,
+    /// When to ask whose it is.
+    ask_at: Timestamp,
+    /// Whether that was asked yet.
+    asked: bool,
+    /// When it runs out, if it does.
+    expires_at: Option<Timestamp>,
 }
 
 struct Driver {
@@ -130,6 +182,14 @@ struct Driver {
     looks: BTreeMap<PersonId, Vec<Look>>,
     gate: Gate,
     upstream: watch::Sender<Upstream>,
+    health: watch::Sender<Health>,
+    key: KeyFacts,
+    /// Why no change is made, if none may be.
+    standstill: Option<String>,
+    /// When to look into the store for that.
+    brake_at: Timestamp,
+    /// The organization that answers, as far as it was compared with the one that is known.
+    organization: Option<String>,
     ticker: Ticker,
     flights: BTreeMap<Flight, (Lane, Endpoint)>,
     busy: BTreeMap<PersonId, Lane>,
@@ -149,13 +209,21 @@ struct Driver {
     store_paused_until: Option<Timestamp>,
     /// Whether the mirror's owners must be loaded anew.
     owners_changed: bool,
+    /// Lists that OpenAI does not offer to this organization.
+    not_offered: watch::Sender<BTreeSet<Collection>>,
+    groups: Groups,
     gauges_at: Timestamp,
     /// The next instant at which something can start, worked out each round.
     wake_at: Option<Timestamp>,
 }
 
 impl Driver {
-    fn new(context: Context, upstream: watch::Sender<Upstream>) -> Self {
+    fn new(
+        context: Context,
+        upstream: watch::Sender<Upstream>,
+        health: watch::Sender<Health>,
+        not_offered: watch::Sender<BTreeSet<Collection>>,
+    ) -> Self {
         Self {
             context,
             facts: None,
@@ -164,6 +232,11 @@ impl Driver {
             looks: BTreeMap::new(),
             gate: Gate::default(),
             upstream,
+            health,
+            key: KeyFacts::default(),
+            standstill: None,
+            brake_at: Timestamp::MIN,
+            organization: None,
             ticker: Ticker::new(),
             flights: BTreeMap::new(),
             busy: BTreeMap::new(),
@@ -178,6 +251,8 @@ impl Driver {
             next_due_at: None,
             store_paused_until: None,
             owners_changed: false,
+            not_offered,
+            groups: Groups::default(),
             gauges_at: Timestamp::MIN,
             wake_at: None,
         }
@@ -199,6 +274,10 @@ impl Driver {
             };
             if unplanned {
                 self.wake(self.context.clock.now());
+            }
+            if let Err(error) = self.tend_groups().await {
+                self.groups.look();
+                self.pause_for_store(&error);
             }
             self.start_jobs();
             self.answer_waiters();
@@ -249,7 +328,16 @@ impl Driver {
                 self.waiters.entry(person).or_default().push(reply);
             }
             Message::Idle(reply) => self.idlers.push(reply),
-            Message::Sweep => self.sweeps.ask(periodic(&self.context.policy)),
+            Message::KeyChanged => {
+                self.gate.try_key(now);
+                self.key.ask_at = now;
+            }
+            Message::Groups => self.groups.look(),
+            Message::Sweep => {
+                let unread = Inventory::default();
+                let inventory = self.facts.as_ref().map_or(&unread, |facts| &facts.inventory);
+                self.sweeps.ask(periodic(&self.context.policy, inventory));
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use crate::ids::PersonId;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::openai::Endpoint;
-use crate::provision::agenda::{Need, Place};
+use crate::provision::agenda::{Need, Place, Turn};
 use crate::provision::execute::execute;
 use crate::provision::observe::{self, look};
 use crate::provision::pace::later;
@@ -50,6 +50,7 @@ impl Driver {
         if let Some(due_at) = due_at {
             self.wake(due_at.max(now));
         }
+        self.ask_owner(now);
         if let Some(probe_at) = self.gate.key_probe_at() {
             self.start_probe(probe_at, now);
             return;
@@ -61,7 +62,7 @@ impl Driver {
         let pages = self.sweeps.next_pages(
             facts,
             self.context.policy.reconcile_interval,
-            &periodic(&self.context.policy),
+            &periodic(&self.context.policy, &facts.inventory),
             &waiting,
             |collection| limiter.left(observe::list_endpoint(collection), now),
         );
@@ -81,6 +82,7 @@ impl Driver {
                 }
             }
         }
+        self.start_group_call(now);
         if self.more_due && self.flights.is_empty() && self.agenda.len() + WINDOW <= MAX_AGENDA {
             // Everybody on the agenda waits for a budget; somebody behind them may not have to.
             self.extend_agenda = true;
@@ -109,7 +111,7 @@ impl Driver {
     }
 
     /// Whether there is a place, a budget and an open gate for a call; notes when there may be.
-    fn can_start(&mut self, lane: Lane, endpoint: Endpoint, now: Timestamp) -> bool {
+    pub(super) fn can_start(&mut self, lane: Lane, endpoint: Endpoint, now: Timestamp) -> bool {
         if let Some(opens_at) = self.gate.opens_at(lane, now) {
             self.wake(opens_at);
             return false;
@@ -131,10 +133,19 @@ impl Driver {
         self.flights.len() < MAX_IN_FLIGHT && (lane == Lane::Revoke || others + 1 < MAX_IN_FLIGHT)
     }
 
+    /// Whether no change may be made at present, or not before it is known whose key is in use.
+    pub(super) fn changes_wait(&self) -> bool {
+        self.standstill.is_some() || !self.key.asked
+    }
+
     /// Starts what this person needs, if it can start. Tells whether those behind them in the queue can.
     fn start_person(&mut self, person: PersonId, lane: Lane, endpoint: Endpoint, now: Timestamp) -> bool {
         if self.busy.contains_key(&person) {
             return true;
+        }
+        let changes = matches!(self.agenda.turn(person), Some(Turn { need: Need::Call(_), .. }));
+        if changes && self.changes_wait() {
+            return false;
         }
         if !self.can_start(lane, endpoint, now) {
             return false;
@@ -201,7 +212,7 @@ impl Driver {
         });
     }
 
-    fn fly(
+    pub(super) fn fly(
         &mut self,
         flight: Flight,
         lane: Lane,

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{Driver, Flight, READ_TRIES, Report, STORE_PAUSE};
 use crate::ids::PersonId;
+use crate::model::grant::Assignment;
 use crate::model::observed::Collection;
 use crate::model::operation::{Action, Lane};
 use crate::openai::{Endpoint, Failure, FailureKind};
@@ -31,7 +32,9 @@ impl Driver {
             Report::Called { order, sent_at, outcome } => self.take_call(order, sent_at, outcome).await,
             Report::Looked { person, read, at, found } => self.take_look(person, read, at, found, lane).await,
             Report::Paged { reading, progress } => self.take_page(reading, progress).await,
+            Report::GroupCalled { call, outcome } => self.take_group_call(&call, outcome).await,
             Report::Probed(result) => self.take_probe(result),
+            Report::Owner(result) => self.take_owner(result),
             Report::Lost => {
                 tracing::error!(tenant = %self.context.tenant, "a task of the engine broke off; its work is read back");
                 self.pause_for(STORE_PAUSE);
@@ -59,12 +62,24 @@ impl Driver {
                     Action::RemoveFromProject { project, .. } => {
                         self.sweeps.judge(&Collection::ProjectMembers(project.clone())).note_removal();
                     }
+                    Action::Unassign { what: Assignment::Group { group }, .. } => {
+                        self.sweeps.judge(&Collection::GroupMembers(group.clone())).note_removal();
+                    }
                     _ => {}
                 }
                 self.refresh(person);
             }
             Outcome::Refused => {
                 self.gate.answered(true);
+                match &order.action {
+                    // Perhaps there is no such thing any more, or OpenAI does not offer it any more.
+                    Action::Assign { what: Assignment::Group { .. }, .. } => {
+                        self.sweeps.ask([Collection::Groups]);
+                    }
+                    Action::Assign { .. } => self.sweeps.ask([Collection::Roles]),
+                    Action::AddToProject { .. } => self.sweeps.ask([Collection::Projects]),
+                    _ => {}
+                }
                 if order.lane == Lane::Revoke && attempts > 0 {
                     tracing::error!(
                         tenant = %self.context.tenant, person.id = %person,
@@ -75,7 +90,11 @@ impl Driver {
                 let pause = (attempts > 0).then(|| backoff(&self.context.clock, order.lane, attempts));
                 self.fail(person, order.lane, pause.map_or(now, |pause| later(now, pause))).await;
             }
-            Outcome::RateLimited | Outcome::Superseded => self.refresh(person),
+            Outcome::RateLimited | Outcome::Superseded | Outcome::Held => self.refresh(person),
+            Outcome::Braked => {
+                self.brake_at = Timestamp::MIN;
+                self.refresh(person);
+            }
             Outcome::NotSent => {
                 self.gate.failed(now);
                 let pause = backoff(&self.context.clock, order.lane, attempts.saturating_add(1));
@@ -91,8 +110,8 @@ impl Driver {
                 let pause = backoff(&self.context.clock, lane, attempts.saturating_add(1));
                 self.fail(person, order.lane, later(now, pause).max(settled_at)).await;
             }
-            Outcome::KeyRefused => {
-                self.refuse_key();
+            Outcome::KeyRefused { status } => {
+                self.refuse_key(status, true);
                 self.refresh(person);
             }
             Outcome::Unrecorded => {
@@ -126,7 +145,7 @@ impl Driver {
             Err(ReadError::Upstream(failure)) => match failure.kind {
                 FailureKind::RateLimited { .. } => self.refresh(person),
                 FailureKind::KeyRefused => {
-                    self.refuse_key();
+                    self.refuse_key(failure.status, false);
                     self.refresh(person);
                 }
                 _ => {
@@ -151,6 +170,18 @@ impl Driver {
                 self.gate.answered(false);
                 self.finish_reading(&reading, &ids).await;
             }
+            Ok(Progress::NotOffered) => {
+                self.gate.answered(false);
+                if let Err(error) = self.note_not_offered(&collection).await {
+                    self.pause_for_store(&error);
+                }
+            }
+            Ok(Progress::Missing) => {
+                self.gate.answered(false);
+                let interval = self.context.policy.reconcile_interval;
+                self.sweeps.failed(&collection, now, |_| interval);
+                self.look_one_by_one(&collection);
+            }
             Ok(Progress::Broken(reason)) => {
                 self.context.metrics.operation(self.context.tenant.as_str(), READING, "contradictory");
                 tracing::warn!(
@@ -166,7 +197,7 @@ impl Driver {
             Err(ReadError::Upstream(failure)) => match failure.kind {
                 FailureKind::RateLimited { .. } => self.sweeps.put_back(reading),
                 FailureKind::KeyRefused => {
-                    self.refuse_key();
+                    self.refuse_key(failure.status, false);
                     self.sweeps.put_back(reading);
                 }
                 _ => {
@@ -177,12 +208,16 @@ impl Driver {
                     self.sweeps.failed(&collection, now, |failures| {
                         if failures > READ_TRIES { interval } else { backoff(&clock, Lane::Read, failures) }
                     });
-                    if matches!(collection, Collection::ProjectMembers(_)) {
-                        // Whoever waits for it is looked up by themselves.
-                        self.agenda.refresh_readers(&collection);
-                    }
+                    self.look_one_by_one(&collection);
                 }
             },
+        }
+    }
+
+    /// Whoever waits for a list that could not be read is looked up by themselves.
+    fn look_one_by_one(&mut self, collection: &Collection) {
+        if matches!(collection, Collection::ProjectMembers(_) | Collection::GroupMembers(_)) {
+            self.agenda.refresh_readers(collection);
         }
     }
 
@@ -201,6 +236,12 @@ impl Driver {
             self.sweeps.failed(&collection, now, |_| REPEAT_AFTER);
             return;
         }
+        let before = if collection == Collection::Members {
+            self.acquaintances().await.unwrap_or_default()
+        } else {
+            0
+        };
+        let Some(facts) = &mut self.facts else { return };
         match observe::finish(&self.context, reading, ids.len()).await {
             Ok((sweep, due)) => {
                 facts.sweeps.insert(collection.clone(), sweep);
@@ -210,7 +251,18 @@ impl Driver {
                     self.refill_at = now;
                 }
                 self.owners_changed |= collection == Collection::Members;
+                if let Err(error) = self.note_offered(&collection).await {
+                    self.pause_for_store(&error);
+                }
+                if matches!(collection, Collection::Groups | Collection::GroupMembers(_)) {
+                    self.groups.look();
+                }
                 self.agenda.refresh_readers(&collection);
+                if collection == Collection::Members
+                    && let Err(error) = self.look_for_strangers(before).await
+                {
+                    self.pause_for_store(&error);
+                }
             }
             Err(StoreError::Stale) => self.sweeps.failed(&collection, now, |_| REPEAT_AFTER),
             Err(error) => {
@@ -228,16 +280,23 @@ impl Driver {
                 self.gate.accept_key();
                 self.gate.answered(false);
             }
-            Err(failure) if failure.kind == FailureKind::KeyRefused => self.refuse_key(),
+            Err(failure) if failure.kind == FailureKind::KeyRefused => self.refuse_key(failure.status, false),
             Err(_) => {
-                self.gate.refuse_key(now);
+                self.gate.refuse_key(now, false);
             }
         }
     }
 
     /// The key is refused: everything stops, once and loudly, and no person is blamed.
-    fn refuse_key(&mut self) {
-        if self.gate.refuse_key(self.context.clock.now()) {
+    pub(super) fn refuse_key(&mut self, status: Option<u16>, by_a_change: bool) {
+        self.key.trouble = Some(match status {
+            Some(401) => "OpenAI does not know the admin key (401): it is wrong, has run out or was revoked".to_owned(),
+            _ => "OpenAI does not let the admin key do this (403): it lacks a scope, or is no admin key. It needs \
+                  api.management.read and api.management.write"
+                .to_owned(),
+        });
+        let may_read = by_a_change && status == Some(403);
+        if self.gate.refuse_key(self.context.clock.now(), may_read) {
             tracing::error!(
                 tenant = %self.context.tenant,
                 "OpenAI refuses the admin key. No call is made until it is accepted again; all work is kept. Check that the key is live and has the scopes api.management.read and api.management.write"

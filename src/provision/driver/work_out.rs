@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{Driver, MAX_AGENDA, PLANS_PER_ROUND, POLL, SOON, STORE_PAUSE, WINDOW};
-use crate::ids::{OperationId, PersonId, TenantId};
+use crate::ids::{HoldId, OperationId, PersonId, TenantId};
+use crate::model::hold::Hold;
 use crate::model::mapping::{Mapping, Status};
 use crate::model::observed::Collection;
 use crate::model::operation::{Lane, OperationState};
@@ -15,9 +16,14 @@ use crate::provision::execute;
 use crate::provision::handle::Settlement;
 use crate::provision::load::{Loaded, load_facts, load_person};
 use crate::provision::pace::later;
-use crate::provision::plan::{Change, Facts, Planned, Step, plan_person};
+use crate::provision::plan::{Change, Facts, Planned, Step, plan_person, settle_holds};
 use crate::provision::status::status;
 use crate::store::{Reader, StoreError};
+
+/// How the reason of somebody begins for whom nothing is done because nothing is done at all.
+const STANDSTILL: &str = "not carried out: ";
+/// How soon such a person is looked at again if nothing else says so.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
 impl Driver {
     /// Loads who is due and works out what they need. Tells whether more is to be worked out.
@@ -30,18 +36,22 @@ impl Driver {
         self.store_paused_until = None;
         if self.facts.is_none() {
             let mut reader = self.context.store.reader().await?;
-            let facts = load_facts(&self.context, &mut reader).await?;
+            let not_offered = self.not_offered.borrow().clone();
+            let facts = load_facts(&self.context, &mut reader, &not_offered).await?;
             // What was removed since the last reading explains why the next one shows less.
             for (collection, sweep) in &facts.sweeps {
                 let gone = reader.count_gone(&self.context.tenant, collection, sweep.started_at).await?;
                 self.sweeps.judge(collection).note_removals(gone);
             }
             self.facts = Some(facts);
+            self.groups.look();
         }
         if let (true, Some(facts)) = (self.owners_changed, &mut self.facts) {
             facts.owners = self.context.store.reader().await?.owners(&self.context.tenant).await?;
             self.owners_changed = false;
         }
+        self.look_at_brake(now).await?;
+        self.look_at_organization(now).await?;
         self.refill(now).await?;
         // Whoever is waited for comes first.
         let waited_for = self.waiters.keys().copied().filter(|person| self.agenda.is_stale(*person));
@@ -87,8 +97,10 @@ impl Driver {
     async fn work_out_person(&mut self, person: PersonId) -> Result<(), StoreError> {
         let now = self.context.clock.now();
         let looks = self.looks.get(&person).map(Vec::as_slice).unwrap_or_default();
+        let Some(facts) = &mut self.facts else { return Ok(()) };
         let mut reader = self.context.store.reader().await?;
-        let Some(loaded) = load_person(&self.context, &mut reader, person, looks).await? else {
+        let inventory = &facts.inventory;
+        let Some(loaded) = load_person(&self.context, &mut reader, inventory, person, looks).await? else {
             self.agenda.remove(person);
             self.looks.remove(&person);
             self.removing.remove(&person);
@@ -102,14 +114,19 @@ impl Driver {
             self.answer(person, &Settlement::Queued);
             return Ok(());
         }
-        let Some(facts) = &mut self.facts else { return Ok(()) };
         load_missing_sweeps(&self.context.tenant, &mut reader, facts, &loaded).await?;
         drop(reader);
         for operation in &loaded.observed.open {
             facts.leaving_owners.extend(facts.owner_lost_by(&operation.action));
         }
         let plan = plan_person(now, &loaded.desired, &loaded.observed, facts, &self.context.policy);
-        self.follow(Finding::new(loaded, plan), now).await
+        let mut finding = Finding::new(loaded, plan);
+        if let Some(standstill) = &self.standstill {
+            finding.stand_still(standstill);
+        }
+        finding.holds =
+            settle_holds(now, &finding.plan, &finding.loaded.observed, || HoldId::new(&self.context.clock));
+        self.follow(finding, now).await
     }
 
     /// Keeps what a plan records and settles, then notes the next need or lets the person rest.
@@ -176,7 +193,7 @@ impl Driver {
         let moves = rest.is_some_and(|rest| work.due_at != rest.due_at || work.attempts != rest.attempts);
         let is_new = finding.mapping != finding.before;
         let concluded = finding.concluded();
-        if !is_new && !moves && concluded.is_empty() {
+        if !is_new && !moves && concluded.is_empty() && finding.holds.is_empty() {
             return Ok(true);
         }
         let mut mapping = finding.mapping.clone();
@@ -189,16 +206,25 @@ impl Driver {
             "changes": finding.changes(),
         });
         let known = (work.mapping.clone(), work.open.clone());
-        let kept = Arc::new((mapping, concluded, news, known));
+        let holds = (finding.holds.clone(), finding.loaded.observed.holds.clone());
+        let kept = Arc::new((mapping, concluded, news, known, holds));
         self.context
             .store
             .write(move |tx| {
                 let (tenant, kept) = (tenant.clone(), kept.clone());
                 Box::pin(async move {
-                    let (mapping, concluded, news, known) = &*kept;
+                    let (mapping, concluded, news, known, (holds, known_holds)) = &*kept;
                     let work = tx.load_work(&tenant, person).await?;
                     if work.is_none_or(|work| (work.mapping, work.open) != *known) {
                         return Ok(false);
+                    }
+                    if !holds.is_empty() && tx.standing_holds(&tenant, person).await? != *known_holds {
+                        // An administrator decided meanwhile.
+                        return Ok(false);
+                    }
+                    for hold in holds {
+                        tx.save_hold(hold).await?;
+                        tx.append_audit(&execute::hold_entry(hold, now)).await?;
                     }
                     for (operation, state, words) in concluded {
                         tx.settle_operation(&tenant, *operation, *state, now, None, Some(words)).await?;
@@ -273,6 +299,10 @@ struct Finding {
     /// The row as the plan leaves it.
     mapping: Mapping,
     next: Option<(Lane, Need)>,
+    /// The holds to be written.
+    holds: Vec<Hold>,
+    /// Whether the plan is shown and not carried out.
+    stands_still: bool,
 }
 
 /// When to look again at somebody for whom nothing can be done now.
@@ -298,11 +328,23 @@ impl Finding {
         }
         (mapping.status, mapping.status_reason) = status(loaded.desired.wants_access, &mapping, &plan);
         let next = next_need(&plan, observed.version);
-        if next.is_some() && mapping.status == before.status {
+        let tells_of_standstill = |reason: &String| reason.starts_with(STANDSTILL);
+        if next.is_some()
+            && mapping.status == before.status
+            && !before.status_reason.as_ref().is_some_and(tells_of_standstill)
+        {
             // A reason that only tells of the next step is not worth a write.
             mapping.status_reason.clone_from(&before.status_reason);
         }
-        Self { loaded, plan, before, mapping, next }
+        Self { loaded, plan, before, mapping, next, holds: Vec::new(), stands_still: false }
+    }
+
+    /// No change may be made: tells what would be done instead.
+    fn stand_still(&mut self, why: &str) {
+        let Some((_, Need::Call(order))) = &self.next else { return };
+        let step = Step::Call(order.action.clone());
+        self.mapping.status_reason = Some(format!("{STANDSTILL}{why}; otherwise: {step}: {}", order.reason));
+        (self.next, self.stands_still) = (None, true);
     }
 
     /// The operations that the plan settles, with the reasons.
@@ -332,9 +374,10 @@ impl Finding {
         let due_at = self.plan.iter().filter_map(|planned| match &planned.step {
             Step::Wait(until) => *until,
             // A hold is judged anew, because the world may have changed.
-            Step::Hold => Some(later(now, interval)),
+            Step::Hold(_) => Some(later(now, interval)),
             _ => None,
         });
+        let due_at = due_at.chain(self.stands_still.then(|| later(now, LOOK_AGAIN)));
         let waits_for_outcome = !self.loaded.observed.open.is_empty() && self.concluded().is_empty();
         let lowest = if self.loaded.desired.wants_access { Lane::Read } else { Lane::Revoke };
         Some(Rest {

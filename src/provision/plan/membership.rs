@@ -4,11 +4,12 @@ use super::outcome::effect_of;
 use super::{Flow, Planner, Read, Step};
 use crate::model::address::Address;
 use crate::model::grant::OrgRole;
+use crate::model::hold::Guard;
 use crate::model::mapping::Origin;
-use crate::model::observed::{Collection, Member};
+use crate::model::observed::Member;
 use crate::model::operation::{Action, Lane};
 use crate::model::policy::OnAddressChange;
-use crate::provision::guard::{self, Verdict};
+use crate::provision::guard;
 
 impl Planner<'_> {
     /// Plans for a bound member who should have access: rights first, then the address.
@@ -27,12 +28,18 @@ impl Planner<'_> {
             );
         };
         if let Some(reason) = guard::untouchable(member, self.policy) {
-            return self.hold(reason);
+            return self.pass(Guard::Untouchable, self.lane(), "change the account".to_owned(), reason);
         }
         let role = self.arrange_role(member);
+        let taken = self.take_assignments(member);
         let projects = self.arrange_projects(member);
+        let assigned = self.give_assignments(member);
         let address = self.arrange_address(member);
-        if [role, projects, address].contains(&Flow::Stop) { Flow::Stop } else { Flow::Continue }
+        if [role, taken, projects, assigned, address].contains(&Flow::Stop) {
+            Flow::Stop
+        } else {
+            Flow::Continue
+        }
     }
 
     /// A role that is not one of the two classic ones is never acted on.
@@ -62,15 +69,7 @@ impl Planner<'_> {
                 .hold("the member was made an owner outside the bridge, which never demotes such an owner");
         }
         let lower = Action::SetRole { user: member.id.clone(), role: OrgRole::Reader, lowers: true };
-        match guard::judge_loss(self.now, member, self.facts, self.policy) {
-            Verdict::Allowed => self.insist(lower, Lane::Reduce, "no grant gives the role owner any more"),
-            Verdict::Held(reason) => self.push(Lane::Reduce, Step::Hold, reason),
-            Verdict::Unsure => self.push(
-                Lane::Reduce,
-                Step::Read(Read::Sweep(Collection::Members)),
-                "the member is an owner; count the owners first",
-            ),
-        }
+        self.take_away(member, lower, Lane::Reduce, "no grant gives the role owner any more")
     }
 
     /// OpenAI cannot change a member's address, so another address means another membership.
@@ -89,9 +88,15 @@ impl Planner<'_> {
             return Flow::Continue;
         }
         match self.policy.on_address_change {
-            OnAddressChange::Hold => self.hold(
-                "the address changed; OpenAI cannot change a member's address, so the move waits for an administrator",
-            ),
+            OnAddressChange::Hold => {
+                let reason = "the address changed; OpenAI cannot change a member's address, so the move waits for an \
+                              administrator";
+                let subject = format!("move to {}", wished.key());
+                match self.pass(Guard::AddressChange, self.lane(), subject, reason) {
+                    Flow::Continue => self.move_to(wished),
+                    Flow::Stop => Flow::Stop,
+                }
+            }
             OnAddressChange::Refuse => self.hold(
                 "the address changed; the policy is to refuse that, so the membership stays with the former address",
             ),

@@ -6,6 +6,8 @@
 //! A plan goes as far as can be seen: it ends where an answer from upstream is needed to know more, and the next plan,
 //! made from what is then stored, goes on from there.
 
+mod assignments;
+mod holds;
 mod membership;
 mod observed;
 mod outcome;
@@ -17,11 +19,13 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use holds::{Held, settle_holds, subject_of};
 pub use observed::{Claim, Facts, Look, Observed};
 
-use crate::ids::{InviteId, OperationId, PersonId, ProjectId, UserId};
+use crate::ids::{HoldId, InviteId, OperationId, PersonId, ProjectId, UserId};
 use crate::model::address::Address;
-use crate::model::grant::{OrgRole, ProjectGrant};
+use crate::model::grant::{Assignment, OrgRole, ProjectGrant};
+use crate::model::hold::Guard;
 use crate::model::mapping::{Mapping, Origin};
 use crate::model::observed::{Collection, Invite, Member};
 use crate::model::operation::{Action, Lane, OperationState};
@@ -30,6 +34,9 @@ use crate::provision::desired::Desired;
 
 /// How long to wait before reading back a call that may be repeated without harm.
 pub const CALL_SETTLE: SignedDuration = SignedDuration::from_secs(2);
+
+/// A reading as young as this shows what there is.
+const FRESH: SignedDuration = SignedDuration::from_mins(1);
 
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,11 +63,15 @@ pub enum Step {
     /// Find this out, then plan again.
     Read(Read),
     /// Wait for an administrator, or for the world to change.
-    Hold,
+    Hold(Held),
+    /// What follows passes a guard because an administrator approved it.
+    Approved(HoldId),
     /// OpenAI refused this for good: wait until the person changes.
     Refuse,
     /// The invite ran out and the policy leaves it so: wait until the person changes.
     Expire,
+    /// A wish that is not granted. It stands in the way of nothing else.
+    Deny,
     /// Nothing to do until then; without an instant, until something changes.
     Wait(Option<Timestamp>),
 }
@@ -78,6 +89,8 @@ pub enum Read {
     MemberAt(String),
     /// Look one membership of a project up.
     ProjectMember(ProjectId, UserId),
+    /// Look up whether a member has this.
+    Assignment(Assignment, UserId),
 }
 
 /// A change of a row of the mapping table.
@@ -114,6 +127,8 @@ pub enum Change {
         /// The projects that grants speak of.
         projects: Vec<ProjectGrant>,
     },
+    /// The groups and custom roles that grants speak of were seen to be these.
+    EffectiveAssignments(Vec<Assignment>),
 }
 
 impl Change {
@@ -143,11 +158,13 @@ impl Change {
                 mapping.former_user_id = mapping.user_id.take();
                 mapping.effective_role = None;
                 mapping.effective_projects.clear();
+                mapping.effective_assignments.clear();
             }
             Self::Effective { role, projects } => {
                 mapping.effective_role = *role;
                 mapping.effective_projects.clone_from(projects);
             }
+            Self::EffectiveAssignments(assignments) => mapping.effective_assignments.clone_from(assignments),
         }
     }
 }
@@ -180,10 +197,15 @@ pub fn plan_person(
     let mut planner = Planner::new(now, desired, observed, facts, policy);
     if planner.settle_open_operations() == Flow::Continue {
         if desired.wants_access {
-            planner.provide();
+            if planner.check_what_is_missing() == Flow::Continue {
+                planner.provide();
+            }
         } else {
             planner.withdraw();
         }
+    }
+    for refused in &desired.refused {
+        planner.push(Lane::Read, Step::Deny, refused);
     }
     planner.steps
 }
@@ -228,7 +250,8 @@ impl<'a> Planner<'a> {
     }
 
     fn push(&mut self, lane: Lane, step: Step, reason: impl Into<String>) -> Flow {
-        self.steps.push(Planned { person: self.observed.person, lane, step, reason: reason.into() });
+        let (step, reason) = self.face_holds(lane, step, reason.into());
+        self.steps.push(Planned { person: self.observed.person, lane, step, reason });
         Flow::Stop
     }
 
@@ -245,8 +268,10 @@ impl<'a> Planner<'a> {
         self.push(self.lane(), Step::Read(read), reason)
     }
 
+    /// Holds what an administrator cannot approve by a word: the reason says what has to change.
     fn hold(&mut self, reason: impl Into<String>) -> Flow {
-        self.push(self.lane(), Step::Hold, reason)
+        let reason = reason.into();
+        self.pass(Guard::Review, self.lane(), reason.clone(), reason)
     }
 
     fn wait(&mut self, until: Option<Timestamp>, reason: impl Into<String>) -> Flow {
@@ -277,6 +302,9 @@ impl<'a> Planner<'a> {
             Read::Member(_) | Read::MemberAt(_) => Collection::Members,
             Read::Invite(_) => Collection::Invites,
             Read::ProjectMember(project, _) => Collection::ProjectMembers(project.clone()),
+            Read::Assignment(Assignment::Group { group }, _) => Collection::GroupMembers(group.clone()),
+            // Nothing lists who has a role.
+            Read::Assignment(..) => return self.looked_at(read),
             Read::Sweep(collection) => collection.clone(),
         }))
     }
@@ -290,6 +318,20 @@ impl<'a> Planner<'a> {
     fn missed_at(&self, read: &Read) -> Option<Timestamp> {
         let looks = self.observed.looks.iter().filter(|look| look.read == *read);
         looks.max_by_key(|look| look.at).filter(|look| !look.found).map(|look| look.at)
+    }
+
+    /// What a name leads to may be younger than the last reading: before it is told that there is no such thing, the
+    /// list is read anew, once.
+    fn check_what_is_missing(&mut self) -> Flow {
+        let told = self.mapping.status_reason.clone().unwrap_or_default();
+        let since = self.now.checked_sub(FRESH).ok();
+        for (refusal, list) in &self.desired.missing {
+            let why = "a grant names something that was not in the last reading; perhaps it is new";
+            if !told.contains(refusal) && self.need_sweep(list.clone(), since, why) == Flow::Stop {
+                return Flow::Stop;
+            }
+        }
+        Flow::Continue
     }
 
     /// Asks for a reading of the whole collection unless one began at `since` or later.
@@ -320,8 +362,10 @@ impl fmt::Display for Step {
             Self::Conclude(_, state) => write!(f, "conclude {}", state.as_str()),
             Self::Call(action) => write!(f, "call {}", Summary(action)),
             Self::Read(read) => write!(f, "read {read}"),
-            Self::Hold => f.write_str("hold"),
+            Self::Hold(_) => f.write_str("hold"),
+            Self::Approved(_) => f.write_str("approved"),
             Self::Refuse => f.write_str("refuse"),
+            Self::Deny => f.write_str("deny"),
             Self::Expire => f.write_str("expire"),
             Self::Wait(Some(until)) => write!(f, "wait until {until}"),
             Self::Wait(None) => f.write_str("wait"),
@@ -337,10 +381,13 @@ impl fmt::Display for Read {
             Self::Sweep(Collection::ProjectMembers(project)) => write!(f, "all members of {project}"),
             Self::Sweep(Collection::Projects) => f.write_str("all projects"),
             Self::Sweep(Collection::Roles) => f.write_str("all roles"),
+            Self::Sweep(Collection::Groups) => f.write_str("all OpenAI groups"),
+            Self::Sweep(Collection::GroupMembers(group)) => write!(f, "all members of {group}"),
             Self::Member(user) => write!(f, "member {user}"),
             Self::Invite(invite) => write!(f, "invite {invite}"),
             Self::MemberAt(address) => write!(f, "member at {address}"),
             Self::ProjectMember(project, user) => write!(f, "{user} in {project}"),
+            Self::Assignment(what, user) => write!(f, "{user} and {what}"),
         }
     }
 }
@@ -354,6 +401,13 @@ impl fmt::Display for Change {
             Self::UnbindMember => f.write_str("member gone"),
             Self::Effective { role, projects } => {
                 write!(f, "has {}{}", role.map_or("an unknown role", OrgRole::as_str), List(projects))
+            }
+            Self::EffectiveAssignments(assignments) if assignments.is_empty() => {
+                f.write_str("has no OpenAI groups and custom roles")
+            }
+            Self::EffectiveAssignments(assignments) => {
+                let names: Vec<String> = assignments.iter().map(Assignment::to_string).collect();
+                write!(f, "has {}", names.join(", "))
             }
         }
     }
@@ -377,6 +431,9 @@ impl fmt::Display for Summary<'_> {
                 write!(f, "{kind} {user} in {project} to {role}")
             }
             Action::RemoveFromProject { project, user } => write!(f, "{kind} {user} from {project}"),
+            Action::Assign { what, user } | Action::Unassign { what, user } => {
+                write!(f, "{kind} {user}, {what}")
+            }
         }
     }
 }

@@ -7,8 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::Read;
 use crate::ids::{PersonId, TenantId, UserId};
 use crate::model::grant::OrgRole;
+use crate::model::hold::Hold;
+use crate::model::inventory::Inventory;
 use crate::model::mapping::Mapping;
-use crate::model::observed::{Collection, Invite, Member, ProjectMember, Sweep};
+use crate::model::observed::{Assigned, Collection, Invite, Member, ProjectMember, Sweep};
 use crate::model::operation::{Action, Operation, OperationState};
 
 /// What is stored about one person.
@@ -32,6 +34,8 @@ pub struct Observed {
     pub invites: Vec<Invite>,
     /// Where those members are in the mirrored projects.
     pub projects: Vec<ProjectMember>,
+    /// Which OpenAI groups and custom roles those members are known to have.
+    pub assignments: Vec<Assigned>,
     /// Invites and members among these, by id, that stand for somebody else.
     pub claims: BTreeMap<String, Claim>,
     /// Somebody else who should have access wishes the same address.
@@ -40,6 +44,8 @@ pub struct Observed {
     pub address_in_transit: bool,
     /// What was looked up for this person lately.
     pub looks: Vec<Look>,
+    /// What waits, or waited, for a human and is not over.
+    pub holds: Vec<Hold>,
 }
 
 /// Somebody else's tie to an invite or a member.
@@ -71,6 +77,10 @@ pub struct Facts {
     pub owners: Vec<Member>,
     /// Owners whose removal or demotion is under way, for whomever.
     pub leaving_owners: BTreeSet<UserId>,
+    /// The owner of the admin key in use, if OpenAI told; several if it told only what the key may be.
+    pub key_owners: BTreeSet<UserId>,
+    /// What there is to give access to.
+    pub inventory: Inventory,
 }
 
 impl Facts {
@@ -100,6 +110,15 @@ impl Observed {
         self.recent.iter().any(|operation| operation.action == *action)
     }
 
+    /// Whether the bridge gave this to the member and did not take it away since, going by the latest operations.
+    pub(super) fn gave(&self, give: &Action, take: &Action) -> bool {
+        let latest = self.recent.iter().find(|operation| {
+            operation.state == OperationState::Done
+                && (operation.action == *give || operation.action == *take)
+        });
+        latest.is_some_and(|operation| operation.action == *give)
+    }
+
     /// When the latest invite to this address key was sent with success.
     pub(super) fn invited_at(&self, key: &str) -> Option<Timestamp> {
         let sent = self.recent.iter().find(|operation| {
@@ -123,6 +142,12 @@ impl Observed {
     pub(super) fn failed_around(&self, key: &str, invite: &Invite) -> bool {
         let failed = |sent: &&Operation| sent.state == OperationState::Failed;
         self.sendings(key).filter(failed).any(|sent| is_around(sent, invite))
+    }
+
+    /// The latest invite that was sent to this address, as it was sent.
+    pub(super) fn last_invite(&self, key: &str) -> Option<&Action> {
+        let taken = self.sendings(key).filter(|sent| sent.state == OperationState::Done);
+        taken.max_by_key(|sent| sent.sent_at).map(|sent| &sent.action)
     }
 
     /// Whether the bridge made this member an owner, by an invite or afterwards.

@@ -108,6 +108,8 @@ impl Planner<'_> {
                 self.project_member(project, user).is_some_and(|membership| membership.role == Some(*role))
             }
             Action::RemoveFromProject { project, user } => self.project_member(project, user).is_none(),
+            Action::Assign { what, user } => self.has(what, user),
+            Action::Unassign { what, user } => !self.has(what, user),
         }
     }
 }
@@ -121,5 +123,8 @@ pub(super) fn effect_of(action: &Action) -> Read {
         Action::AddToProject { project, user, .. }
         | Action::SetProjectRole { project, user, .. }
         | Action::RemoveFromProject { project, user } => Read::ProjectMember(project.clone(), user.clone()),
+        Action::Assign { what, user } | Action::Unassign { what, user } => {
+            Read::Assignment(what.clone(), user.clone())
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::ids::ProjectId;
 use crate::model::grant::{OrgRole, ProjectGrant};
 use crate::model::mapping::Origin;
 use crate::model::observed::{Collection, Member};
-use crate::model::operation::{Action, Lane};
+use crate::model::operation::{Action, Lane, Operation, OperationState};
 use crate::provision::desired::managed_projects;
 
 impl Planner<'_> {
@@ -22,21 +22,42 @@ impl Planner<'_> {
             self.mapping.effective_projects.iter().map(|grant| grant.id.clone()).collect();
         let mut concerned = before;
         concerned.extend(self.desired.projects.keys().cloned());
+        concerned.extend(self.projects_given_lately(member));
+        // Nobody can do anything in an archived project, nor can anybody be taken out of it.
+        concerned.retain(|project| self.facts.inventory.may_have(project));
+        // Nothing was noted of somebody who has just come in.
+        let carried = if self.mapping.effective_role.is_none() { concerned.clone() } else { BTreeSet::new() };
         self.note_effective(member, self.seen_projects(member, &concerned));
         if self.mapping.origin == Origin::Invited {
-            concerned.extend(managed_projects(self.policy));
+            concerned.extend(managed_projects(self.policy, &self.facts.inventory));
         }
-        let taken = self.take_projects(member, &concerned);
+        let taken = self.take_projects(member, &concerned, &carried);
         let given = self.give_projects(member);
         if [taken, given].contains(&Flow::Stop) { Flow::Stop } else { Flow::Continue }
     }
 
-    fn take_projects(&mut self, member: &Member, concerned: &BTreeSet<ProjectId>) -> Flow {
+    /// `carried` are the projects of which the mirror may not know yet.
+    fn take_projects(
+        &mut self,
+        member: &Member,
+        concerned: &BTreeSet<ProjectId>,
+        carried: &BTreeSet<ProjectId>,
+    ) -> Flow {
         let mut flow = Flow::Continue;
-        for project in concerned {
-            let Some(held) = self.project_member(project, &member.id) else { continue };
+        if self.desired.awaits_projects {
+            return flow;
+        }
+        let doubtful = &self.desired.doubtful_projects;
+        for project in concerned.iter().filter(|project| !doubtful.contains(project)) {
+            let wished = self.desired.projects.get(project).map(|granted| granted.role);
+            let Some(held) = self.project_member(project, &member.id) else {
+                if wished.is_none() && carried.contains(project) && !self.is_known(project, member) {
+                    let look = Read::ProjectMember(project.clone(), member.id.clone());
+                    flow = self.read(look, "the invite carried a project that no grant gives any more");
+                }
+                continue;
+            };
             let (project, user) = (project.clone(), member.id.clone());
-            let wished = self.desired.projects.get(&project).map(|granted| granted.role);
             flow = match (held.role, wished) {
                 (_, None) => {
                     let remove = Action::RemoveFromProject { project, user };
@@ -55,12 +76,8 @@ impl Planner<'_> {
     fn give_projects(&mut self, member: &Member) -> Flow {
         let mut flow = Flow::Continue;
         for (project, granted) in &self.desired.projects {
-            let look = Read::ProjectMember(project.clone(), member.id.clone());
-            let was_read = self.facts.swept_at(&Collection::ProjectMembers(project.clone()));
-            let is_known = self.project_member(project, &member.id).is_some()
-                || self.looked_at(&look).is_some()
-                || was_read >= Some(member.added_at);
-            if !is_known {
+            if !self.is_known(project, member) {
+                let look = Read::ProjectMember(project.clone(), member.id.clone());
                 let why = format!("{project} is granted by {}; see what the member has", granted.why());
                 flow = self.read(look, why);
                 continue;
@@ -77,6 +94,39 @@ impl Planner<'_> {
             flow = self.grant(action, &why);
         }
         flow
+    }
+
+    /// Whether it was seen, since the member came in, if they are in the project.
+    fn is_known(&self, project: &ProjectId, member: &Member) -> bool {
+        let look = Read::ProjectMember(project.clone(), member.id.clone());
+        let was_read = self.facts.swept_at(&Collection::ProjectMembers(project.clone()));
+        self.project_member(project, &member.id).is_some()
+            || self.looked_at(&look).is_some()
+            || was_read >= Some(member.added_at)
+    }
+
+    /// Projects that the latest operations gave, by an invite or afterwards, and did not take away since: a wish may have
+    /// gone before it was noted that it had come true.
+    fn projects_given_lately(&self, member: &Member) -> BTreeSet<ProjectId> {
+        let (mut given, mut taken) = (BTreeSet::new(), BTreeSet::new());
+        let done = |operation: &&Operation| operation.state == OperationState::Done;
+        for operation in self.observed.recent.iter().filter(done) {
+            match &operation.action {
+                Action::DeleteUser { .. } => break,
+                Action::RemoveFromProject { project, user } if *user == member.id => {
+                    taken.insert(project.clone());
+                }
+                Action::AddToProject { project, user, .. } if *user == member.id => {
+                    given.extend(Some(project.clone()).filter(|project| !taken.contains(project)));
+                }
+                Action::CreateInvite { projects, .. } => {
+                    let carried = projects.iter().map(|grant| grant.id.clone());
+                    given.extend(carried.filter(|project| !taken.contains(project)));
+                }
+                _ => {}
+            }
+        }
+        given
     }
 
     /// The memberships of those projects that the mirror shows.

@@ -2,15 +2,17 @@
 
 use jiff::SignedDuration;
 
+use super::holds::invite_subject;
 use super::withdraw::End;
 use super::{Change, Flow, Planner, Read, Step, later};
 use crate::ids::{InviteId, ProjectId, UserId};
 use crate::model::address::Address;
-use crate::model::grant::OrgRole;
+use crate::model::grant::{OrgRole, ProjectGrant};
+use crate::model::hold::Guard;
 use crate::model::mapping::{Origin, Status};
 use crate::model::observed::{Collection, Invite, InviteStatus, Member, ProjectMember};
 use crate::model::operation::{Action, Lane, Operation};
-use crate::model::policy::{OnExistingMember, Resend};
+use crate::model::policy::{OnExistingMember, Resend, RoleChange};
 use crate::provision::guard;
 
 /// Why the organization is read before the first invite.
@@ -79,11 +81,11 @@ impl<'a> Planner<'a> {
             return Flow::Stop;
         }
         if let Some(reason) = guard::untouchable(member, self.policy) {
-            return self.hold(reason);
+            return self.pass(Guard::Untouchable, self.lane(), "link the account".to_owned(), reason);
         }
         if member.role == Some(OrgRole::Owner) {
-            return self
-                .hold("the address belongs to an owner of the organization, who is never bound by rule");
+            let reason = "the address belongs to an owner of the organization, who is never bound by rule";
+            return self.adopt_if_approved(member, reason);
         }
         match self.policy.on_existing_member {
             OnExistingMember::Link => {
@@ -96,7 +98,8 @@ impl<'a> Planner<'a> {
                 Flow::Continue
             }
             OnExistingMember::Hold => {
-                self.hold("a member with this address exists; the policy is to wait for an administrator")
+                let reason = "a member with this address exists; the policy is to wait for an administrator";
+                self.adopt_if_approved(member, reason)
             }
             OnExistingMember::Conflict => {
                 self.hold("a member with this address exists; the policy is not to bind existing members")
@@ -161,6 +164,9 @@ impl<'a> Planner<'a> {
             InviteStatus::Pending if invite.role > Some(self.desired.invited_role()) => {
                 self.drop_invite(&id, "the invite carries a stronger role than is granted now")
             }
+            InviteStatus::Pending if self.says_something_else(&key, invite) => {
+                self.drop_invite(&id, "the grants changed; the policy is to send another invite")
+            }
             InviteStatus::Pending => self.wait_for_acceptance(invite),
         }
     }
@@ -208,7 +214,7 @@ impl<'a> Planner<'a> {
     /// The invited person is a member now.
     fn join(&mut self, member: &Member) -> Flow {
         if let Some(reason) = guard::untouchable(member, self.policy) {
-            return self.hold(reason);
+            return self.pass(Guard::Untouchable, self.lane(), "link the account".to_owned(), reason);
         }
         if self.mapping.user_id.is_some() {
             // The person moves from one address to another: the new membership is there, the old one goes.
@@ -259,8 +265,11 @@ impl<'a> Planner<'a> {
     pub(super) fn send_invite(&mut self, address: &Address, why: &str) -> Flow {
         let domains = &self.policy.allowed_domains;
         if !domains.is_empty() && !domains.contains(&address.domain()) {
-            return self
-                .hold("the address is outside the domains that may be invited (invites.allowed_domains)");
+            let reason = "the address is outside the domains that may be invited (invites.allowed_domains)";
+            let subject = invite_subject(address.as_str());
+            if self.pass(Guard::AllowedDomains, self.lane(), subject, reason) == Flow::Stop {
+                return Flow::Stop;
+            }
         }
         let members = self.need_sweep(Collection::Members, None, BASELINE);
         let invites = self.need_sweep(Collection::Invites, None, BASELINE);
@@ -281,33 +290,64 @@ impl<'a> Planner<'a> {
                 "an expired invite to the same address is in the way",
             );
         }
-        let create = Action::CreateInvite {
-            address: address.as_str().to_owned(),
-            role: self.desired.invited_role(),
-            projects: self.desired.invited_projects(),
-        };
-        let refusal = self
-            .observed
-            .refusal_of(&create)
-            .filter(|refused| refused.person_version >= self.observed.version);
-        if let Some(refused) = refusal {
+        let create = self.invite_to(address, self.desired.invited_projects());
+        let Some(refused) = self.lately_refused(&create) else { return self.call(create, why) };
+        // One of the projects may be why: then the person comes in without them, and they are given one by one.
+        let bare = self.invite_to(address, Vec::new());
+        if bare == create {
             return self.face_refusal(refused);
         }
-        self.call(create, why)
+        if let Some(refused) = self.lately_refused(&bare) {
+            return self.face_refusal(refused);
+        }
+        if self.look_after_refusal(refused) == Flow::Stop {
+            return Flow::Stop;
+        }
+        self.call(bare, "OpenAI refused the invite with its projects; they are given after acceptance")
+    }
+
+    fn invite_to(&self, address: &Address, projects: Vec<ProjectGrant>) -> Action {
+        Action::CreateInvite {
+            address: address.as_str().to_owned(),
+            role: self.desired.invited_role(),
+            projects,
+        }
+    }
+
+    /// The refusal of this call, if the person has not changed since.
+    fn lately_refused(&self, action: &Action) -> Option<&'a Operation> {
+        let observed = self.observed;
+        observed.refusal_of(action).filter(|refused| refused.person_version >= observed.version)
+    }
+
+    /// Whether the grants changed since the bridge sent this invite, and the policy is to send another one then.
+    fn says_something_else(&self, key: &str, invite: &Invite) -> bool {
+        let Some(wished) = self.desired.address.as_ref() else { return false };
+        if self.policy.role_change != RoleChange::Reinvite || !self.observed.made_around(key, invite) {
+            return false;
+        }
+        let full = self.invite_to(wished, self.desired.invited_projects());
+        let bare = self.invite_to(wished, Vec::new());
+        let is_enough = |sent: &Action| *sent == full || (*sent == bare && self.observed.tried(&full));
+        self.observed.last_invite(key).is_some_and(|sent| !is_enough(sent))
     }
 
     /// OpenAI refused the invite. That may mean that the address is invited or a member already, so the readings
     /// must be newer than the refusal before it is believed to be about the address.
     fn face_refusal(&mut self, refused: &Operation) -> Flow {
-        let since = refused.settled_at.or(Some(refused.sent_at));
-        let why = "OpenAI refused the invite; perhaps the address is a member or invited already";
-        let members = self.need_sweep(Collection::Members, since, why);
-        let invites = self.need_sweep(Collection::Invites, since, why);
-        if members == Flow::Stop || invites == Flow::Stop {
+        if self.look_after_refusal(refused) == Flow::Stop {
             return Flow::Stop;
         }
         let words = refused.outcome.clone().unwrap_or_else(|| "OpenAI refused the invite".to_owned());
         self.push(Lane::Invite, Step::Refuse, words)
+    }
+
+    fn look_after_refusal(&mut self, refused: &Operation) -> Flow {
+        let since = refused.settled_at.or(Some(refused.sent_at));
+        let why = "OpenAI refused the invite; perhaps the address is a member or invited already";
+        let members = self.need_sweep(Collection::Members, since, why);
+        let invites = self.need_sweep(Collection::Invites, since, why);
+        if members == Flow::Stop || invites == Flow::Stop { Flow::Stop } else { Flow::Continue }
     }
 
     /// Whether the wished address is another one than the bound invite went to.

@@ -8,7 +8,6 @@ use crate::ids::InviteId;
 use crate::model::mapping::Origin;
 use crate::model::observed::{Collection, InviteStatus};
 use crate::model::operation::{Action, Lane};
-use crate::provision::guard::{self, Verdict};
 
 /// What became of an invite that was to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,15 +78,7 @@ impl Planner<'_> {
             self.record(Change::UnbindMember, "the member is gone");
             return Flow::Continue;
         };
-        match guard::judge_loss(self.now, member, self.facts, self.policy) {
-            Verdict::Allowed => self.insist(Action::DeleteUser { user }, Lane::Revoke, why),
-            Verdict::Held(reason) => self.push(Lane::Revoke, Step::Hold, reason),
-            Verdict::Unsure => self.push(
-                Lane::Revoke,
-                Step::Read(Read::Sweep(Collection::Members)),
-                "the member is an owner; count the owners first",
-            ),
-        }
+        self.take_away(member, Action::DeleteUser { user }, Lane::Revoke, why)
     }
 
     /// Ends an invite that stands for the person, and makes sure that nobody came in by it. The row keeps the invite

@@ -5,9 +5,12 @@ use serde_json::{Map, Value, json};
 use super::limits::{MAX_BODY_BYTES, MAX_BULK_OPERATIONS};
 use crate::scim::list::{DEFAULT_COUNT, MAX_COUNT};
 
+/// For how many seconds a cursor is good.
+pub const CURSOR_SECONDS: u32 = 3_600;
+
 /// What this server offers; a part is named here once its endpoint answers.
 pub const OFFERED: Features =
-    Features { sort: false, bulk: true, cursor_timeout_seconds: None, security_events: None };
+    Features { sort: true, bulk: true, cursor_timeout_seconds: Some(CURSOR_SECONDS), security_events: None };
 
 /// The optional parts that are offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

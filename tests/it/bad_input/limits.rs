@@ -41,7 +41,7 @@ async fn text_is_taken_up_to_its_limit_in_each_attribute() {
 type Limit =
     (&'static str, usize, fn(&mut Wall, usize) -> (&'static str, String, String), u16, Option<&'static str>);
 
-fn patch_of(operations: Value) -> String {
+fn patch_of(operations: &Value) -> String {
     json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations})
         .to_string()
 }
@@ -105,7 +105,7 @@ const LIMITS: &[Limit] = &[
         at_most::MAX_OPERATIONS,
         |wall, size| {
             let operations = vec![json!({"op": "replace", "path": "title", "value": "T"}); size];
-            ("PATCH", wall.jane.clone(), patch_of(operations.into()))
+            ("PATCH", wall.jane.clone(), patch_of(&operations.into()))
         },
         413,
         None,
@@ -115,7 +115,7 @@ const LIMITS: &[Limit] = &[
         at_most::MAX_OPERATIONS_WITH_MEMBERS,
         |wall, size| {
             let operations = vec![json!({"op": "replace", "path": "displayName", "value": "Staff"}); size];
-            ("PATCH", wall.staff.clone(), patch_of(operations.into()))
+            ("PATCH", wall.staff.clone(), patch_of(&operations.into()))
         },
         413,
         None,
@@ -150,7 +150,7 @@ const LIMITS: &[Limit] = &[
         |wall, size| {
             let around = "emails[type eq \"\"].value".len();
             let path = format!("emails[type eq \"{}\"].value", "x".repeat(size - around));
-            ("PATCH", wall.jane.clone(), patch_of(json!([{"op": "remove", "path": path}])))
+            ("PATCH", wall.jane.clone(), patch_of(&json!([{"op": "remove", "path": path}])))
         },
         400,
         Some("invalidPath"),

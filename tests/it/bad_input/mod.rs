@@ -30,6 +30,9 @@ const SCIM_TYPES: &[&str] = &[
     "noTarget",
     "mutability",
     "uniqueness",
+    "invalidCursor",
+    "invalidCount",
+    "tooMany",
 ];
 
 /// A bridge with an engine and an organization, of which every commit and every call is seen.

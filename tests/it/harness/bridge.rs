@@ -2,15 +2,18 @@
 //! No engine runs, so everything that is asked of OpenAI stays queued.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use openai_scim_bridge::access::{Door, token};
 use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::directory::access::Tokens;
-use openai_scim_bridge::directory::{Directory, token};
+use openai_scim_bridge::directory::Directory;
 use openai_scim_bridge::events::key::SigningKey;
 use openai_scim_bridge::events::{Feed, Stream};
 use openai_scim_bridge::http::{self, Gate, Limits, Readiness};
 use openai_scim_bridge::ids::TenantId;
 use openai_scim_bridge::model::policy::Policy;
+use openai_scim_bridge::model::scope::Scopes;
+use openai_scim_bridge::model::trust::Trust;
 use openai_scim_bridge::provision::handle::Handle;
 use openai_scim_bridge::scim::profile::Profile;
 use openai_scim_bridge::store::{Store, StoreError};
@@ -25,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 use super::database::Database;
 use super::wire::{Answer, exchange};
 
+/// How clients reach the bridge.
+pub(crate) const PUBLIC_URL: &str = "https://scim.example.com";
 /// Whom events are meant for.
 pub(crate) const AUDIENCE: &str = "https://hr.example.com";
 /// The token that the settings give for the default tenant.
@@ -42,6 +47,7 @@ pub(crate) struct Builder {
     shared: Option<(Store, Clock)>,
     gate: Option<Gate>,
     tls: Option<ServerTls>,
+    trust: Vec<(TenantId, Trust)>,
 }
 
 impl Builder {
@@ -66,6 +72,12 @@ impl Builder {
     /// With this profile of the default tenant.
     pub(crate) fn profile(mut self, profile: Profile) -> Self {
         self.profiles.push((TenantId::default_tenant(), profile));
+        self
+    }
+
+    /// With these settings of a tenant's door.
+    pub(crate) fn trust(mut self, tenant: &str, trust: Trust) -> Self {
+        self.trust.push((tenant.parse().unwrap(), trust));
         self
     }
 
@@ -131,9 +143,12 @@ impl Builder {
             self.engine,
             clock.clone(),
             self.tenants,
-            "https://scim.example.com/",
+            &format!("{PUBLIC_URL}/"),
         )
-        .with_profiles(self.profiles);
+        .with_profiles(self.profiles)
+        .with_lasting_cursors()
+        .await
+        .unwrap();
         let streams = self.feeds.into_iter().map(|tenant| {
             let issuer = directory.base_url(&tenant);
             (tenant, Stream { issuer, audience: AUDIENCE.to_owned() })
@@ -147,10 +162,16 @@ impl Builder {
             directory = directory.with_feed(feed.clone());
         }
         let fixed = [(TenantId::default_tenant(), SecretString::from(STATIC_TOKEN))];
+        let mut door =
+            Door::new(store.clone(), clock.clone(), &fixed).with_trust(self.trust.clone()).unwrap();
+        if self.trust.iter().any(|(_, trust)| trust.oauth) {
+            let key = SigningKey::open(&keys.path().join("signing-key")).unwrap();
+            door = door.with_endpoint(Arc::new(key), PUBLIC_URL);
+        }
         let state = http::State {
             directory: directory.clone(),
-            tokens: Tokens::new(store.clone(), clock.clone(), &fixed),
             gate: self.gate.unwrap_or_else(|| Gate::new(clock.clone(), Vec::new(), 1_000_000)),
+            door: door.clone(),
             metrics: Metrics::new(),
             readiness: Readiness::default(),
             clock: clock.clone(),
@@ -164,7 +185,7 @@ impl Builder {
             Some(tls) => tokio::spawn(http::serve_tls(listener, router, self.limits, tls, stop.clone())),
             None => tokio::spawn(http::serve(listener, router, self.limits, stop.clone())),
         };
-        TestBridge { address, clock, store, directory, feed, readiness, stop, served, database, keys }
+        TestBridge { address, clock, store, directory, door, feed, readiness, stop, served, database, keys }
     }
 }
 
@@ -185,6 +206,7 @@ pub(crate) struct TestBridge {
     pub(crate) clock: Clock,
     pub(crate) store: Store,
     pub(crate) directory: Directory,
+    pub(crate) door: Door,
     pub(crate) feed: Option<Feed>,
     pub(crate) readiness: Readiness,
     pub(crate) stop: CancellationToken,
@@ -223,6 +245,7 @@ impl TestBridge {
             shared: None,
             gate: None,
             tls: None,
+            trust: Vec::new(),
         }
     }
 
@@ -278,8 +301,19 @@ impl TestBridge {
 
     /// Makes a token of a tenant and tells its text.
     pub(crate) async fn mint(&self, tenant: &str, expires_at: Option<&str>) -> (String, String) {
+        self.mint_for(tenant, Scopes::admin(), expires_at).await
+    }
+
+    /// Makes a token of a tenant that may do no more than this.
+    pub(crate) async fn mint_for(
+        &self,
+        tenant: &str,
+        scopes: Scopes,
+        expires_at: Option<&str>,
+    ) -> (String, String) {
         let expires_at = expires_at.map(|text| text.parse().unwrap());
-        let (text, record) = token::mint(&self.clock, tenant.parse().unwrap(), "test".to_owned(), expires_at);
+        let tenant = tenant.parse().unwrap();
+        let (text, record) = token::mint(&self.clock, tenant, "test".to_owned(), scopes, expires_at);
         let id = record.id.clone();
         self.store
             .write(move |tx| {

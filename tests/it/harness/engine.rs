@@ -256,6 +256,10 @@ impl Bridge {
         self.handle.nudge(&self.tenant, id);
     }
 
+    pub(crate) fn nudge_groups(&self) {
+        self.handle.nudge_groups(&self.tenant);
+    }
+
     pub(crate) fn sweep(&self) {
         self.handle.sweep(&self.tenant);
     }

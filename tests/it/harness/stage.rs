@@ -4,6 +4,7 @@
 use jiff::SignedDuration;
 use openai_scim_bridge::ids::TenantId;
 use openai_scim_bridge::model::policy::Policy;
+use openai_scim_bridge::model::trust::Trust;
 use openai_scim_bridge::openai::{Client, Settings};
 use openai_scim_bridge::provision::Engine;
 use openai_scim_bridge::provision::handle::Handle;
@@ -20,7 +21,7 @@ const AT_ONCE: SignedDuration = SignedDuration::from_secs(60);
 /// Longer than the engine goes without looking into the store for work that nobody told it of.
 const POLL: SignedDuration = SignedDuration::from_secs(6);
 /// Longer than anything takes on a busy machine.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// A bridge with all its parts.
 pub(crate) struct Stage {
@@ -39,8 +40,11 @@ impl Stage {
         let tenant = TenantId::default_tenant();
         let (handle, mut inboxes) = Handle::new([tenant.clone()]);
         let (_, inbox) = inboxes.pop().unwrap();
+        // Some identity providers send the token as the password of Basic authentication.
+        let any_dress = Trust { basic: true, ..Trust::default() };
         let bridge =
-            TestBridge::builder().policy(policy.clone()).engine(handle.clone()).on(database).start().await;
+            TestBridge::builder().policy(policy.clone()).engine(handle.clone()).trust("default", any_dress);
+        let bridge = bridge.on(database).start().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = format!("http://{}/v1", listener.local_addr().unwrap()).parse().unwrap();
         let stop = CancellationToken::new();

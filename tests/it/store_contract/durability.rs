@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use openai_scim_bridge::model::operation::Lane;
 use openai_scim_bridge::model::person::Person;
-use openai_scim_bridge::store::{Condition, Store, StoreError};
+use openai_scim_bridge::store::{Condition, Sequence, Store, StoreError};
 use sqlx::{Connection as _, Executor as _};
 
 use super::{insert, person, tenant, update};
@@ -330,7 +330,12 @@ async fn a_backup_is_whole_while_writes_go_on() {
     let restored = copy.open().await;
     let count = people(&restored).await;
     assert!((50..=100).contains(&count), "{count}");
-    let everybody = restored.reader().await.unwrap().page_people(&tenant(), &Condition::All, 0, 200).await;
+    let everybody = restored
+        .reader()
+        .await
+        .unwrap()
+        .page_people(&tenant(), &Condition::All, Sequence::default(), 0, 200)
+        .await;
     let everybody: Vec<Person> = everybody.unwrap().into_iter().map(|(person, _)| person).collect();
     assert_eq!(i64::try_from(everybody.len()).unwrap(), count);
 

@@ -7,7 +7,7 @@ use openai_scim_bridge::ids::{GroupId, PersonId};
 use openai_scim_bridge::model::group::{Group, GroupName, Member};
 use openai_scim_bridge::model::operation::Lane;
 use openai_scim_bridge::model::person::Person;
-use openai_scim_bridge::store::{Condition, GroupCondition, MemberDelta, Store, StoreError};
+use openai_scim_bridge::store::{Condition, GroupCondition, MemberDelta, Sequence, Spot, Store, StoreError};
 use serde_json::json;
 
 use super::{delete, insert, other_tenant, person, tenant};
@@ -172,17 +172,20 @@ async fn every_condition_finds_its_groups(db: &Database) {
         let id = |groups: Vec<Group>| groups.into_iter().map(|group| group.id).collect::<Vec<_>>();
         let count = i64::try_from(expected.len()).unwrap();
         assert_eq!(reader.count_groups(&tenant(), &condition).await.unwrap(), count, "{condition:?}");
-        let page = reader.page_groups(&tenant(), &condition, 0, 10).await.unwrap();
+        let page = reader.page_groups(&tenant(), &condition, Sequence::default(), 0, 10).await.unwrap();
         assert_eq!(id(page), expected, "{condition:?}");
-        let rest = reader.page_groups(&tenant(), &condition, 1, 1).await.unwrap();
+        let rest = reader.page_groups(&tenant(), &condition, Sequence::default(), 1, 1).await.unwrap();
         assert_eq!(id(rest), expected.get(1..).unwrap_or_default(), "{condition:?}");
-        let scanned = reader.scan_groups(&tenant(), &condition, Some(both[0]), 10).await.unwrap();
+        let first = Spot { key: None, id: both[0].to_string() };
+        let scanned =
+            reader.scan_groups(&tenant(), &condition, Sequence::default(), Some(&first), 10).await.unwrap();
         let after: Vec<_> = expected.into_iter().filter(|id| *id > both[0]).collect();
         assert_eq!(id(scanned), after, "{condition:?}");
     }
     let mut reader = store.reader().await.unwrap();
     assert_eq!(reader.count_people(&tenant(), &Condition::GroupEq(staff)).await.unwrap(), 2);
-    let found = reader.page_people(&tenant(), &Condition::GroupEq(crew), 0, 10).await.unwrap();
+    let found =
+        reader.page_people(&tenant(), &Condition::GroupEq(crew), Sequence::default(), 0, 10).await.unwrap();
     assert_eq!(found.iter().map(|(person, _)| person.id).collect::<Vec<_>>(), [people[0].id]);
 }
 

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use openai_scim_bridge::ids::{PersonId, ProjectId};
 use openai_scim_bridge::model::address::Address;
-use openai_scim_bridge::model::grant::{OrgRole, ProjectGrant, ProjectRole};
+use openai_scim_bridge::model::grant::{Assignment, OrgRole, ProjectGrant, ProjectRole};
 use openai_scim_bridge::model::mapping::{Mapping, Origin, Status};
 use openai_scim_bridge::store::{
     ImportError, Imported, MappingFilter, MappingRecord, MappingRow, Store, StoreError,
@@ -39,6 +39,10 @@ fn full_mapping(db: &Database, person: PersonId) -> Mapping {
         status_reason: Some("\"quoted\", with, commas\nand lines".to_owned()),
         effective_role: Some(OrgRole::Owner),
         effective_projects: vec![ProjectGrant { id: ProjectId::from("proj_a"), role: ProjectRole::Owner }],
+        effective_assignments: vec![
+            Assignment::Group { group: "group_a".into() },
+            Assignment::ProjectRole { project: "proj_a".into(), role: "role_a".into() },
+        ],
         last_synced_at: Some(db.clock.now()),
     }
 }

@@ -45,7 +45,9 @@ macro_rules! write {
 mod agenda;
 mod durability;
 mod events;
+mod grants;
 mod groups;
+mod guards;
 mod mappings;
 mod mirror;
 mod operations;

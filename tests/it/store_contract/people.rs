@@ -4,7 +4,10 @@ use jiff::SignedDuration;
 use openai_scim_bridge::ids::{InviteId, PersonId, UserId};
 use openai_scim_bridge::model::mapping::{Mapping, Status};
 use openai_scim_bridge::model::operation::Lane;
-use openai_scim_bridge::store::{Condition, Condition as C, MappingFilter, Order, StoreError};
+use openai_scim_bridge::model::person::Person;
+use openai_scim_bridge::store::{
+    Column, Condition, Condition as C, Key, MappingFilter, Order, Sequence, Spot, StoreError,
+};
 
 use super::{delete, insert, other_tenant, person, tenant, update};
 use crate::harness::database::Database;
@@ -18,6 +21,7 @@ on_both! {
     a_create_finds_whom_it_may_be_about
     every_condition_finds_its_people
     paging_shows_everybody_once
+    every_order_is_read_on_from_every_place_in_it
     erasing_leaves_no_trace
     erasing_spares_a_person_who_was_written_since
     tenants_do_not_see_each_other
@@ -31,9 +35,7 @@ async fn a_person_reads_back_as_written(db: &Database) {
     insert(&store, &jane).await.unwrap();
     let loaded = store.reader().await.unwrap().load_person(&tenant(), jane.id).await.unwrap().unwrap();
     assert_eq!(loaded, jane);
-    let order = |person: &openai_scim_bridge::model::person::Person| {
-        person.attributes.keys().cloned().collect::<Vec<_>>()
-    };
+    let order = |person: &Person| person.attributes.keys().cloned().collect::<Vec<_>>();
     assert_eq!(order(&loaded), order(&jane));
 }
 
@@ -87,8 +89,11 @@ async fn a_tombstone_is_hidden_but_kept(db: &Database) {
     assert_eq!(reader.load_person_and_mapping(&tenant(), jane.id).await.unwrap(), None);
     assert_eq!(reader.find_people_by_address(&tenant(), "jane@example.com").await.unwrap(), []);
     assert_eq!(reader.count_people(&tenant(), &Condition::All).await.unwrap(), 0);
-    assert_eq!(reader.page_people(&tenant(), &Condition::All, 0, 10).await.unwrap(), []);
-    assert_eq!(reader.scan_people(&tenant(), &Condition::All, None, 10).await.unwrap(), []);
+    assert_eq!(reader.page_people(&tenant(), &Condition::All, Sequence::default(), 0, 10).await.unwrap(), []);
+    assert_eq!(
+        reader.scan_people(&tenant(), &Condition::All, Sequence::default(), None, 10).await.unwrap(),
+        []
+    );
     assert_eq!(reader.count_by_status(&tenant()).await.unwrap(), []);
     let work = reader.load_work(&tenant(), jane.id).await.unwrap().unwrap();
     assert_eq!(work.person, jane);
@@ -139,10 +144,10 @@ async fn every_condition_finds_its_people(db: &Database) {
     let mut reader = store.reader().await.unwrap();
     let mut check = async |condition: Condition, mut expected: Vec<PersonId>| {
         expected.sort_unstable();
-        let page = reader.page_people(&tenant(), &condition, 0, 10).await.unwrap();
+        let page = reader.page_people(&tenant(), &condition, Sequence::default(), 0, 10).await.unwrap();
         let ids: Vec<_> = page.iter().map(|(person, _)| person.id).collect();
         assert_eq!(ids, expected, "{condition:?}");
-        let scanned = reader.scan_people(&tenant(), &condition, None, 10).await.unwrap();
+        let scanned = reader.scan_people(&tenant(), &condition, Sequence::default(), None, 10).await.unwrap();
         assert_eq!(scanned, page, "{condition:?}");
         let count = reader.count_people(&tenant(), &condition).await.unwrap();
         assert_eq!(count, i64::try_from(expected.len()).unwrap(), "{condition:?}");
@@ -179,6 +184,11 @@ async fn every_condition_finds_its_people(db: &Database) {
     check(C::Or(vec![C::IdEq(a), C::EmailEq(text("b_1@example.com"))]), vec![a, b]).await;
 }
 
+/// The place of a person in the order of ids.
+fn after(id: Option<&PersonId>) -> Option<Spot> {
+    id.map(|id| Spot { key: None, id: id.to_string() })
+}
+
 async fn paging_shows_everybody_once(db: &Database) {
     let store = db.open().await;
     let mut ids = Vec::new();
@@ -191,15 +201,81 @@ async fn paging_shows_everybody_once(db: &Database) {
     let mut reader = store.reader().await.unwrap();
     let (mut paged, mut scanned) = (Vec::new(), Vec::new());
     for offset in [0, 10, 20, 30] {
-        let page = reader.page_people(&tenant(), &Condition::All, offset, 10).await.unwrap();
+        let page =
+            reader.page_people(&tenant(), &Condition::All, Sequence::default(), offset, 10).await.unwrap();
         paged.extend(page.iter().map(|(person, _)| person.id));
-        let next = reader.scan_people(&tenant(), &Condition::All, scanned.last().copied(), 10).await.unwrap();
+        let next = reader
+            .scan_people(&tenant(), &Condition::All, Sequence::default(), after(scanned.last()).as_ref(), 10)
+            .await
+            .unwrap();
         scanned.extend(next.iter().map(|(person, _)| person.id));
     }
     assert_eq!(paged, ids);
     assert_eq!(scanned, ids);
-    assert_eq!(reader.page_people(&tenant(), &Condition::All, 0, 0).await.unwrap(), []);
-    assert_eq!(reader.page_people(&tenant(), &Condition::All, -5, -1).await.unwrap(), []);
+    assert_eq!(reader.page_people(&tenant(), &Condition::All, Sequence::default(), 0, 0).await.unwrap(), []);
+    assert_eq!(
+        reader.page_people(&tenant(), &Condition::All, Sequence::default(), -5, -1).await.unwrap(),
+        []
+    );
+}
+
+async fn every_order_is_read_on_from_every_place_in_it(db: &Database) {
+    let store = db.open().await;
+    let mut people = Vec::new();
+    for (number, name) in ["Ärzte", "b", "A", "é", "", "b", "Zoë", "𝕏", "~"].into_iter().enumerate() {
+        let mut person = person(&db.clock, &format!("p{number}@example.com"));
+        person.user_name = format!("{name}{number}");
+        person.external_id = (number % 3 > 0).then(|| ["", "x", "X"][number % 3].to_owned());
+        person.attributes.insert("displayName".to_owned(), name.into());
+        if number % 4 == 0 {
+            person.attributes.remove("displayName");
+        }
+        insert(&store, &person).await.unwrap();
+        people.push(person);
+        if number % 2 == 0 {
+            db.clock.advance(SignedDuration::from_micros(1));
+        }
+    }
+    let text = |key: Option<String>| key.filter(|key| !key.is_empty()).map(Key::Text);
+    let key = |column: Column, person: &Person| match column {
+        Column::Id => None,
+        Column::Name => text(Some(person.user_name_key())),
+        Column::DisplayName => {
+            text(person.attributes.get("displayName").map(|name| name.as_str().unwrap().to_lowercase()))
+        }
+        Column::ExternalId => text(person.external_id.clone()),
+        Column::Created => Some(Key::Time(person.created_at)),
+        Column::Modified => Some(Key::Time(person.modified_at)),
+    };
+    let mut reader = store.reader().await.unwrap();
+    for column in
+        [Column::Id, Column::Name, Column::DisplayName, Column::ExternalId, Column::Created, Column::Modified]
+    {
+        let spot = |person: &Person| Spot { key: key(column, person), id: person.id.to_string() };
+        let mut expected: Vec<_> = people.iter().map(spot).collect();
+        expected.sort_by_cached_key(|spot| {
+            let comparable = match spot.key.clone() {
+                None => (1, String::new(), None),
+                Some(Key::Text(text)) => (0, text, None),
+                Some(Key::Time(time)) => (0, String::new(), Some(time)),
+            };
+            (comparable, spot.id.clone())
+        });
+        for sequence in [Sequence::by(column), Sequence::by(column).reversed()] {
+            for place in 0..=expected.len() {
+                let (offset, after) = (i64::try_from(place).unwrap(), expected[..place].last());
+                let page = reader.page_people(&tenant(), &Condition::All, sequence, offset, 3).await.unwrap();
+                let next = reader.scan_people(&tenant(), &Condition::All, sequence, after, 3).await.unwrap();
+                let wanted: Vec<_> = expected[place..].iter().take(3).cloned().collect();
+                let spots = |rows: &[(Person, Option<Mapping>)]| -> Vec<_> {
+                    rows.iter().map(|(person, _)| spot(person)).collect()
+                };
+                assert_eq!(spots(&page), wanted, "{sequence:?} {place}");
+                assert_eq!(spots(&next), wanted, "{sequence:?} {place}");
+            }
+            expected.reverse();
+        }
+    }
 }
 
 async fn erasing_leaves_no_trace(db: &Database) {

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use jiff::SignedDuration;
 use openai_scim_bridge::ids::{PersonId, RequestId, TenantId};
 use openai_scim_bridge::model::audit::{Actor, AuditEntry};
+use openai_scim_bridge::model::scope::Scopes;
 use openai_scim_bridge::model::token::TokenRecord;
 use openai_scim_bridge::store::{AuditRecord, StoreError};
 use serde_json::json;
@@ -83,6 +84,8 @@ fn token(db: &Database, id: &str) -> TokenRecord {
         tenant: tenant(),
         id: id.to_owned(),
         label: "Okta".to_owned(),
+        scopes: Scopes::provisioning(),
+        replaces: None,
         secret_hash: db.clock.random_bytes(),
         created_at: db.clock.now(),
         expires_at: Some(db.clock.now() + SignedDuration::from_hours(1)),

@@ -1,4 +1,5 @@
-//! SCIM bearer tokens as texts: made here, taken apart here, compared here. Nothing is looked up here.
+//! SCIM bearer tokens, and the secrets of clients, as texts: made here, taken apart here, compared here. Nothing is
+//! looked up here.
 //!
 //! A token reads `scim_<id>_<secret>_<checksum>`, all in lower-case hexadecimal. The prefix and the checksum let
 //! secret scanners find a leaked one; the id names it in lists and logs; the secret has 256 random bits, so a plain
@@ -7,24 +8,26 @@
 use std::fmt::Write;
 
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::clock::Clock;
 use crate::ids::TenantId;
+use crate::model::scope::Scopes;
 use crate::model::token::TokenRecord;
 
 const PREFIX: &str = "scim";
+const CLIENT_PREFIX: &str = "scimclient";
 const ID_BYTES: usize = 6;
 const SECRET_BYTES: usize = 32;
 
-/// A token that somebody presents, well-formed but not yet proven.
+/// A token that somebody presents, not yet proven.
 #[derive(Debug)]
 pub struct Presented {
     /// The public part.
     pub id: String,
-    secret: SecretString,
+    secret_hash: [u8; 32],
 }
 
 impl Presented {
@@ -38,12 +41,17 @@ impl Presented {
             && is_hex(id, ID_BYTES)
             && is_hex(secret, SECRET_BYTES)
             && checksum == checksum_of(body);
-        well_formed.then(|| Self { id: id.to_owned(), secret: secret.into() })
+        well_formed.then(|| Self { id: id.to_owned(), secret_hash: hash(secret) })
+    }
+
+    /// A token that nobody has, to do the same work for one that is not well-formed.
+    pub fn nobody() -> Self {
+        Self { id: "nobody".to_owned(), secret_hash: hash("") }
     }
 
     /// Whether the secret is the one on record. Takes the same time whatever the answer.
     pub fn matches(&self, secret_hash: &[u8; 32]) -> bool {
-        hash(self.secret.expose_secret()).ct_eq(secret_hash).into()
+        self.secret_hash.ct_eq(secret_hash).into()
     }
 }
 
@@ -52,23 +60,38 @@ pub fn mint(
     clock: &Clock,
     tenant: TenantId,
     label: String,
+    scopes: Scopes,
     expires_at: Option<Timestamp>,
 ) -> (SecretString, TokenRecord) {
-    let id = to_hex(&clock.random_bytes::<ID_BYTES>());
-    let secret = to_hex(&clock.random_bytes::<SECRET_BYTES>());
+    let (id, secret, text) = make(clock, PREFIX);
     let record = TokenRecord {
         tenant,
         id,
         label,
+        scopes,
+        replaces: None,
         secret_hash: hash(&secret),
         created_at: clock.now(),
         expires_at,
         revoked_at: None,
         last_used_at: None,
     };
-    let body = format!("{PREFIX}_{}_{secret}", record.id);
+    (text, record)
+}
+
+/// Makes the name and the secret of a client of the token endpoint. The secret opens nothing as a bearer token.
+pub fn mint_client(clock: &Clock) -> (String, SecretString) {
+    let (id, _, text) = make(clock, CLIENT_PREFIX);
+    (id, text)
+}
+
+/// Draws an id and a secret; the text of both together is the third.
+fn make(clock: &Clock, prefix: &str) -> (String, String, SecretString) {
+    let id = to_hex(&clock.random_bytes::<ID_BYTES>());
+    let secret = to_hex(&clock.random_bytes::<SECRET_BYTES>());
+    let body = format!("{prefix}_{id}_{secret}");
     let text = format!("{body}_{}", checksum_of(&body));
-    (text.into(), record)
+    (id, secret, text.into())
 }
 
 /// SHA-256, the form in which every token is kept and compared.
@@ -94,11 +117,14 @@ fn to_hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     fn minted() -> (String, TokenRecord) {
         let clock = Clock::manual("2026-01-01T00:00:00Z".parse().unwrap());
-        let (text, record) = mint(&clock, TenantId::default_tenant(), "okta".to_owned(), None);
+        let (text, record) =
+            mint(&clock, TenantId::default_tenant(), "okta".to_owned(), Scopes::admin(), None);
         (text.expose_secret().to_owned(), record)
     }
 

@@ -1,0 +1,74 @@
+//! Whom a command is about, and on whose word it acts.
+
+use anyhow::bail;
+use clap::Args;
+
+use super::Desk;
+use crate::ids::TenantId;
+use crate::model::audit::{Actor, AuditEntry};
+use crate::store::{MappingFilter, MappingRow};
+
+/// Namesakes that are told of when somebody is not named unmistakably.
+const MOST_NAMESAKES: i64 = 5;
+
+/// Who says something, and why.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Word {
+    /// Why; kept with the person and in the audit trail
+    #[arg(long, default_value = "")]
+    pub(super) reason: String,
+    /// Who says so; kept likewise
+    #[arg(long, env = "USER", default_value = "somebody at the command line", hide_env_values = true)]
+    pub(super) by: String,
+}
+
+/// The one person who is meant by a SCIM id, a userName, an e-mail address, an externalId, or the id of an invite or of
+/// an OpenAI user.
+pub(super) async fn find_person(desk: &Desk, tenant: &TenantId, text: &str) -> anyhow::Result<MappingRow> {
+    let none = MappingFilter::default;
+    let filters = [
+        text.parse().ok().map(|id| MappingFilter { scim_id: Some(id), ..none() }),
+        Some(MappingFilter { user_name: Some(text.to_owned()), ..none() }),
+        Some(MappingFilter { email: Some(text.to_owned()), ..none() }),
+        Some(MappingFilter { external_id: Some(text.to_owned()), ..none() }),
+        Some(MappingFilter { user_id: Some(text.into()), ..none() }),
+        Some(MappingFilter { invite_id: Some(text.into()), ..none() }),
+    ];
+    let mut reader = desk.store.reader().await?;
+    for filter in filters.into_iter().flatten() {
+        let mut found = reader.list_mappings(tenant, &filter, None, MOST_NAMESAKES).await?;
+        if found.len() > 1 {
+            // A user of today is meant rather than a deleted one of the same name.
+            let is_live = |row: &MappingRow| row.person.deleted_at.is_none();
+            if found.iter().filter(|row| is_live(row)).count() == 1 {
+                found.retain(is_live);
+            }
+        }
+        let ids: Vec<String> = found.iter().map(|row| row.person.id.to_string()).collect();
+        match (found.pop(), found.is_empty()) {
+            (Some(row), true) => return Ok(row),
+            (Some(_), false) => bail!("`{text}` means several users; use the SCIM id: {}", ids.join(", ")),
+            (None, _) => {}
+        }
+    }
+    bail!("nobody is known by `{text}`; `scim-bridge mapping list` shows everybody")
+}
+
+/// An entry of the audit trail about what somebody did at the command line.
+pub(super) fn entry(
+    desk: &Desk,
+    tenant: &TenantId,
+    person: Option<crate::ids::PersonId>,
+    event: &str,
+    detail: serde_json::Value,
+) -> AuditEntry {
+    AuditEntry {
+        tenant: tenant.clone(),
+        at: desk.clock.now(),
+        actor: Actor::CommandLine,
+        request: None,
+        person,
+        event: event.to_owned(),
+        detail,
+    }
+}

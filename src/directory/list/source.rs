@@ -1,0 +1,302 @@
+//! A stretch of one type's resources: what the database can decide of filter and order it decides, the rest is
+//! evaluated on the candidates.
+
+use std::collections::BTreeMap;
+
+use super::super::DirectoryError;
+use super::super::compile::{Compiled, compile};
+use super::{CHUNK, Entry, Found, Start, too_many};
+use crate::scim::filter::{Field, ResolvedFilter};
+use crate::scim::resource::Resource;
+use crate::scim::schema::limits::MAX_SORTED;
+use crate::scim::search::ResolvedQuery;
+use crate::scim::sort::{Place, ResolvedSort, SortKey};
+use crate::store::{Column, Key, Sequence, Spot};
+
+type Answer<T> = Result<T, DirectoryError>;
+
+/// Resources that are rows of a table.
+pub(in crate::directory) trait Rows: Sync {
+    /// What a resource is made of.
+    type Row: Send + Sync;
+    /// What filters are compiled to.
+    type Condition: Compiled + Send + Sync;
+
+    /// The name of the type.
+    const NAME: &'static str;
+
+    /// The column that the database sorts by for this attribute.
+    fn column(field: &Field) -> Option<Column>;
+
+    /// Holds for the resource with this id.
+    fn is(id: &str) -> Self::Condition;
+
+    /// How many rows meet the condition.
+    fn count(&self, condition: &Self::Condition) -> impl Future<Output = Answer<i64>> + Send;
+
+    /// The rows that meet the condition, in this order, after the first `offset`, at most `limit`.
+    fn page(
+        &self,
+        condition: &Self::Condition,
+        sequence: Sequence,
+        offset: i64,
+        limit: i64,
+    ) -> impl Future<Output = Answer<Vec<Self::Row>>> + Send;
+
+    /// The rows that meet the condition, in this order, after a place, at most `limit`.
+    fn scan(
+        &self,
+        condition: &Self::Condition,
+        sequence: Sequence,
+        after: Option<&Spot>,
+        limit: usize,
+    ) -> impl Future<Output = Answer<Vec<Self::Row>>> + Send;
+
+    /// The resources with all that the query's filter and order look at.
+    fn candidates(&self, rows: &[Self::Row]) -> impl Future<Output = Answer<Vec<Resource>>> + Send;
+
+    /// The resources as they are answered.
+    fn entries(&self, rows: &[Self::Row]) -> impl Future<Output = Answer<Vec<Entry>>> + Send;
+}
+
+/// A stretch of the rows that satisfy the query. The number of all is found out if it is wanted and either little work
+/// or asked for with a page by index.
+pub(in crate::directory) async fn seek<R: Rows>(
+    rows: &R,
+    query: &ResolvedQuery,
+    start: &Start,
+    limit: usize,
+    want_total: bool,
+) -> Answer<Found> {
+    let filter = query.filter.as_ref();
+    let (condition, is_exact) = filter.map_or((R::Condition::ALL, true), |filter| compile(R::NAME, filter));
+    let filter = filter.filter(|_| !is_exact);
+    let Some(sequence) = sequence::<R>(&query.sort) else {
+        return sort(rows, &condition, filter, &query.sort, start, limit).await;
+    };
+    let (found, total) = match filter {
+        None => read(rows, &condition, sequence, start, limit, want_total).await?,
+        Some(filter) => {
+            let whole = Walk { sequence, sort: &query.sort, start, limit, want_total };
+            walk(rows, &condition, filter, &whole).await?
+        }
+    };
+    let entries = rows.entries(&found).await?;
+    let hits = entries.into_iter().map(|entry| (query.sort.place(&entry.resource), entry)).collect();
+    Ok(Found { hits, total })
+}
+
+/// The order as the database has it, if it has.
+fn sequence<R: Rows>(sort: &ResolvedSort) -> Option<Sequence> {
+    let by = sort.field.as_ref().map_or(Some(Column::Id), R::column)?;
+    Some(Sequence { by, descending: sort.is_descending() })
+}
+
+/// A place as the database knows it.
+fn spot(place: &Place) -> Spot {
+    let key = match &place.key {
+        Some(SortKey::Text(text)) => Some(Key::Text(text.clone())),
+        Some(SortKey::Instant(instant)) => Some(Key::Time(*instant)),
+        Some(SortKey::Boolean(_) | SortKey::Number(_)) | None => None,
+    };
+    Spot { key, id: place.id.clone() }
+}
+
+/// A stretch that the database decides alone.
+async fn read<R: Rows>(
+    rows: &R,
+    condition: &R::Condition,
+    sequence: Sequence,
+    start: &Start,
+    limit: usize,
+    want_total: bool,
+) -> Answer<(Vec<R::Row>, Option<u64>)> {
+    let total = if want_total { Some(rows.count(condition).await?.unsigned_abs()) } else { None };
+    let found = match start {
+        Start::Offset(offset) if limit == 0 || total.is_some_and(|total| *offset >= total) => Vec::new(),
+        Start::Offset(offset) => {
+            let (offset, limit) = (i64::try_from(*offset), i64::try_from(limit));
+            rows.page(condition, sequence, offset.unwrap_or(i64::MAX), limit.unwrap_or(i64::MAX)).await?
+        }
+        Start::After(place) => {
+            rows.scan(condition, sequence, place.as_ref().map(spot).as_ref(), limit).await?
+        }
+        Start::Before(place) => {
+            let place = place.as_ref().map(spot);
+            let mut found = rows.scan(condition, sequence.reversed(), place.as_ref(), limit).await?;
+            found.reverse();
+            found
+        }
+    };
+    Ok((found, total))
+}
+
+/// How candidates are gone through.
+struct Walk<'a> {
+    sequence: Sequence,
+    sort: &'a ResolvedSort,
+    start: &'a Start,
+    limit: usize,
+    want_total: bool,
+}
+
+/// A stretch of an order of the database's by a filter that is evaluated on each candidate; memory holds one chunk and
+/// the stretch.
+async fn walk<R: Rows>(
+    rows: &R,
+    condition: &R::Condition,
+    filter: &ResolvedFilter,
+    Walk { sequence, sort, start, limit, want_total }: &Walk<'_>,
+) -> Answer<(Vec<R::Row>, Option<u64>)> {
+    let (sequence, place, offset) = match start {
+        Start::Offset(offset) => (*sequence, None, *offset),
+        Start::After(place) => (*sequence, place.as_ref(), 0),
+        Start::Before(place) => (sequence.reversed(), place.as_ref(), 0),
+    };
+    // All have to be counted for a page by index; else the work ends with the stretch.
+    let is_counted = *want_total && matches!(start, Start::Offset(_));
+    let (mut found, mut total, mut after) = (Vec::new(), 0_u64, place.map(spot));
+    while is_counted || found.len() < *limit {
+        let chunk = rows.scan(condition, sequence, after.as_ref(), CHUNK).await?;
+        let is_last = chunk.len() < CHUNK;
+        let candidates = rows.candidates(&chunk).await?;
+        after = candidates.last().map(|last| spot(&sort.place(last)));
+        for (row, candidate) in chunk.into_iter().zip(&candidates) {
+            if filter.matches(candidate) {
+                if total >= offset && found.len() < *limit {
+                    found.push(row);
+                }
+                total = total.saturating_add(1);
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    if matches!(start, Start::Before(_)) {
+        found.reverse();
+    }
+    Ok((found, is_counted.then_some(total)))
+}
+
+/// A stretch of an order that only the resources themselves tell. Memory holds a chunk and the places up to the end of
+/// the stretch; there are never more candidates than [`MAX_SORTED`].
+async fn sort<R: Rows>(
+    rows: &R,
+    condition: &R::Condition,
+    filter: Option<&ResolvedFilter>,
+    order: &ResolvedSort,
+    start: &Start,
+    limit: usize,
+) -> Answer<Found> {
+    if usize::try_from(rows.count(condition).await?).is_ok_and(|count| count > MAX_SORTED) {
+        return Err(too_many(&format!(
+            "more than {MAX_SORTED} resources would have to be sorted by this attribute; narrow the filter by an \
+             attribute that is looked up, or sort by id, userName, displayName, externalId, meta.created or \
+             meta.lastModified"
+        )));
+    }
+    loop {
+        let (places, total) = places(rows, condition, filter, order, start, limit).await?;
+        if places.is_empty() {
+            return Ok(Found { hits: Vec::new(), total: Some(total) });
+        }
+        let wanted = R::Condition::or(places.iter().map(|place| R::is(&place.id)).collect());
+        let found = rows.scan(&wanted, Sequence::default(), None, places.len()).await?;
+        if found.len() < places.len() {
+            // Somebody has been deleted since their place was found. A stretch with a gap would pass for the last one.
+            continue;
+        }
+        let id = |entry: Entry| Some((entry.resource.get_str("id")?.to_owned(), entry));
+        let mut entries: BTreeMap<_, _> = rows.entries(&found).await?.into_iter().filter_map(id).collect();
+        let hits = places.into_iter().filter_map(|place| Some((entries.remove(&place.id)?, place)));
+        return Ok(Found { hits: hits.map(|(entry, place)| (place, entry)).collect(), total: Some(total) });
+    }
+}
+
+/// The places of a stretch, and how many there are in the whole order.
+async fn places<R: Rows>(
+    rows: &R,
+    condition: &R::Condition,
+    filter: Option<&ResolvedFilter>,
+    order: &ResolvedSort,
+    start: &Start,
+    limit: usize,
+) -> Answer<(Vec<Place>, u64)> {
+    let mut window = Window::new(start, limit);
+    let mut after = None;
+    loop {
+        let chunk = rows.scan(condition, Sequence::default(), after.as_ref(), CHUNK).await?;
+        let candidates = rows.candidates(&chunk).await?;
+        let Some(last) = candidates.last() else { break };
+        after = Some(Spot { key: None, id: last.get_str("id").unwrap_or_default().to_owned() });
+        for candidate in candidates {
+            if filter.is_none_or(|filter| filter.matches(&candidate)) {
+                window.add(order.place(&candidate), ());
+            }
+        }
+    }
+    let total = window.total;
+    Ok((window.into_hits().into_iter().map(|(place, ())| place).collect(), total))
+}
+
+/// Collects a stretch of an order from resources that come in any order.
+#[derive(Debug)]
+pub(in crate::directory) struct Window<'a, T> {
+    start: &'a Start,
+    limit: usize,
+    kept: Vec<(Place, T)>,
+    /// How many have come.
+    pub(in crate::directory) total: u64,
+}
+
+impl<'a, T> Window<'a, T> {
+    pub(in crate::directory) fn new(start: &'a Start, limit: usize) -> Self {
+        Self { start, limit, kept: Vec::new(), total: 0 }
+    }
+
+    pub(in crate::directory) fn add(&mut self, place: Place, item: T) {
+        self.total = self.total.saturating_add(1);
+        let is_within = match self.start {
+            Start::After(Some(start)) => place > *start,
+            Start::Before(Some(start)) => place < *start,
+            Start::Offset(_) | Start::After(None) | Start::Before(None) => true,
+        };
+        if is_within {
+            self.kept.push((place, item));
+        }
+        if self.kept.len() >= self.room().saturating_mul(2).saturating_add(CHUNK) {
+            self.prune();
+        }
+    }
+
+    /// The stretch in its order.
+    pub(in crate::directory) fn into_hits(mut self) -> Vec<(Place, T)> {
+        self.prune();
+        if let Start::Offset(offset) = self.start {
+            let passed = usize::try_from(*offset).unwrap_or(usize::MAX).min(self.kept.len());
+            self.kept.drain(..passed);
+        }
+        self.kept
+    }
+
+    /// How many may turn out to be of the stretch.
+    fn room(&self) -> usize {
+        match self.start {
+            Start::Offset(offset) => {
+                usize::try_from(*offset).unwrap_or(usize::MAX).saturating_add(self.limit)
+            }
+            Start::After(_) | Start::Before(_) => self.limit,
+        }
+    }
+
+    fn prune(&mut self) {
+        self.kept.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let room = self.room();
+        if matches!(self.start, Start::Before(_)) {
+            self.kept.drain(..self.kept.len().saturating_sub(room));
+        } else {
+            self.kept.truncate(room);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The last look before a call is put on record: brakes, approvals, and the guards that count.
+//!
+//! It happens in the transaction of the record itself, on what the store holds, so that no restart, no second process
+//! and no order of events lets more through than the limits say.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::guard::{self, Tally};
+use super::plan::subject_of;
+use crate::ids::{HoldId, TenantId};
+use crate::model::hold::{Guard, Hold, HoldState};
+use crate::model::operation::{Action, Operation};
+use crate::model::policy::Policy;
+use crate::store::{Losses, StoreError, Tx};
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// Whether a call may be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Yes, and it is counted.
+    Granted,
+    /// No: the reason is written down as a hold.
+    Held(Box<Hold>),
+    /// No call may be made at present.
+    Braked,
+}
+
+/// Decides about a call that is about to be put on record. `id` is that of the hold, should it become one.
+pub(super) async fn admit(
+    tx: &mut Tx,
+    policy: &Policy,
+    operation: &Operation,
+    id: HoldId,
+) -> Result<Admission, StoreError> {
+    let tenant = &operation.tenant;
+    if is_braked(tx, policy, tenant).await? {
+        return Ok(Admission::Braked);
+    }
+    let subject = subject_of(&operation.action);
+    let mut standing = tx.standing_holds(tenant, operation.person).await?;
+    standing.retain(|hold| hold.subject == subject);
+    let approves = |hold: &&Hold| hold.is_approved_for(operation.person_version);
+    let verdict = if standing.iter().any(|hold| approves(&hold) && hold.guard.judges_calls()) {
+        None
+    } else {
+        judge(tx, policy, operation, standing.iter().any(|hold| approves(&hold))).await?
+    };
+    if let Some((guard, reason)) = verdict {
+        let before = standing.into_iter().find(|hold| hold.guard == guard);
+        let hold = held(operation, guard, subject, reason, before, id);
+        tx.save_hold(&hold).await?;
+        return Ok(Admission::Held(Box::new(hold)));
+    }
+    let mut is_approved = false;
+    for hold in &standing {
+        if approves(&hold) {
+            is_approved = true;
+            tx.use_approval(hold, operation.id).await?;
+        } else if hold.guard.judges_calls() {
+            tx.save_hold(&Hold { state: HoldState::Lapsed, ..hold.clone() }).await?;
+        }
+    }
+    tx.tally(operation, is_approved).await?;
+    Ok(Admission::Granted)
+}
+
+/// Whether no change may be made at present, by the settings or by somebody's word.
+pub(super) async fn is_braked(tx: &mut Tx, policy: &Policy, tenant: &TenantId) -> Result<bool, StoreError> {
+    Ok(policy.standstill.is_some() || tx.brake(tenant).await?.is_some())
+}
+
+/// Asks the guards that count.
+async fn judge(
+    tx: &mut Tx,
+    policy: &Policy,
+    operation: &Operation,
+    is_approved: bool,
+) -> Result<Option<(Guard, String)>, StoreError> {
+    let (tenant, now) = (&operation.tenant, operation.sent_at);
+    if operation.action.takes_access() && !is_approved {
+        // Of two losses at once the second counts the first.
+        tx.take_turn(tenant, "losses").await?;
+        let window = tally(tx.losses(tenant, before(now, policy.removals.window)).await?);
+        let day = tally(tx.losses(tenant, before(now, DAY)).await?);
+        let reason = guard::judge_tally(&policy.removals, window, day);
+        return Ok(reason.map(|reason| (Guard::MassRemoval, reason)));
+    }
+    let Action::CreateInvite { address, .. } = &operation.action else { return Ok(None) };
+    tx.take_turn(tenant, "invites").await?;
+    let sent = tx.invites_to(tenant, &address.to_ascii_lowercase(), before(now, DAY)).await?;
+    if let Some(reason) = guard::judge_invites(policy.max_invites_per_address, sent) {
+        return Ok(Some((Guard::InviteBudget, reason)));
+    }
+    let Some(limit) = policy.seat_limit else { return Ok(None) };
+    let taken = tx.seats_taken(tenant).await?;
+    Ok(guard::judge_seats(Some(limit), taken).map(|reason| (Guard::SeatLimit, reason)))
+}
+
+fn tally(losses: Losses) -> Tally {
+    Tally { losses: losses.count, members: losses.members }
+}
+
+fn before(now: Timestamp, span: SignedDuration) -> Timestamp {
+    now.checked_sub(span).unwrap_or(Timestamp::MIN)
+}
+
+/// The hold of a call, new or judged again.
+fn held(
+    operation: &Operation,
+    guard: Guard,
+    subject: String,
+    reason: String,
+    before: Option<Hold>,
+    id: HoldId,
+) -> Hold {
+    let now = operation.sent_at;
+    let (id, made_at) = before.map_or((id, now), |hold| (hold.id, hold.made_at));
+    Hold {
+        tenant: operation.tenant.clone(),
+        id,
+        person: operation.person,
+        guard,
+        subject,
+        person_version: operation.person_version,
+        reason,
+        state: HoldState::Open,
+        made_at,
+        judged_at: now,
+        decision: None,
+        operation: None,
+    }
+}

@@ -1,0 +1,230 @@
+//! Keeping an OpenAI group for every SCIM group, where the policy says so. One call about a group at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Driver, Flight, Report, STORE_PAUSE};
+use crate::ids::{GroupId, OpenAiGroupId};
+use crate::model::group::GroupName;
+use crate::model::group_link::{GroupCall, GroupLink};
+use crate::model::observed::{Collection, OpenAiGroup};
+use crate::model::operation::Lane;
+use crate::model::policy::GroupMode;
+use crate::provision::desired::{GroupWish, group_wish};
+use crate::provision::execute::Outcome;
+use crate::provision::group_call::{GroupOrder, carry_out, save_link};
+use crate::provision::group_plan::{Next, Scene, plan_group};
+use crate::provision::pace::{backoff, later};
+use crate::store::{Column, GroupCondition, Sequence, Spot, StoreError};
+
+/// SCIM groups loaded at a time.
+const CHUNK: usize = 1000;
+/// The pause after a call whose budget was used up.
+const BUDGET_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+
+/// What is to be done about groups.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    /// When to plan anew; `None`: when something changes.
+    look_at: Option<Timestamp>,
+    /// What can be done now, first served first.
+    orders: Vec<GroupOrder>,
+    /// Calls in a row that brought no answer.
+    failures: u32,
+}
+
+impl Groups {
+    /// Has the groups looked at soon.
+    pub(super) fn look(&mut self) {
+        self.look_at = Some(Timestamp::MIN);
+    }
+
+    fn look_by(&mut self, at: Timestamp) {
+        self.look_at = Some(self.look_at.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+impl Driver {
+    /// Plans for all groups, if it is time to.
+    pub(super) async fn tend_groups(&mut self) -> Result<(), StoreError> {
+        if self.context.policy.groups != GroupMode::Mirror
+            || self.store_paused_until.is_some()
+            || self.flights.contains_key(&Flight::Group)
+        {
+            return Ok(());
+        }
+        let (now, Some(facts)) = (self.context.clock.now(), &self.facts) else { return Ok(()) };
+        match self.groups.look_at {
+            Some(at) if at <= now => {}
+            Some(at) => {
+                self.wake(at);
+                return Ok(());
+            }
+            None => return Ok(()),
+        }
+        // Where OpenAI offers no groups, or they were not read yet, the next reading says when to look.
+        self.groups.look_at = None;
+        self.groups.orders.clear();
+        if !facts.inventory.groups.is_read() {
+            return Ok(());
+        }
+        let (wishes, links, groups) = self.load_groups().await?;
+        let Some(facts) = &self.facts else { return Ok(()) };
+        let linked: BTreeSet<OpenAiGroupId> =
+            links.values().filter_map(|link| link.openai_id.clone()).collect();
+        let scene = Scene {
+            now,
+            settle_time: self.context.policy.settle_time,
+            groups: &groups,
+            linked: &linked,
+            sweeps: &facts.sweeps,
+            inventory: &facts.inventory,
+        };
+        let (mut kept, mut over, mut reads) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for group in wishes.keys().chain(links.keys()).collect::<BTreeSet<_>>() {
+            let before = links.get(group).cloned();
+            let before = before.unwrap_or_else(|| GroupLink::new(self.context.tenant.clone(), *group));
+            let (link, next) = plan_group(&before, wishes.get(group), &scene);
+            if link != before {
+                kept.push((before, link.clone()));
+            }
+            match next {
+                Some(Next::Call(call, reason)) => {
+                    self.groups.orders.push(GroupOrder { link, call, is_look: false, reason });
+                }
+                Some(Next::LookBack(call)) => {
+                    let reason = "no answer came to the call";
+                    self.groups.orders.push(GroupOrder { link, call, is_look: true, reason });
+                }
+                Some(Next::Read(collection)) => drop(reads.insert(collection)),
+                Some(Next::Wait(until)) => self.groups.look_by(until),
+                Some(Next::Forget) => over.push(*group),
+                None => {}
+            }
+        }
+        self.groups.orders.sort_by_key(GroupOrder::lane);
+        self.sweeps.ask(reads);
+        if let Some(at) = self.groups.look_at {
+            self.wake(at);
+        }
+        self.keep_links(kept, over).await
+    }
+
+    async fn load_groups(
+        &self,
+    ) -> Result<(BTreeMap<GroupId, GroupWish>, BTreeMap<GroupId, GroupLink>, Vec<OpenAiGroup>), StoreError>
+    {
+        let (tenant, policy) = (&self.context.tenant, &self.context.policy);
+        let mut reader = self.context.store.reader().await?;
+        let mut wishes = BTreeMap::new();
+        if let Some(facts) = &self.facts {
+            let mut after = None;
+            loop {
+                let (all, by_id) = (GroupCondition::All, Sequence::by(Column::Id));
+                let chunk = reader.scan_groups(tenant, &all, by_id, after.as_ref(), CHUNK).await?;
+                let Some(last) = chunk.last() else { break };
+                after = Some(Spot { key: None, id: last.id.to_string() });
+                for group in chunk {
+                    let name = GroupName {
+                        id: group.id,
+                        display_name: group.display_name,
+                        external_id: group.external_id,
+                    };
+                    wishes.insert(name.id, group_wish(&name, policy, &facts.inventory));
+                }
+            }
+        }
+        let links = reader.group_links(tenant).await?.into_iter().map(|link| (link.group, link)).collect();
+        Ok((wishes, links, reader.openai_groups(tenant).await?))
+    }
+
+    /// Keeps what the plans record.
+    async fn keep_links(
+        &mut self,
+        kept: Vec<(GroupLink, GroupLink)>,
+        over: Vec<GroupId>,
+    ) -> Result<(), StoreError> {
+        if kept.is_empty() && over.is_empty() {
+            return Ok(());
+        }
+        let (tenant, work) = (self.context.tenant.clone(), Arc::new((kept, over)));
+        self.context
+            .store
+            .write(move |tx| {
+                let (tenant, work) = (tenant.clone(), Arc::clone(&work));
+                Box::pin(async move {
+                    for (before, link) in &work.0 {
+                        save_link(tx, before, link).await?;
+                    }
+                    for group in &work.1 {
+                        tx.forget_group_link(&tenant, *group).await?;
+                    }
+                    Ok::<(), StoreError>(())
+                })
+            })
+            .await?;
+        self.renew_inventory().await
+    }
+
+    /// Starts the first call about a group that can start.
+    pub(super) fn start_group_call(&mut self, now: Timestamp) {
+        if self.flights.contains_key(&Flight::Group) {
+            return;
+        }
+        let changes_wait = self.changes_wait();
+        let orders: Vec<_> =
+            self.groups.orders.iter().map(|order| (order.is_look, order.lane(), order.endpoint())).collect();
+        let mut closed = BTreeSet::new();
+        let place = orders.into_iter().position(|(is_look, lane, endpoint)| {
+            (is_look || !changes_wait)
+                && !closed.contains(&endpoint)
+                && (self.can_start(lane, endpoint, now) || !closed.insert(endpoint))
+        });
+        let Some(place) = place else { return };
+        let order = self.groups.orders.remove(place);
+        let (context, at) = (self.context.clone(), self.ticker.next(now));
+        self.fly(Flight::Group, order.lane(), order.endpoint(), async move {
+            let outcome = carry_out(&context, &order, at).await;
+            Report::GroupCalled { call: order.call, outcome }
+        });
+    }
+
+    /// Takes in what came of a call about a group.
+    pub(super) async fn take_group_call(&mut self, call: &GroupCall, outcome: Outcome) {
+        let now = self.context.clock.now();
+        self.groups.look();
+        self.groups.orders.clear();
+        match outcome {
+            Outcome::Done => {
+                self.gate.answered(true);
+                if matches!(call, GroupCall::Delete { .. }) {
+                    self.sweeps.judge(&Collection::Groups).note_removal();
+                }
+            }
+            Outcome::Refused => {
+                self.gate.answered(true);
+                // Perhaps the group is gone, or OpenAI does not offer groups any more.
+                self.sweeps.ask([Collection::Groups]);
+            }
+            Outcome::RateLimited => self.groups.look_at = Some(later(now, BUDGET_PAUSE)),
+            Outcome::Superseded | Outcome::Held => {}
+            Outcome::Braked => self.brake_at = Timestamp::MIN,
+            Outcome::NotSent | Outcome::Unknown => self.gate.failed(now),
+            Outcome::KeyRefused { status } => self.refuse_key(status, true),
+            Outcome::Unrecorded => self.pause_for(STORE_PAUSE),
+        }
+        self.groups.failures = match outcome {
+            Outcome::NotSent | Outcome::Unknown => self.groups.failures.saturating_add(1),
+            _ => 0,
+        };
+        if self.groups.failures > 0 {
+            let pause = backoff(&self.context.clock, Lane::Grant, self.groups.failures);
+            self.groups.look_at = Some(later(now, pause));
+        }
+        if let Err(error) = self.renew_inventory().await {
+            self.pause_for_store(&error);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What a page of a list costs by its depth, and how many changes a second there can be: `cargo bench --bench list`.
+//!
+//! By cursor the depth must make no difference; by index what lies before a page is counted in an index. Requests go
+//! from the query or body to the resources, on SQLite, without HTTP.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a benchmark stops where its set-up fails"
+)]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use openai_scim_bridge::clock::Clock;
+use openai_scim_bridge::directory::{Caller, Directory, Kind, Listing, Rights, Turn};
+use openai_scim_bridge::ids::{PersonId, RequestId, TenantId};
+use openai_scim_bridge::model::address::Address;
+use openai_scim_bridge::model::operation::Lane;
+use openai_scim_bridge::model::person::Person;
+use openai_scim_bridge::model::policy::Policy;
+use openai_scim_bridge::model::scope::Scopes;
+use openai_scim_bridge::provision::handle::Handle;
+use openai_scim_bridge::scim::search::Query;
+use openai_scim_bridge::store::{Store, StoreError};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// People in the directory; few where the code is slow anyway and the run only shows that it works.
+const PEOPLE: usize = if cfg!(debug_assertions) { 2_000 } else { 100_000 };
+/// How many people one write of the preparation adds.
+const CHUNK: usize = 1_000;
+/// People on a page.
+const COUNT: usize = 100;
+/// The orders that are tried: none, one of an index, and one with people who have no value.
+const ORDERS: [&str; 3] = ["", "userName", "displayName"];
+
+struct Bench {
+    directory: Directory,
+    caller: Caller,
+    people: Vec<PersonId>,
+    numbers: AtomicU64,
+    _folder: TempDir,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let clock = Clock::system();
+        let url = format!("sqlite://{}", folder.path().join("bench.db").display());
+        let store = Store::open(&url, clock.clone()).await.unwrap();
+        let people: Vec<_> = (0..PEOPLE).map(|number| person(&clock, number)).collect();
+        let ids = people.iter().map(|person| person.id).collect();
+        for chunk in people.chunks(CHUNK) {
+            let chunk = Arc::new(chunk.to_vec());
+            let written = store.write::<_, StoreError>(move |tx| {
+                let chunk = Arc::clone(&chunk);
+                Box::pin(async move {
+                    for person in chunk.iter() {
+                        tx.insert_person(person, Lane::Invite).await?;
+                    }
+                    Ok(())
+                })
+            });
+            written.await.unwrap();
+        }
+        let tenant = TenantId::default_tenant();
+        let policies = [(tenant.clone(), Policy::default())];
+        let (engine, url) = (Handle::default(), "https://scim.example.com");
+        let request = RequestId::new(&clock);
+        Self {
+            directory: Directory::new(store, engine, clock, policies, url),
+            caller: Caller {
+                tenant,
+                token: "bench".to_owned(),
+                rights: Rights::new(Scopes::admin()),
+                request,
+                prefers_async: false,
+            },
+            people: ids,
+            numbers: AtomicU64::new(0),
+            _folder: folder,
+        }
+    }
+
+    async fn list(&self, query: &Query) -> Listing {
+        self.directory.list(&self.caller, &[Kind::Users], query).await.unwrap()
+    }
+
+    /// The query for the page that begins at `depth`, reached page by page.
+    async fn at(&self, order: &str, depth: usize) -> Query {
+        let ask = |cursor: &str, count: usize| {
+            let count = count.to_string();
+            Query::from_parameters([("sortBy", order), ("cursor", cursor), ("count", &count)]).unwrap()
+        };
+        let (mut cursor, mut before) = (String::new(), depth - 1);
+        while before > 0 {
+            let count = before.min(200);
+            let Turn::Cursor { next: Some(next), .. } = self.list(&ask(&cursor, count)).await.turn else {
+                panic!("there are fewer than {depth}");
+            };
+            cursor = next;
+            before -= count;
+        }
+        ask(&cursor, COUNT)
+    }
+
+    async fn patch(&self) {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let index = usize::try_from(number).unwrap() * 7_919 % PEOPLE;
+        let id = self.people[index].to_string();
+        let title = format!("Engineer {number}");
+        let body = json!({"Operations": [{"op": "replace", "path": "title", "value": title}]});
+        self.directory.patch_user(&self.caller, &id, body, None, None).await.unwrap();
+    }
+}
+
+fn person(clock: &Clock, number: usize) -> Person {
+    let name = format!("person.{number}@example.com");
+    let mut attributes = json!({
+        "userName": name,
+        "active": true,
+        "emails": [{"value": name, "type": "work", "primary": true}],
+        "name": {"givenName": "Person", "familyName": number.to_string()},
+    });
+    if number.is_multiple_of(2) {
+        attributes["displayName"] = format!("Person {number}").into();
+    }
+    Person {
+        tenant: TenantId::default_tenant(),
+        id: PersonId::new(clock),
+        address: Some(Address::parse(&name).unwrap()),
+        user_name: name,
+        external_id: Some(format!("00u{number}")),
+        active: true,
+        deleted_at: None,
+        version: 1,
+        created_at: clock.now(),
+        modified_at: clock.now(),
+        attributes: attributes.as_object().unwrap().clone(),
+    }
+}
+
+fn pages(criterion: &mut Criterion, runtime: &Runtime, bench: &Bench) {
+    for order in ORDERS {
+        let by = if order.is_empty() { "id" } else { order };
+        let mut benches = criterion.benchmark_group(format!("page_by_{by}"));
+        for depth in [1, 1_000, PEOPLE - COUNT + 1] {
+            let start = depth.to_string();
+            let by_index = Query::from_parameters([
+                ("sortBy", order),
+                ("startIndex", &start),
+                ("count", &COUNT.to_string()),
+            ]);
+            let ways = [("index", by_index.unwrap()), ("cursor", runtime.block_on(bench.at(order, depth)))];
+            for (way, query) in &ways {
+                benches.bench_function(BenchmarkId::new(*way, depth), |bencher| {
+                    bencher.to_async(runtime).iter(async || {
+                        assert_eq!(black_box(bench.list(query).await).entries.len(), COUNT);
+                    });
+                });
+            }
+        }
+        benches.finish();
+    }
+}
+
+fn patches(criterion: &mut Criterion, runtime: &Runtime, bench: &Arc<Bench>) {
+    let mut benches = criterion.benchmark_group("patch");
+    benches.throughput(Throughput::Elements(1));
+    for clients in [1_u64, 32] {
+        benches.bench_function(BenchmarkId::new("clients", clients), |bencher| {
+            bencher.iter_custom(|patches| runtime.block_on(time_patches(bench, clients, patches)));
+        });
+    }
+    benches.finish();
+}
+
+/// The time for `patches` changes, shared out among the clients.
+async fn time_patches(bench: &Arc<Bench>, clients: u64, patches: u64) -> Duration {
+    let left = Arc::new(AtomicU64::new(patches));
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..clients)
+        .map(|_| {
+            let (bench, left) = (Arc::clone(bench), Arc::clone(&left));
+            tokio::spawn(async move {
+                let take = |left: u64| left.checked_sub(1);
+                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
+                    bench.patch().await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    start.elapsed()
+}
+
+fn all(criterion: &mut Criterion) {
+    let runtime = Runtime::new().unwrap();
+    let bench = Arc::new(runtime.block_on(Bench::new()));
+    pages(criterion, &runtime, &bench);
+    patches(criterion, &runtime, &bench);
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1));
+    targets = all
+}
+criterion_main!(benches);

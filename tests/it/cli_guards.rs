@@ -1,0 +1,206 @@
+//! Guards, the stop switch and the rotation of the admin key, on the real program.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use openai_scim_bridge::simulator::Simulator;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use crate::cli::{folder, upstream, user};
+use crate::harness::program::{PATIENCE, Running, call, fail, program, serving, succeed};
+use crate::harness::receiver::Receiver;
+
+/// Waits until this holds.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waited = async {
+        while !holds().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+async fn create(address: SocketAddr, name: &str) -> String {
+    let created = call(address, "POST", "/scim/v2/Users", Some(&user(name))).await.unwrap();
+    created.expect(201)["id"].as_str().unwrap().to_owned()
+}
+
+async fn status(address: SocketAddr, id: &str) -> String {
+    let read = call(address, "GET", &format!("/scim/v2/Users/{id}"), None).await.unwrap().expect(200);
+    read["urn:ietf:params:scim:schemas:extension:openai:2.0:User"]["status"].as_str().unwrap().to_owned()
+}
+
+async fn deactivate(address: SocketAddr, id: &str) {
+    let patch = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{ "op": "replace", "path": "active", "value": false }],
+    });
+    call(address, "PATCH", &format!("/scim/v2/Users/{id}"), Some(&patch)).await.unwrap().expect(200);
+}
+
+/// So many people who are members.
+async fn members(address: SocketAddr, simulator: &Simulator, count: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for number in 0..count {
+        let name = format!("m{number}@example.com");
+        ids.push(create(address, &name).await);
+        until("invited", async || simulator.accept_invite(&name).is_ok()).await;
+    }
+    for id in &ids {
+        until("a member", async || status(address, id).await == "member").await;
+    }
+    ids
+}
+
+const FAST: &str =
+    "[upstream]\nrequests_per_minute = 60000\nsettle_seconds = 1\n[reconcile]\ninterval_seconds = 10\n";
+
+fn settings(folder: &TempDir, more: &str) {
+    std::fs::write(folder.path().join("settings.toml"), format!("{FAST}{more}")).unwrap();
+}
+
+fn serve(folder: &TempDir, upstream: SocketAddr) -> Command {
+    let mut command = serving(folder.path(), upstream);
+    command.args(["--config", "settings.toml"]);
+    command
+}
+
+fn bridge(folder: &TempDir, args: &[&str]) -> Command {
+    let mut command = program(folder.path());
+    command.args(args).args(["--config", "settings.toml"]);
+    command
+}
+
+#[tokio::test]
+async fn a_held_removal_is_listed_and_done_when_it_is_approved() {
+    let (folder, (simulator, upstream)) = (folder(), upstream().await);
+    settings(&folder, "");
+    let (_serving, address) = Running::serve(&mut serve(&folder, upstream)).await;
+    let people = members(address, &simulator, 5).await;
+    for id in &people {
+        deactivate(address, id).await;
+    }
+    let list = || -> Value {
+        serde_json::from_str(&succeed(&mut bridge(&folder, &["holds", "list", "--json"]))).unwrap()
+    };
+    until("two holds", async || list().as_array().unwrap().len() == 2).await;
+    let held = list();
+    assert_eq!((&held[0]["guard"], &held[0]["state"]), (&json!("mass-removal"), &json!("open")));
+    assert!(held[0]["what"].as_str().unwrap().starts_with("delete_user user-"));
+    let table = succeed(&mut bridge(&folder, &["holds", "list", "--guard", "mass-removal"]));
+    assert!(table.contains("REASON") && table.contains("safety.max_removals"), "{table}");
+    let id = held[0]["id"].as_str().unwrap();
+    succeed(&mut bridge(&folder, &["holds", "approve", id, "--by", "ann", "--reason", "asked HR"]));
+    let other = held[1]["id"].as_str().unwrap();
+    succeed(&mut bridge(&folder, &["holds", "reject", other, "--by", "ann", "--reason", "wrong group"]));
+    let approved = held[0]["person"].as_str().unwrap();
+    until("removed", async || status(address, approved).await == "parked").await;
+    assert_eq!(status(address, held[1]["person"].as_str().unwrap()).await, "held");
+    let left = list();
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["decision"]["by"]), (1, &json!("ann")));
+    let told = fail(&mut bridge(&folder, &["holds", "approve", id]), 1);
+    assert!(told.contains("holds list"), "{told}");
+    fail(&mut bridge(&folder, &["holds", "approve"]), 2);
+}
+
+#[tokio::test]
+async fn stop_ends_all_changes_and_resume_lets_them_go_on() {
+    let (folder, (simulator, upstream)) = (folder(), upstream().await);
+    settings(&folder, "");
+    let (_serving, address) = Running::serve(&mut serve(&folder, upstream)).await;
+    let people = members(address, &simulator, 1).await;
+    succeed(&mut bridge(&folder, &["stop", "--by", "ann", "--reason", "drill"]));
+    deactivate(address, &people[0]).await;
+    until("degraded", async || {
+        let ready = call(address, "GET", "/readyz", None).await.unwrap().expect(200);
+        ready["components"]["upstream:default"] == "degraded"
+            && ready["details"]["upstream:default"]["standstill"] == true
+    })
+    .await;
+    assert!(simulator.member("m0@example.com").is_some());
+    assert_eq!(status(address, &people[0]).await, "removing");
+    succeed(&mut bridge(&folder, &["resume", "--by", "ann"]));
+    until("removed", async || simulator.member("m0@example.com").is_none()).await;
+}
+
+#[tokio::test]
+async fn a_key_in_a_file_is_exchanged_while_the_program_runs_and_alarms_say_so() {
+    let (folder, (simulator, upstream)) = (folder(), upstream().await);
+    let receiver = Receiver::start().await;
+    settings(&folder, &format!("[alarms]\nurl = \"{}\"\nsecret_env = \"HOOK\"\n", receiver.url()));
+    let key = folder.path().join("key");
+    std::fs::write(&key, "sk-admin-simulator\n").unwrap();
+    let mut command = serve(&folder, upstream);
+    command.env_remove("OPENAI_ADMIN_KEY").env("OPENAI_ADMIN_KEY_FILE", &key).env("HOOK", "hook-secret");
+    let (serving, address) = Running::serve(&mut command).await;
+    let jane = create(address, "jane@example.com").await;
+    until("invited", async || status(address, &jane).await == "invited").await;
+
+    simulator.revoke_key("sk-admin-simulator").unwrap();
+    let john = create(address, "john@example.com").await;
+    deactivate(address, &jane).await;
+    let raised = tokio::time::timeout(PATIENCE, receiver.next()).await.unwrap();
+    let told: Value = serde_json::from_str(&raised.body).unwrap();
+    assert_eq!(
+        (&told["type"], &told["data"]["cause"]),
+        (&json!("alarm.raised"), &json!("key.refused")),
+        "{told}"
+    );
+    raised.accept().await;
+    let ready = call(address, "GET", "/readyz", None).await.unwrap().expect(200);
+    let detail = &ready["details"]["upstream:default"];
+    assert!(
+        detail["key"].as_str().unwrap().contains("401") && detail["oldest_removal_since"].is_string(),
+        "{ready}"
+    );
+    assert_eq!(status(address, &john).await, "pending");
+
+    simulator.seed_admin_key("sk-admin-second", false);
+    std::fs::write(&key, "sk-admin-second\n").unwrap();
+    serving.signal("HUP");
+    until("invited", async || status(address, &john).await == "invited").await;
+    until("withdrawn", async || status(address, &jane).await == "parked").await;
+    let cleared = tokio::time::timeout(PATIENCE, receiver.next()).await.unwrap();
+    let told: Value = serde_json::from_str(&cleared.body).unwrap();
+    assert_eq!(
+        (&told["type"], &told["data"]["cause"]),
+        (&json!("alarm.cleared"), &json!("key.refused")),
+        "{told}"
+    );
+    cleared.accept().await;
+    assert!(!serving.stderr().contains("sk-admin-"), "no key in the log");
+}
+
+#[tokio::test]
+async fn a_database_put_back_from_a_backup_changes_nothing_until_somebody_has_looked() {
+    let (folder, (simulator, upstream)) = (folder(), upstream().await);
+    settings(&folder, "");
+    let mut command = serve(&folder, upstream);
+    let (serving, address) = Running::serve(&mut command).await;
+    create(address, "jane@example.com").await;
+    until("invited", async || !simulator.pending_invites("jane@example.com").is_empty()).await;
+    succeed(&mut bridge(&folder, &["db", "backup", "old.db"]));
+    create(address, "john@example.com").await;
+    until("invited", async || !simulator.pending_invites("john@example.com").is_empty()).await;
+    serving.ask_to_stop();
+    serving.ended().await;
+    for file in ["scim-bridge.db-wal", "scim-bridge.db-shm"] {
+        let _gone = std::fs::remove_file(folder.path().join(file)).is_ok();
+    }
+    std::fs::copy(folder.path().join("old.db"), folder.path().join("scim-bridge.db")).unwrap();
+
+    let (_serving, address) = Running::serve(&mut command).await;
+    let kim = create(address, "kim@example.com").await;
+    until("degraded", async || {
+        let ready = call(address, "GET", "/readyz", None).await.unwrap().expect(200);
+        ready["details"]["upstream:default"]["standstill"] == true
+    })
+    .await;
+    assert_eq!(status(address, &kim).await, "pending");
+    assert!(simulator.pending_invites("kim@example.com").is_empty());
+    succeed(&mut bridge(&folder, &["resume", "--by", "ann", "--reason", "a drill"]));
+    until("invited", async || status(address, &kim).await == "invited").await;
+}

@@ -1,0 +1,276 @@
+//! OpenAI groups that are kept for SCIM groups, against the stand-in.
+
+use jiff::SignedDuration;
+use openai_scim_bridge::ids::{GroupId, PersonId};
+use openai_scim_bridge::model::grant::ProjectRole;
+use openai_scim_bridge::model::group::Group;
+use openai_scim_bridge::model::mapping::Status;
+use openai_scim_bridge::model::operation::Lane;
+use openai_scim_bridge::model::policy::{GroupMode, GroupRule, GroupSelector, Policy, RuleEffect};
+use openai_scim_bridge::simulator::{Fault, Feature, OrgRole, Simulator};
+use serde_json::Map;
+
+use crate::harness::engine::Bridge;
+
+const GROUPS: &str = "/organization/groups";
+const GROUP: &str = "/organization/groups/{group_id}";
+const PROJECT_GROUPS: &str = "/organization/projects/{project_id}/groups";
+
+fn mirror() -> Policy {
+    Policy { groups: GroupMode::Mirror, ..Policy::default() }
+}
+
+/// Adds a SCIM group with these members, as the directory does.
+async fn add(bridge: &Bridge, name: &str, members: &[PersonId]) -> GroupId {
+    let now = bridge.clock.now();
+    let group = Group {
+        tenant: bridge.tenant.clone(),
+        id: GroupId::new(&bridge.clock),
+        display_name: name.to_owned(),
+        external_id: None,
+        version: 1,
+        created_at: now,
+        modified_at: now,
+        attributes: Map::new(),
+    };
+    let (id, people) = (group.id, members.to_vec());
+    bridge
+        .write(move |tx| {
+            let (group, people) = (group.clone(), people.clone());
+            Box::pin(async move {
+                tx.insert_group(&group).await?;
+                tx.add_members(&group.tenant, group.id, &people.iter().copied().collect()).await?;
+                tx.make_due(&group.tenant, &people, Lane::Grant).await
+            })
+        })
+        .await;
+    notice(bridge, members).await;
+    id
+}
+
+async fn rename(bridge: &Bridge, id: GroupId, name: &str) {
+    let mut group =
+        bridge.store.reader().await.unwrap().load_group(&bridge.tenant, id).await.unwrap().unwrap();
+    group.display_name = name.to_owned();
+    group.version += 1;
+    bridge
+        .write(move |tx| {
+            let group = group.clone();
+            Box::pin(async move { tx.update_group(&group, group.version - 1).await })
+        })
+        .await;
+    notice(bridge, &[]).await;
+}
+
+async fn delete(bridge: &Bridge, id: GroupId, members: &[PersonId]) {
+    let (tenant, people) = (bridge.tenant.clone(), members.to_vec());
+    bridge
+        .write(move |tx| {
+            let (tenant, people) = (tenant.clone(), people.clone());
+            Box::pin(async move {
+                tx.delete_group(&tenant, id, 1).await?;
+                tx.make_due(&tenant, &people, Lane::Reduce).await
+            })
+        })
+        .await;
+    notice(bridge, members).await;
+}
+
+async fn notice(bridge: &Bridge, people: &[PersonId]) {
+    for person in people {
+        bridge.nudge(*person);
+    }
+    bridge.nudge_groups();
+    bridge.quiet().await;
+}
+
+async fn member(bridge: &Bridge, name: &str) -> (PersonId, String) {
+    let person = bridge.create(name).await;
+    bridge.join(name).await;
+    (person, bridge.member(name).unwrap().0)
+}
+
+fn only_group(bridge: &Bridge) -> (String, String) {
+    let mut groups = bridge.sim.groups();
+    assert_eq!(groups.len(), 1, "{groups:?}");
+    groups.remove(0)
+}
+
+#[tokio::test]
+async fn a_scim_group_gets_an_openai_group_with_its_members_and_its_name() {
+    let bridge = Bridge::with_policy(mirror()).await;
+    let (jane, user) = member(&bridge, "jane").await;
+    let kim = bridge.create("kim").await;
+    let staff = add(&bridge, "Staff", &[jane, kim]).await;
+    bridge.minutes(1).await;
+    let (id, name) = only_group(&bridge);
+    assert_eq!((name.as_str(), bridge.sim.group_members(&id)), ("Staff", vec![user]));
+    bridge.join("kim").await;
+    bridge.minutes(6).await;
+    assert_eq!(bridge.sim.group_members(&id).len(), 2);
+    rename(&bridge, staff, "Crew").await;
+    assert_eq!(only_group(&bridge), (id.clone(), "Crew".to_owned()));
+    bridge.sim.clear_ledger();
+    bridge.minutes(60).await;
+    assert_eq!(bridge.writes(), 0);
+    bridge.deactivate(jane).await;
+    assert_eq!(bridge.sim.group_members(&id).len(), 1);
+}
+
+#[tokio::test]
+async fn an_openai_group_goes_after_its_last_member_and_not_with_somebody_in_it() {
+    let bridge = Bridge::with_policy(mirror()).await;
+    let (jane, _) = member(&bridge, "jane").await;
+    let staff = add(&bridge, "Staff", &[jane]).await;
+    bridge.minutes(1).await;
+    let (id, _) = only_group(&bridge);
+    let other = bridge.sim.seed_member("other@example.com", OrgRole::Reader);
+    bridge.sim.seed_group_member(&id, &other).unwrap();
+    delete(&bridge, staff, &[jane]).await;
+    bridge.minutes(20).await;
+    assert_eq!(bridge.sim.group_members(&id), std::slice::from_ref(&other));
+    bridge.sim.remove_group_member(&id, &other).unwrap();
+    bridge.minutes(20).await;
+    assert!(bridge.sim.groups().is_empty());
+    assert_eq!(bridge.sim.calls("DELETE", GROUP), 1);
+    assert!(bridge.store.reader().await.unwrap().group_links(&bridge.tenant).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_kept_group_has_the_projects_that_rules_give_to_its_scim_group() {
+    let mut research = String::new();
+    let prepare = |sim: &Simulator| research = sim.seed_project("Research");
+    let bridge = Bridge::with(mirror(), |_| {}, prepare).await;
+    let mut bridge = bridge;
+    let with = |role| {
+        let effect = RuleEffect { project: Some(("Research".to_owned(), role)), ..RuleEffect::default() };
+        let rule = GroupRule { group: GroupSelector::Name("Staff".to_owned()), effect };
+        Policy { group_rules: vec![rule], ..mirror() }
+    };
+    let mut expected = Vec::new();
+    for (policy, role) in [
+        (with(ProjectRole::Member), Some("member")),
+        (with(ProjectRole::Owner), Some("owner")),
+        (mirror(), None),
+    ] {
+        bridge.stop().await;
+        bridge.set_policy(policy);
+        bridge.run();
+        if expected.is_empty() {
+            add(&bridge, "Staff", &[]).await;
+        }
+        bridge.minutes(6).await;
+        let (id, _) = only_group(&bridge);
+        expected = role.map(|role| (id.clone(), role.to_owned())).into_iter().collect();
+        assert_eq!(bridge.sim.project_groups(&research), expected);
+        expected.push((id, String::new()));
+    }
+    assert_eq!(bridge.sim.calls("POST", PROJECT_GROUPS), 2);
+}
+
+#[tokio::test]
+async fn a_group_of_the_same_name_that_was_there_is_left_alone_and_told() {
+    let mut theirs = String::new();
+    let prepare = |sim: &Simulator| theirs = sim.seed_group("Staff", false);
+    let bridge = Bridge::with(mirror(), |_| {}, prepare).await;
+    let (jane, _) = member(&bridge, "jane").await;
+    let staff = add(&bridge, "staff", &[jane]).await;
+    bridge.minutes(6).await;
+    assert_eq!(only_group(&bridge).0, theirs);
+    assert!(bridge.sim.group_members(&theirs).is_empty());
+    assert_eq!(bridge.status(jane).await, Status::Member);
+    assert!(bridge.mapping(jane).await.status_reason.unwrap().contains("did not make"));
+    rename(&bridge, staff, "Our staff").await;
+    bridge.minutes(1).await;
+    let ours = bridge.sim.groups().into_iter().find(|(_, name)| name == "Our staff").unwrap().0;
+    assert_eq!(bridge.sim.group_members(&ours).len(), 1);
+    assert_eq!(bridge.mapping(jane).await.status_reason, None);
+}
+
+#[tokio::test]
+async fn an_unanswered_creation_is_found_and_not_repeated() {
+    for after in [true, false] {
+        let bridge = Bridge::with_policy(mirror()).await;
+        let (jane, _) = member(&bridge, "jane").await;
+        let fault = if after { Fault::reset_after() } else { Fault::status(500) };
+        bridge.sim.fail_next("POST", GROUPS, fault, 1).unwrap();
+        add(&bridge, "Staff", &[jane]).await;
+        bridge.minutes(10).await;
+        let (id, _) = only_group(&bridge);
+        assert_eq!(bridge.sim.group_members(&id).len(), 1);
+        assert_eq!(bridge.sim.calls("POST", GROUPS), if after { 1 } else { 2 });
+    }
+}
+
+#[tokio::test]
+async fn a_crash_during_the_creation_leaves_no_second_group() {
+    let mut bridge = Bridge::with_policy(mirror()).await;
+    let (jane, _) = member(&bridge, "jane").await;
+    bridge.sim.fail_next("POST", GROUPS, Fault::reset_after(), 1).unwrap();
+    add(&bridge, "Staff", &[jane]).await;
+    bridge.kill().await;
+    bridge.run();
+    bridge.minutes(10).await;
+    let (id, _) = only_group(&bridge);
+    assert_eq!((bridge.sim.calls("POST", GROUPS), bridge.sim.group_members(&id).len()), (1, 1));
+}
+
+#[tokio::test]
+async fn an_unanswered_admission_to_a_project_is_looked_up() {
+    let mut research = String::new();
+    let prepare = |sim: &Simulator| research = sim.seed_project("Research");
+    let effect =
+        RuleEffect { project: Some(("Research".to_owned(), ProjectRole::Member)), ..RuleEffect::default() };
+    let rule = GroupRule { group: GroupSelector::Name("*".to_owned()), effect };
+    let bridge = Bridge::with(Policy { group_rules: vec![rule], ..mirror() }, |_| {}, prepare).await;
+    bridge.sim.fail_next("POST", PROJECT_GROUPS, Fault::reset_after(), 1).unwrap();
+    add(&bridge, "Staff", &[]).await;
+    bridge.minutes(6).await;
+    assert_eq!(bridge.sim.project_groups(&research).len(), 1);
+    assert_eq!(bridge.sim.calls("POST", PROJECT_GROUPS), 1);
+    bridge.sim.clear_ledger();
+    bridge.minutes(60).await;
+    assert_eq!(bridge.writes(), 0);
+}
+
+#[tokio::test]
+async fn a_group_that_may_not_be_made_is_tried_again_after_an_hour() {
+    let bridge = Bridge::with(mirror(), |options| options.max_groups = 0, |_| {}).await;
+    let (jane, _) = member(&bridge, "jane").await;
+    add(&bridge, "Staff", &[jane]).await;
+    bridge.minutes(50).await;
+    assert_eq!(bridge.sim.calls("POST", GROUPS), 1);
+    assert!(bridge.mapping(jane).await.status_reason.unwrap().contains("number of groups"));
+    bridge.sim.set_options(|options| options.max_groups = 10);
+    bridge.minutes(20).await;
+    let (id, _) = only_group(&bridge);
+    assert_eq!(bridge.sim.group_members(&id).len(), 1);
+}
+
+#[tokio::test]
+async fn a_kept_group_that_was_deleted_by_hand_is_made_anew() {
+    let bridge = Bridge::with_policy(mirror()).await;
+    let (jane, _) = member(&bridge, "jane").await;
+    add(&bridge, "Staff", &[jane]).await;
+    bridge.minutes(10).await;
+    let (id, _) = only_group(&bridge);
+    bridge.sim.remove_group(&id).unwrap();
+    bridge.pass(SignedDuration::from_mins(40)).await;
+    let (again, _) = only_group(&bridge);
+    assert_ne!(again, id);
+    assert_eq!(bridge.sim.group_members(&again).len(), 1);
+}
+
+#[tokio::test]
+async fn without_the_feature_nothing_is_kept_and_nobody_is_blamed() {
+    let bridge = Bridge::with(mirror(), |options| options.groups = Feature::Off, |_| {}).await;
+    let (jane, _) = member(&bridge, "jane").await;
+    add(&bridge, "Staff", &[jane]).await;
+    bridge.minutes(30).await;
+    assert_eq!((bridge.sim.calls("POST", GROUPS), bridge.sim.calls("GET", GROUPS)), (0, 1));
+    assert_eq!(bridge.mapping(jane).await.status_reason, None);
+    bridge.sim.set_options(|options| options.groups = Feature::On);
+    bridge.minutes(61).await;
+    let (id, _) = only_group(&bridge);
+    assert_eq!(bridge.sim.group_members(&id).len(), 1);
+}

@@ -1,0 +1,86 @@
+//! What went wrong in other people's products: each published advisory or report of its kind, tried on ours.
+//!
+//! A case is named by the first line of its test's comment: `/// R11, CVE-2026-35030: …`. What cannot be tried yet
+//! stands in [`OPEN`]; the two together are all of them.
+
+mod doors;
+mod framing;
+mod identity;
+mod protocol;
+mod removal;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use openai_scim_bridge::model::policy::Policy;
+use openai_scim_bridge::simulator::{Entry, LimiterOptions, Options, Simulator};
+use serde_json::Value;
+
+use crate::harness::bridge::TestBridge;
+use crate::harness::database::Database;
+use crate::harness::stage::Stage;
+
+/// How many cases there are.
+const CASES: u32 = 56;
+
+/// Cases whose part of the program does not exist, with what it is.
+const OPEN: &[(u32, &str)] = &[
+    (7, "client certificates (WSO2-2019-0656, WSO2-2021-1509)"),
+    (15, "a console that makes tokens (open-mercato 3907)"),
+    (16, "a console that rotates tokens (better-auth 9840)"),
+    (17, "connections that are named by their owners (better-auth 9579)"),
+    (33, "logins by a claim (CVE-2026-9092, CVE-2023-3128)"),
+    (40, "a limit on removals at once (an incident of 2026 with an empty source)"),
+    (41, "a limit on removals over a day (a payroll system's wrong classification)"),
+    (42, "keys of members who are gone (agent-bom 3535)"),
+    (54, "logins to a console (CVE-2026-9098)"),
+    (56, "lists by cursor (RFC 9865 security considerations)"),
+];
+
+#[test]
+fn every_case_is_tried_or_listed_as_open() {
+    let mut told: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/regressions");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let Some(case) = line.strip_prefix("/// R") else { continue };
+            let Some((number, _)) = case.split_once(", ") else { continue };
+            let code = lines[at..].iter().find(|line| !line.starts_with("///")).unwrap();
+            assert!(matches!(*code, "#[test]" | "#[tokio::test]"), "{line} is not above a test");
+            told.entry(number.parse().unwrap()).or_default().push((*line).to_owned());
+        }
+    }
+    for (number, what) in OPEN {
+        told.entry(*number).or_default().push(format!("open: {what}"));
+    }
+    for number in 1..=CASES {
+        assert_eq!(told.get(&number).map_or(0, Vec::len), 1, "R{number}: {:?}", told.get(&number));
+    }
+    assert_eq!(told.len(), usize::try_from(CASES).unwrap());
+}
+
+/// A whole bridge in front of an organization that was prepared.
+async fn stage(policy: Policy, prepare: impl FnOnce(&Simulator)) -> Stage {
+    let database = Database::sqlite();
+    let limiter = LimiterOptions { enabled: false, ..LimiterOptions::default() };
+    let options = Options { limiter, ..Options::default() };
+    let simulator = Simulator::new(options, database.clock.clone());
+    prepare(&simulator);
+    Stage::new(database, policy, simulator).await
+}
+
+/// A bridge with two tenants.
+async fn two_tenants() -> TestBridge {
+    TestBridge::builder().tenant("acme").start().await
+}
+
+fn path_of(collection: &str, resource: &Value) -> String {
+    format!("{collection}/{}", resource["id"].as_str().unwrap())
+}
+
+/// `METHOD path` of each call.
+fn calls(entries: &[Entry]) -> Vec<String> {
+    entries.iter().map(|entry| format!("{} {}", entry.method, entry.path)).collect()
+}

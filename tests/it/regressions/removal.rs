@@ -1,0 +1,158 @@
+//! Who loses access, who keeps it, and who must not get more.
+
+use jiff::SignedDuration;
+use openai_scim_bridge::model::grant::OrgRole as Role;
+use openai_scim_bridge::model::mapping::Status;
+use openai_scim_bridge::model::policy::{GroupRule, GroupSelector, Policy, RuleEffect};
+use openai_scim_bridge::simulator::{Fault, OrgRole, PageFault};
+use serde_json::json;
+
+use super::{calls, path_of, stage};
+use crate::harness::bridge::user;
+use crate::harness::engine::{Bridge, INVITES, USERS};
+
+/// R25, Keycloak 50473 and 52675: an account that was safe as a user was not so as a member of a group.
+#[tokio::test]
+async fn a_protected_account_is_safe_from_groups_as_well() {
+    let rule = GroupRule {
+        group: GroupSelector::Name("Admins".to_owned()),
+        effect: RuleEffect { org_role: Some(Role::Owner), ..RuleEffect::default() },
+    };
+    let policy = Policy {
+        protected: ["safe@x.example".to_owned()].into(),
+        group_rules: vec![rule],
+        ..Policy::default()
+    };
+    let mut stage = stage(policy, |simulator| {
+        simulator.seed_member("safe@x.example", OrgRole::Reader);
+        simulator.seed_service_account("robot");
+    })
+    .await;
+    let okta = stage.bridge.okta();
+    let safe = okta.create_named("safe@x.example").await;
+    stage.settle().await;
+    let before = stage.simulator.members();
+    let member = json!([{"value": safe}]);
+    let admins = okta.post("/Groups", &json!({"displayName": "Admins", "members": member})).await;
+    if admins.status == 201 {
+        let path = path_of("/Groups", &admins.json());
+        okta.patch(&path, &json!([{"op": "add", "path": "members", "value": member}])).await;
+        okta.put(&path, &json!({"displayName": "Admins", "members": member})).await;
+        okta.patch(&path, &json!([{"op": "remove", "path": "members"}])).await;
+        okta.delete(&path).await;
+    }
+    let called = calls(&stage.settle().await);
+    assert!(called.is_empty(), "{called:?}");
+    assert_eq!(stage.simulator.members(), before);
+    // The service account has no user, and no id of OpenAI's makes it one.
+    let robot = before.iter().find(|member| member.is_service_account).unwrap();
+    okta.post("/Groups", &json!({"displayName": "Robots", "members": [{"value": robot.id}]}))
+        .await
+        .expect_error(400, Some("invalidValue"));
+}
+
+/// R28, CVE-2026-94000: whoever joined a group that gives everything got everything.
+#[tokio::test]
+async fn nobody_becomes_owner_by_a_group_of_that_name() {
+    let rule = GroupRule {
+        group: GroupSelector::Name("Owners".to_owned()),
+        effect: RuleEffect { org_role: Some(Role::Owner), ..RuleEffect::default() },
+    };
+    let policy = Policy { group_rules: vec![rule], ..Policy::default() };
+    let mut stage = stage(policy, |_| {}).await;
+    let okta = stage.bridge.okta();
+    let owners = |stage: &crate::harness::stage::Stage| {
+        stage.simulator.members().iter().filter(|member| member.role == OrgRole::Owner).count()
+    };
+    let before = owners(&stage);
+    let eve = okta.create_named("eve@x.example").await;
+    stage.settle().await;
+    stage.accept("eve@x.example");
+    stage.settle().await;
+    okta.post("/Groups", &json!({"displayName": "Owners", "members": [{"value": eve}]})).await;
+    stage.settle().await;
+    for (number, role) in ["owner", "Owner", "OWNER"].into_iter().enumerate() {
+        let mut mallory = user(&format!("m{number}@x.example"));
+        mallory["roles"] = json!([{"value": role, "primary": true}]);
+        let answer = okta.post("/Users", &mallory).await;
+        assert!(matches!(answer.status, 201 | 400), "{answer:?}");
+    }
+    stage.settle().await;
+    assert_eq!(owners(&stage), before);
+    for call in stage.simulator.ledger().iter().filter(|call| call.method != "GET") {
+        assert_ne!(call.body["role"], "owner", "{call:?}");
+    }
+}
+
+/// R39, idp-scim-sync 70: a directory that answered in part had 72 groups deleted.
+#[tokio::test]
+async fn a_list_that_is_cut_short_removes_nobody() {
+    let faults = [
+        Fault::Page { page: PageFault::Truncated },
+        Fault::Page { page: PageFault::Empty },
+        Fault::Page { page: PageFault::Repeated },
+        Fault::Page { page: PageFault::HasMoreInverted },
+        Fault::status(500),
+        Fault::Malformed,
+    ];
+    for fault in faults {
+        let bridge = Bridge::start().await;
+        let mut people = Vec::new();
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            people.push(bridge.create(name).await);
+            bridge.accept(name);
+        }
+        bridge.minutes(6).await;
+        let before = bridge.sim.members();
+        bridge.sim.clear_ledger();
+        bridge.sim.fail_next("GET", USERS, fault.clone(), 3).unwrap();
+        bridge.sim.fail_next("GET", INVITES, fault.clone(), 3).unwrap();
+        bridge.minutes(15).await;
+        assert_eq!(bridge.writes(), 0, "{fault:?}");
+        assert_eq!(bridge.sim.members(), before, "{fault:?}");
+        for person in people {
+            assert_eq!(bridge.status(person).await, Status::Member, "{fault:?}");
+        }
+    }
+}
+
+/// R45, CVE-2026-22640 (Grafana): the last administrator could be deleted.
+#[tokio::test]
+async fn the_last_owners_stay() {
+    let bridge = Bridge::start().await;
+    let mut people = Vec::new();
+    for name in ["a", "b", "c"] {
+        people.push(bridge.create(name).await);
+        bridge.join(name).await;
+        let (user, _) = bridge.member(name).unwrap();
+        bridge.sim.set_role(&user, OrgRole::Owner).unwrap();
+    }
+    bridge.minutes(6).await;
+    for person in people {
+        bridge.deactivate(person).await;
+        bridge.pass(SignedDuration::from_mins(6)).await;
+        let owners = bridge.sim.members().into_iter();
+        let owners = owners.filter(|member| member.role == OrgRole::Owner && !member.is_default).count();
+        assert!(owners >= Policy::default().min_owners, "{owners}");
+    }
+}
+
+/// R55, authentik 5396: a member who was removed outside was looked for without end.
+#[tokio::test]
+async fn who_was_removed_outside_is_reported_once_and_not_looked_for_for_ever() {
+    let bridge = Bridge::start().await;
+    let jane = bridge.create("jane").await;
+    bridge.join("jane").await;
+    let (user, _) = bridge.member("jane").unwrap();
+    bridge.sim.remove_member(&user).unwrap();
+    bridge.minutes(30).await;
+    assert_eq!(bridge.status(jane).await, Status::Held);
+    bridge.sim.clear_ledger();
+    bridge.minutes(60).await;
+    assert_eq!(bridge.writes(), 0);
+    // What is left are the regular readings of whole lists.
+    let single = bridge.sim.ledger().into_iter().filter(|call| call.path.contains(&user)).count();
+    assert_eq!(single, 0);
+    bridge.deactivate(jane).await;
+    assert_eq!(bridge.status(jane).await, Status::Parked);
+}
