@@ -149,7 +149,6 @@ fn judge(facts: &Facts) -> Vec<Row> {
         format!("static tokens, or no OAuth, in: {}", facts.without_oauth.join(", "))
     };
     let serves = |name: &str| Registry::builtin().resource_type(name).is_some();
-    let understands = |text: &str| Filter::parse(text).is_ok();
     let proof =
         format!("clients on record: {} with a key, {} with a secret", facts.with_key, facts.with_secret);
     let mut rows = vec![
@@ -186,38 +185,7 @@ fn judge(facts: &Facts) -> Vec<Row> {
             "OpenAI's own console stays open to its owners; what they change is noticed at the next reading",
         ),
     ];
-    rows.extend([
-        met("Users", "POST, with externalId and a primary e-mail address", "scim_users, transcripts"),
-        met("Users", "PATCH", "scim_patch, model_patch"),
-        met("Users", "deactivate and reactivate by PATCH", "scim_users, transcripts, provision"),
-        met(
-            "Users",
-            "a deactivation takes effect within 5 minutes",
-            "provision::a_deactivation_does_not_wait_behind_a_bulk_of_creates; its age is a metric",
-        ),
-        row(
-            "Users",
-            "a deactivation ends sessions, API tokens and keys too",
-            Verdict::NotMet,
-            "the membership is removed; that OpenAI then ends every session and key at once is not in its reference",
-        ),
-        met("Users", "DELETE, after which the userName is free", "scim_users"),
-        met("Users", "GET of all, in pages", "scim_paging"),
-        met("Users", "429 with Retry-After beyond a limit", "scim_gate::one_token_too_busy_is_told_when_to_come_back_and_hinders_no_other"),
-        met("Users", "GET by id", "scim_users"),
-    ]);
-    for (requirement, example) in [
-        ("filter userName eq", "userName eq \"jane@example.com\""),
-        ("filter externalId eq", "externalId eq \"00u1\""),
-        ("filter emails[value eq]", "emails[value eq \"jane@example.com\"]"),
-    ] {
-        rows.push(row(
-            "Users",
-            requirement,
-            Verdict::of(understands(example)),
-            format!("understood: {example}"),
-        ));
-    }
+    rows.extend(users());
     rows.extend([
         met("Groups", "POST", "scim_groups"),
         met("Groups", "GET of all, in pages, and by id, also without members", "scim_groups, scim_paging"),
@@ -249,5 +217,46 @@ fn judge(facts: &Facts) -> Vec<Row> {
         ),
         met("Security", "limits on all endpoints, answered by 429", "scim_gate"),
     ]);
+    rows
+}
+
+/// The requirements on users.
+fn users() -> Vec<Row> {
+    let mut rows = vec![
+        met("Users", "POST, with externalId and a primary e-mail address", "scim_users, transcripts"),
+        met("Users", "PATCH", "scim_patch, model_patch"),
+        met("Users", "deactivate and reactivate by PATCH", "scim_users, transcripts, provision"),
+        met(
+            "Users",
+            "a deactivation takes effect within 5 minutes",
+            "provision::a_deactivation_does_not_wait_behind_a_bulk_of_creates; its age is a metric",
+        ),
+        row(
+            "Users",
+            "a deactivation ends sessions, API tokens and keys too",
+            Verdict::NotMet,
+            "the membership is removed; that OpenAI then ends every session and key at once is not in its reference",
+        ),
+        met("Users", "DELETE, after which the userName is free", "scim_users"),
+        met("Users", "GET of all, in pages", "scim_paging"),
+        met(
+            "Users",
+            "429 with Retry-After beyond a limit",
+            "scim_gate::one_token_too_busy_is_told_when_to_come_back_and_hinders_no_other",
+        ),
+        met("Users", "GET by id", "scim_users"),
+    ];
+    for (requirement, example) in [
+        ("filter userName eq", "userName eq \"jane@example.com\""),
+        ("filter externalId eq", "externalId eq \"00u1\""),
+        ("filter emails[value eq]", "emails[value eq \"jane@example.com\"]"),
+    ] {
+        rows.push(row(
+            "Users",
+            requirement,
+            Verdict::of(Filter::parse(example).is_ok()),
+            format!("understood: {example}"),
+        ));
+    }
     rows
 }
