@@ -98,6 +98,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "directory",
             "http",
             "seal",
+            "tls",
             "simulator",
         ],
     ),

@@ -88,6 +88,23 @@ async fn one_token_too_busy_is_told_when_to_come_back_and_hinders_no_other() {
 }
 
 #[tokio::test]
+async fn what_the_gate_refuses_is_in_the_trail() {
+    let per_token = Rate { per_second: 1, burst: 1 };
+    let rules = NetworkRules { per_token, ..only_from("203.0.113.0/24") };
+    let bridge = behind(rules, &["127.0.0.1"], 1_000).await;
+    bridge.okta().get("/Users").await.expect_error(401, None);
+    let near = through(&bridge.okta(), "203.0.113.7");
+    near.get("/Users").await.expect(200);
+    near.get("/Users").await.expect_error(429, None);
+    bridge.door.refusals().settle(true).await;
+    let mut reader = bridge.store.reader().await.unwrap();
+    let trail = reader.list_audit(&TenantId::default_tenant(), None, 0, 100).await.unwrap();
+    let refused = trail.iter().filter(|record| record.entry.event == "access.refused");
+    let reasons: Vec<_> = refused.map(|record| record.entry.detail["reason"].clone()).collect();
+    assert_eq!(reasons, ["address", "too many"]);
+}
+
+#[tokio::test]
 async fn all_tokens_of_a_tenant_share_its_limit() {
     let per_tenant = Rate { per_second: 1, burst: 3 };
     let bridge = behind(NetworkRules { per_tenant, ..NetworkRules::default() }, &[], 1_000).await;

@@ -97,6 +97,17 @@ async fn a_tenant_of_the_database_lives_while_the_bridge_serves_and_its_key_is_s
         "{shown}"
     );
 
+    let mut doctor = beside(folder.path(), &["doctor"]);
+    // The stand-in must be able to answer it meanwhile.
+    let looked = tokio::task::spawn_blocking(move || succeed(&mut doctor)).await.unwrap();
+    assert!(looked.contains("answers and takes the key") && !looked.contains("WRONG"), "{looked}");
+    let judged = fail(&mut beside(folder.path(), &["doctor", "--ipsie"]), 1);
+    assert!(judged.contains("not met"), "{judged}");
+    let mut without_master_key = program(folder.path());
+    let told = fail(without_master_key.arg("doctor"), 1);
+    assert!(told.contains("something is wrong"), "{told}");
+    shown += &(looked + &judged + &told);
+
     let told = fail(&mut beside(folder.path(), &["tenant", "remove", "acme", "--yes"]), 1);
     assert!(told.contains("tenant disable acme"), "{told}");
     succeed(&mut beside(folder.path(), &["tenant", "disable", "acme"]));
