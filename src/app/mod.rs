@@ -39,6 +39,7 @@ use reload::Watch;
 pub use fleet::client_settings;
 pub use reload::Reader;
 pub use tenants::settings_of;
+pub(crate) use tenants::{Wanted, wanted};
 
 /// How often the high-water mark of the database is moved.
 const MARK_EVERY: SignedDuration = SignedDuration::from_secs(5);
@@ -65,7 +66,7 @@ impl App {
         store: Store,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        let wanted = tenants::wanted(config, &store).await?;
+        let wanted = wanted(config, &store).await?;
         check_keys(wanted.tenants.values())?;
         let address = listener.local_addr()?;
         let entrance = &config.entrance;

@@ -12,15 +12,15 @@ use crate::seal::MasterKey;
 use crate::store::Store;
 
 /// What tells whether the tenants in the database have changed.
-pub(super) type Revisions = Vec<(TenantId, i64)>;
+pub(crate) type Revisions = Vec<(TenantId, i64)>;
 
 /// The tenants to be served.
 #[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) tenants: BTreeMap<TenantId, TenantConfig>,
+pub(crate) struct Wanted {
+    pub(crate) tenants: BTreeMap<TenantId, TenantConfig>,
     pub(super) revisions: Revisions,
     /// Tenants of the database whose settings cannot be used, and why.
-    pub(super) unusable: Vec<(TenantId, anyhow::Error)>,
+    pub(crate) unusable: Vec<(TenantId, anyhow::Error)>,
 }
 
 impl Wanted {
@@ -34,7 +34,7 @@ impl Wanted {
 }
 
 /// Reads which tenants are to be served. A tenant of the database whose settings cannot be used keeps no other out.
-pub(super) async fn wanted(config: &Config, store: &Store) -> anyhow::Result<Wanted> {
+pub(crate) async fn wanted(config: &Config, store: &Store) -> anyhow::Result<Wanted> {
     let records = store.reader().await?.list_tenants().await?;
     let revisions = records.iter().map(|record| (record.tenant.clone(), record.revision)).collect();
     let mut tenants = config.tenants.clone();

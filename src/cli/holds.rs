@@ -219,7 +219,7 @@ fn audit(desk: &Desk, hold: &Hold, approve: bool, decision: &Decision) -> AuditE
     entry(desk, &hold.tenant, Some(hold.person), event, detail)
 }
 
-fn to_json(hold: &Hold) -> Value {
+pub(super) fn to_json(hold: &Hold) -> Value {
     let decision =
         hold.decision.as_ref().map(|Decision { at, by, why }| json!({ "at": at, "by": by, "why": why }));
     json!({

@@ -3,20 +3,26 @@
 //! Every command reads the same settings ([`crate::config`]); the flags of this level override them. Exit codes: 0
 //! when it is done, 1 when it failed, 2 when the command line makes no sense.
 
+mod adopt;
+mod apply;
+mod audit;
 mod brake;
 mod client;
 mod db;
 mod demo;
 mod doctor;
 mod holds;
+mod invites;
 mod mapping;
 mod out;
+mod plan;
 mod rotate;
 mod serve;
 mod simulate;
 mod tenant;
 mod token;
 mod who;
+mod why;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -26,9 +32,9 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use secrecy::ExposeSecret;
 
-use crate::app;
+use crate::app::{self, Wanted};
 use crate::clock::Clock;
-use crate::config::{Config, Flags, Sources};
+use crate::config::{Config, Flags, Sources, TenantConfig};
 use crate::ids::TenantId;
 use crate::store::Store;
 
@@ -92,12 +98,29 @@ enum Command {
     /// Show what waits for a human, and let it happen or not
     #[command(subcommand)]
     Holds(holds::Command),
+    /// Show and export the audit trail, and check that nobody has changed it
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Make no more changes in the OpenAI organization, from now on
     Stop(brake::Stop),
     /// Make changes again after `stop`, or after an older database was put back
     Resume(brake::Resume),
     /// Look at everything that a server needs, and say what to do about what is wrong
     Doctor(doctor::Doctor),
+    /// Show what would be done now, and how long it takes at least
+    Plan(plan::Plan),
+    /// Carry the plan out once and report, when no server does it
+    Apply(apply::Apply),
+    /// Explain one person: what they should have and why, where they stand, and what was done
+    Why(why::Why),
+    /// Show, resend and withdraw invites
+    #[command(subcommand)]
+    Invites(invites::Command),
+    /// Link members who were there before the bridge
+    #[command(subcommand)]
+    Adopt(adopt::Command),
+    /// Show existing members to identity providers, so that these can match and claim them
+    Import(adopt::Import),
     /// Prepare or back up the database
     #[command(subcommand)]
     Db(db::Command),
@@ -118,9 +141,16 @@ pub fn run() -> ExitCode {
                 Command::Client(command) => Box::pin(client::run(&global, command)).await,
                 Command::Mapping(command) => Box::pin(mapping::run(&global, command)).await,
                 Command::Holds(command) => Box::pin(holds::run(&global, command)).await,
+                Command::Audit(command) => Box::pin(audit::run(&global, command)).await,
                 Command::Stop(stop) => Box::pin(stop.run(&global)).await,
                 Command::Resume(resume) => Box::pin(resume.run(&global)).await,
                 Command::Doctor(doctor) => Box::pin(doctor.run(&global)).await,
+                Command::Plan(plan) => Box::pin(plan.run(&global)).await,
+                Command::Apply(apply) => Box::pin(apply.run(&global)).await,
+                Command::Why(why) => Box::pin(why.run(&global)).await,
+                Command::Invites(command) => Box::pin(invites::run(&global, command)).await,
+                Command::Adopt(command) => Box::pin(adopt::run(&global, command)).await,
+                Command::Import(import) => Box::pin(import.run(&global)).await,
                 Command::Db(command) => Box::pin(db::run(&global, command)).await,
             }
         }),
@@ -156,6 +186,7 @@ pub(crate) struct Desk {
     store: Store,
     clock: Clock,
     config: Config,
+    wanted: Wanted,
 }
 
 impl Desk {
@@ -172,7 +203,22 @@ impl Desk {
         .await
     }
 
-    /// The same, for whatever tenants there are.
+    /// A desk at an open database.
+    async fn at(store: Store, clock: Clock, config: Config) -> anyhow::Result<Self> {
+        let wanted = app::wanted(&config, &store).await?;
+        Ok(Self { store, clock, config, wanted })
+    }
+
+    /// The settings of this tenant.
+    fn settings(&self, tenant: &TenantId) -> anyhow::Result<&TenantConfig> {
+        if let Some((_, error)) = self.wanted.unusable.iter().find(|(unusable, _)| unusable == tenant) {
+            bail!("the settings of tenant `{tenant}` cannot be used: {error:#}");
+        }
+        let served = self.wanted.tenants.get(tenant);
+        served.with_context(|| format!("tenant `{tenant}` is not served: it is disabled, or has no settings"))
+    }
+
+    /// Like [`Desk::open`], for whatever tenants there are.
     async fn open_for_all(
         global: &Global,
         work: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
@@ -182,7 +228,7 @@ impl Desk {
         let store = Store::open_beside(config.database_url.value.expose_secret(), clock.clone())
             .await
             .with_context(|| format!("the database {} cannot be used", config.database_label()))?;
-        let desk = Self { store, clock, config };
+        let desk = Self::at(store, clock, config).await?;
         let done = work(&desk).await;
         desk.store.close().await;
         done

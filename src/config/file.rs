@@ -25,6 +25,7 @@ pub(super) struct SettingsFile {
     reconcile: Reconcile,
     invites: Invites,
     safety: Safety,
+    drift: Drift,
     groups: Field<String>,
     group_names: Field<String>,
     group_rules: Vec<Spanned<GroupRule>>,
@@ -45,6 +46,7 @@ impl SettingsFile {
             reconcile: std::mem::take(&mut self.reconcile),
             invites: std::mem::take(&mut self.invites),
             safety: std::mem::take(&mut self.safety),
+            drift: std::mem::take(&mut self.drift),
             groups: self.groups.take(),
             group_names: self.group_names.take(),
             group_rules: std::mem::take(&mut self.group_rules),
@@ -67,6 +69,7 @@ pub(super) struct Tables {
     pub(super) reconcile: Reconcile,
     pub(super) invites: Invites,
     pub(super) safety: Safety,
+    pub(super) drift: Drift,
     pub(super) groups: Field<String>,
     pub(super) group_names: Field<String>,
     pub(super) group_rules: Vec<Spanned<GroupRule>>,
@@ -129,12 +132,15 @@ pub(super) struct Upstream {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Reconcile {
     pub(super) interval_seconds: Field<u32>,
+    pub(super) audit_log: Field<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Invites {
     pub(super) resend: Field<String>,
+    pub(super) max_resends: Field<u32>,
+    pub(super) resend_pause_hours: Field<u32>,
     pub(super) default_projects: Vec<Spanned<Project>>,
     pub(super) allowed_domains: Vec<Spanned<String>>,
     pub(super) on_existing_member: Field<String>,
@@ -163,6 +169,17 @@ pub(super) struct Safety {
     pub(super) max_removal_percent_per_day: Field<u32>,
     pub(super) seat_limit: Field<u32>,
     pub(super) stop: Field<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Drift {
+    pub(super) member_removed: Field<String>,
+    pub(super) invite_withdrawn: Field<String>,
+    pub(super) role_changed: Field<String>,
+    pub(super) project_added: Field<String>,
+    pub(super) project_removed: Field<String>,
+    pub(super) new_member: Field<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

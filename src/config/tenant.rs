@@ -12,7 +12,7 @@ use url::{Host, Url};
 use crate::config::alarms::{self, AlarmSettings};
 use crate::config::auth;
 use crate::config::events::{self, EventSettings};
-use crate::config::file::{Field, Invites, Safety, Source, Tables, Upstream};
+use crate::config::file::{Drift, Field, Invites, Safety, Source, Tables, Upstream};
 use crate::config::grants::{self, Grants};
 use crate::config::network::{self, NetworkRules};
 use crate::config::origin::{ConfigError, Origin, Setting};
@@ -20,7 +20,8 @@ use crate::config::source::{Sources, checked, secret_in_file};
 use crate::ids::TenantId;
 use crate::model::address::Address;
 use crate::model::policy::{
-    OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend, RoleChange, Standstill,
+    DriftPolicy, OnAddressChange, OnDrift, OnExistingMember, Policy, RemovalLimits, Resend, RoleChange,
+    Standstill,
 };
 use crate::model::trust::Trust;
 use crate::scim::profile::Profile;
@@ -129,6 +130,7 @@ pub(super) fn read(
         reconcile,
         invites,
         safety,
+        drift,
         groups,
         group_names,
         group_rules,
@@ -145,7 +147,9 @@ pub(super) fn read(
     let policy = policy(invites, safety, grants, source)?;
     let policy = Policy {
         reconcile_interval: seconds(number(reconcile.interval_seconds, 300, 10..=86_400, source)?.value),
+        follow_audit_log: reconcile.audit_log.is_some_and(Spanned::into_inner),
         settle_time: seconds(number(upstream.settle_seconds.take(), 60, 1..=600, source)?.value),
+        drift: drift_policy(drift, source)?,
         late_removal,
         standstill: policy.standstill.or(observes.then_some(Standstill::Observe)),
         ..policy
@@ -275,6 +279,10 @@ fn policy(invites: Invites, safety: Safety, given: Grants, source: &Source) -> R
         max_invites_per_address: number(invites.max_per_address, 5, 1..=1_000, source)?.value,
         standstill: stops.then_some(Standstill::Stop),
         resend: word(invites.resend, source, &[("auto", Resend::Auto), ("never", Resend::Never)])?,
+        max_resends: number(invites.max_resends, defaults.max_resends, 0..=1000, source)?.value,
+        resend_pause: SignedDuration::from_hours(i64::from(
+            number(invites.resend_pause_hours, 0, 0..=8760, source)?.value,
+        )),
         role_change: word(
             invites.role_change,
             source,
@@ -282,6 +290,31 @@ fn policy(invites: Invites, safety: Safety, given: Grants, source: &Source) -> R
         )?,
         default_projects: grants::default_projects(invites.default_projects, source)?,
         ..defaults
+    })
+}
+
+/// What to do about changes by others. A removal cannot be adopted, because the identity provider still wants the
+/// person in, and a new member cannot be reverted, because nobody manages them.
+fn drift_policy(drift: Drift, source: &Source) -> Result<DriftPolicy, ConfigError> {
+    const REPORT: (&str, OnDrift) = ("report", OnDrift::Report);
+    const REVERT: (&str, OnDrift) = ("revert", OnDrift::Revert);
+    const ADOPT: (&str, OnDrift) = ("adopt", OnDrift::Adopt);
+    let read = |field, default, words: &[_]| word_or(field, default, source, words);
+    let DriftPolicy {
+        member_removed,
+        invite_withdrawn,
+        role_changed,
+        project_added,
+        project_removed,
+        new_member,
+    } = DriftPolicy::default();
+    Ok(DriftPolicy {
+        member_removed: read(drift.member_removed, member_removed, &[REPORT, REVERT])?,
+        invite_withdrawn: read(drift.invite_withdrawn, invite_withdrawn, &[REPORT, REVERT])?,
+        role_changed: read(drift.role_changed, role_changed, &[REPORT, REVERT, ADOPT])?,
+        project_added: read(drift.project_added, project_added, &[REPORT, REVERT, ADOPT])?,
+        project_removed: read(drift.project_removed, project_removed, &[REPORT, REVERT, ADOPT])?,
+        new_member: read(drift.new_member, new_member, &[REPORT, ADOPT])?,
     })
 }
 
@@ -326,7 +359,17 @@ pub(super) fn word<T: Copy + Default>(
     source: &Source,
     words: &[(&str, T)],
 ) -> Result<T, ConfigError> {
-    let Some(field) = field else { return Ok(T::default()) };
+    word_or(field, T::default(), source, words)
+}
+
+/// One of a few words, or what holds if none is given.
+fn word_or<T: Copy>(
+    field: Field<String>,
+    default: T,
+    source: &Source,
+    words: &[(&str, T)],
+) -> Result<T, ConfigError> {
+    let Some(field) = field else { return Ok(default) };
     let read = |given: String| {
         let known = words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value);
         known.ok_or_else(|| {

@@ -91,6 +91,7 @@ fn the_example_of_the_contract_reads_as_it_says() {
         requests_per_minute = 9
         [reconcile]
         interval_seconds = 60
+        audit_log = true
         [invites]
         resend = "never"
         default_projects = [{ id = "proj_abc", role = "member" }]
@@ -121,6 +122,7 @@ fn the_example_of_the_contract_reads_as_it_says() {
     let TenantConfig { policy, requests_per_minute, .. } = default_tenant(&config);
     assert_eq!(requests_per_minute.value, 9);
     assert_eq!(policy.reconcile_interval, SignedDuration::from_secs(60));
+    assert!(policy.follow_audit_log);
     assert_eq!((policy.resend, policy.on_existing_member), (Resend::Never, OnExistingMember::Hold));
     assert_eq!((policy.on_address_change, policy.min_owners), (OnAddressChange::Reinvite, 3));
     assert!(policy.protected.contains("breakglass@example.com") && policy.allow_owner_grants);

@@ -4,8 +4,9 @@
 
 use super::DirectoryError;
 use super::wish::Wish;
+use crate::ids::TenantId;
 use crate::model::address::Address;
-use crate::model::mapping::Mapping;
+use crate::model::mapping::{Mapping, Origin};
 use crate::model::person::{Person, key_of};
 use crate::model::policy::{OnAddressChange, OnExistingMember, Policy};
 use crate::scim::error::ScimError;
@@ -30,14 +31,41 @@ impl Change<'_> {
     }
 }
 
-/// The stored person that a create is about: `None` for a new one, else a parked one to restore.
+/// Whom a create may claim: people with the `userName` or the address who are only shown to identity providers, because
+/// the members they stand for were there before, and whom none of them has written yet.
+pub(super) async fn claimable(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    found: &[Person],
+    address: &Address,
+) -> Result<Vec<Person>, DirectoryError> {
+    let at_address = tx.find_people_by_address(tenant, &address.key()).await?;
+    let mut claimable: Vec<Person> = Vec::new();
+    for person in found.iter().cloned().chain(at_address) {
+        // Whoever was written once is somebody's.
+        if person.version > 1 || claimable.iter().any(|known| known.id == person.id) {
+            continue;
+        }
+        let row = tx.load_person_and_mapping(tenant, person.id).await?;
+        let origin = row.and_then(|(_, mapping)| mapping).map(|mapping| mapping.origin);
+        if origin == Some(Origin::Unclaimed) {
+            claimable.push(person);
+        }
+    }
+    Ok(claimable)
+}
+
+/// The stored person that a create is about: `None` for a new one, else a parked one to restore, or an unclaimed one
+/// to claim.
 ///
 /// `found` are the live people with the `userName` or the `externalId` of the wish. An `externalId` is an opaque
 /// label that need not be unique, so it identifies somebody only when one person alone has it.
 pub(super) fn whom_a_create_is_about(
     wish: &Wish,
-    found: Vec<Person>,
+    mut found: Vec<Person>,
+    mut claimable: Vec<Person>,
 ) -> Result<Option<Person>, DirectoryError> {
+    found.retain(|person| !claimable.iter().any(|other| other.id == person.id));
     let key = key_of(&wish.user_name);
     let (named, labelled): (Vec<_>, Vec<_>) =
         found.into_iter().partition(|person| person.user_name_key() == key);
@@ -53,7 +81,13 @@ pub(super) fn whom_a_create_is_about(
             "externalId belongs to another active user; look it up with a filter and update that one";
         return Err(ScimError::uniqueness(detail).into());
     }
-    match (named, labelled.len()) {
+    let claimed = claimable.pop();
+    if claimed.is_some() && (named.is_some() || !labelled.is_empty() || !claimable.is_empty()) {
+        let detail = "userName, externalId and address belong to different users; delete one of them, or update the one \
+                      that is meant";
+        return Err(ScimError::uniqueness(detail).into());
+    }
+    match (named.or(claimed), labelled.len()) {
         (named, 0) => Ok(named),
         (None, 1) => Ok(labelled.into_iter().next()),
         _ => {

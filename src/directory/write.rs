@@ -188,18 +188,19 @@ async fn create(tx: &mut Tx, order: &Order<(PersonId, Wish)>) -> Result<Written,
     let (id, wish) = &order.what;
     let tenant = &order.caller.tenant;
     let found = tx.find_people(tenant, &key_of(&wish.user_name), wish.external_id.as_deref()).await?;
-    let before = rules::whom_a_create_is_about(wish, found)?;
+    let address = wish.address.clone()?;
+    let claimable = rules::claimable(tx, tenant, &found, &address).await?;
+    let before = rules::whom_a_create_is_about(wish, found, claimable)?;
     let mapping = match &before {
         Some(before) => tx.load_person_and_mapping(tenant, before.id).await?.and_then(|(_, mapping)| mapping),
         None => None,
     };
-    let address = Some(wish.address.clone()?);
     let mut person = Person {
         tenant: tenant.clone(),
         id: *id,
         user_name: wish.user_name.clone(),
         external_id: wish.external_id.clone(),
-        address,
+        address: Some(address),
         active: wish.active.unwrap_or(true),
         deleted_at: None,
         version: 1,
@@ -217,7 +218,12 @@ async fn create(tx: &mut Tx, order: &Order<(PersonId, Wish)>) -> Result<Written,
     let change = Change { before: before.as_ref(), after: &person, mapping: mapping.as_ref() };
     rules::check(tx, &order.policy, &change).await?;
 
-    let (event, lane) = (if before.is_some() { "user.restore" } else { "user.create" }, lane(&change));
+    let event = match &before {
+        None => "user.create",
+        Some(before) if before.active => "user.claim",
+        Some(_) => "user.restore",
+    };
+    let lane = lane(&change);
     match &before {
         Some(before) => tx.update_person(&person, before.version, lane).await?,
         None => tx.insert_person(&person, lane).await?,

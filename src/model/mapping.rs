@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{InviteId, PersonId, TenantId, UserId};
 use crate::model::address::Address;
 use crate::model::grant::{Assignment, OrgRole, ProjectGrant};
+use crate::model::upkeep::Upkeep;
 
 /// Where a person stands in their life upstream (design: "A person's life").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -90,6 +91,8 @@ pub enum Origin {
     Linked,
     /// An administrator imported the row.
     Imported,
+    /// The member was there before and is shown to identity providers; none of them has claimed the user yet.
+    Unclaimed,
 }
 
 impl Origin {
@@ -99,6 +102,7 @@ impl Origin {
             Self::Invited => "invited",
             Self::Linked => "linked",
             Self::Imported => "imported",
+            Self::Unclaimed => "unclaimed",
         }
     }
 }
@@ -107,7 +111,7 @@ impl FromStr for Origin {
     type Err = WordError;
 
     fn from_str(word: &str) -> Result<Self, WordError> {
-        [Self::Invited, Self::Linked, Self::Imported]
+        [Self::Invited, Self::Linked, Self::Imported, Self::Unclaimed]
             .into_iter()
             .find(|origin| origin.as_str() == word)
             .ok_or_else(|| WordError(word.to_owned()))
@@ -145,6 +149,8 @@ pub struct Mapping {
     pub effective_assignments: Vec<Assignment>,
     /// When the upstream side of this row was last confirmed.
     pub last_synced_at: Option<Timestamp>,
+    /// What the engine keeps in mind besides; not part of an exported row.
+    pub upkeep: Upkeep,
 }
 
 impl Mapping {
@@ -165,6 +171,7 @@ impl Mapping {
             effective_projects: Vec::new(),
             effective_assignments: Vec::new(),
             last_synced_at: None,
+            upkeep: Upkeep::default(),
         }
     }
 }

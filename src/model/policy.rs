@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 
 use crate::ids::RoleId;
 use crate::model::grant::{OrgRole, ProjectGrant, ProjectRole};
+use crate::model::upkeep::DriftClass;
 
 /// What to do with a wished person whose address is already an organization member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +40,72 @@ pub enum OnAddressChange {
     Reinvite,
     /// Refuse the request (400 mutability).
     Refuse,
+}
+
+/// What to do about a change that somebody else made upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDrift {
+    /// Leave it and say so.
+    Report,
+    /// Make it what the directory and the grants say.
+    Revert,
+    /// Take it as it is.
+    Adopt,
+}
+
+impl OnDrift {
+    /// The word used in settings and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Revert => "revert",
+            Self::Adopt => "adopt",
+        }
+    }
+}
+
+/// What to do about changes by others, for each class. Only what is managed is ever changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DriftPolicy {
+    /// A member was removed: report, or invite again.
+    pub member_removed: OnDrift,
+    /// A pending invite was withdrawn: report, or invite again.
+    pub invite_withdrawn: OnDrift,
+    /// A member's organization role was changed.
+    pub role_changed: OnDrift,
+    /// A member whom the bridge brought in was put into a managed project.
+    pub project_added: OnDrift,
+    /// A member was taken out of a project that a grant gives.
+    pub project_removed: OnDrift,
+    /// Somebody became a member whom no identity provider speaks of: report, or show them to identity providers.
+    pub new_member: OnDrift,
+}
+
+impl DriftPolicy {
+    /// What to do about this class.
+    pub fn of(&self, class: DriftClass) -> OnDrift {
+        match class {
+            DriftClass::MemberRemoved => self.member_removed,
+            DriftClass::InviteWithdrawn => self.invite_withdrawn,
+            DriftClass::RoleChanged => self.role_changed,
+            DriftClass::ProjectAdded => self.project_added,
+            DriftClass::ProjectRemoved => self.project_removed,
+            DriftClass::NewMember => self.new_member,
+        }
+    }
+}
+
+impl Default for DriftPolicy {
+    fn default() -> Self {
+        Self {
+            member_removed: OnDrift::Report,
+            invite_withdrawn: OnDrift::Report,
+            role_changed: OnDrift::Report,
+            project_added: OnDrift::Revert,
+            project_removed: OnDrift::Revert,
+            new_member: OnDrift::Report,
+        }
+    }
 }
 
 /// Why the settings let an engine plan and not act.
@@ -165,6 +232,13 @@ pub struct Policy {
     pub on_address_change: OnAddressChange,
     /// What an expired invite means.
     pub resend: Resend,
+    /// How many more invites are sent after the first one ran out, until an administrator asks or the person is
+    /// activated anew.
+    pub max_resends: u32,
+    /// How long to wait between the end of one invite and the next.
+    pub resend_pause: SignedDuration,
+    /// What changes by others mean.
+    pub drift: DriftPolicy,
     /// How much access may be taken away before a human is asked.
     pub removals: RemovalLimits,
     /// How many people the organization may have, invited ones among them; `None` for any number.
@@ -189,6 +263,8 @@ pub struct Policy {
     pub role_change: RoleChange,
     /// How often the whole upstream side is read.
     pub reconcile_interval: SignedDuration,
+    /// Whether the organization's audit log is followed, so that acceptances and removals are noticed sooner.
+    pub follow_audit_log: bool,
     /// How long an invite whose sending brought no answer may still appear: twice the time limit of a call and half a
     /// minute, unless the settings say otherwise. Only a reading that began later shows that it was never made. After
     /// an acceptance the new member may be missing from the list of members for half as long.
@@ -227,6 +303,9 @@ impl Default for Policy {
             on_existing_member: OnExistingMember::default(),
             on_address_change: OnAddressChange::default(),
             resend: Resend::default(),
+            max_resends: 3,
+            resend_pause: SignedDuration::ZERO,
+            drift: DriftPolicy::default(),
             removals: RemovalLimits::default(),
             seat_limit: None,
             max_invites_per_address: 5,
@@ -239,6 +318,7 @@ impl Default for Policy {
             groups: GroupMode::default(),
             role_change: RoleChange::default(),
             reconcile_interval: SignedDuration::from_secs(300),
+            follow_audit_log: false,
             settle_time: SignedDuration::from_secs(60),
         }
     }

@@ -8,10 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::guard::{self, Tally};
 use super::plan::subject_of;
 use crate::ids::{HoldId, TenantId};
-use crate::model::hold::{Guard, Hold, HoldState};
+use crate::model::hold::{Brake, BrakeCause, Guard, Hold, HoldState};
 use crate::model::operation::{Action, Operation};
 use crate::model::policy::Policy;
-use crate::store::{Losses, StoreError, Tx};
+use crate::store::{Losses, Reader, StoreError, Tx};
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
@@ -70,6 +70,47 @@ pub(super) async fn is_braked(tx: &mut Tx, policy: &Policy, tenant: &TenantId) -
     Ok(policy.standstill.is_some() || tx.brake(tenant).await?.is_some())
 }
 
+/// That no change is made at present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Halt {
+    /// Why, in words for administrators.
+    pub(super) reason: String,
+    /// Whether this seems to be another organization, so that nothing it shows is believed.
+    pub(super) is_elsewhere: bool,
+}
+
+/// Whether no change is made at present, by the settings or by somebody's word, and why.
+pub(super) fn halt(policy: &Policy, brake: Option<&Brake>) -> Option<Halt> {
+    let by_settings = policy.standstill.map(|standstill| standstill.as_str().to_owned());
+    let reason = by_settings.or_else(|| brake.map(in_words))?;
+    let is_elsewhere = brake.is_some_and(|brake| brake.cause == BrakeCause::Organization);
+    Some(Halt { reason, is_elsewhere })
+}
+
+fn in_words(brake: &Brake) -> String {
+    let (reason, by) = (&brake.reason, &brake.by);
+    match brake.cause {
+        BrakeCause::Stop => {
+            let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            format!("stopped by {by}{reason} (scim-bridge resume lets it go on)")
+        }
+        BrakeCause::Restored | BrakeCause::Organization => {
+            format!("observing only: {reason} (if that is right, scim-bridge resume lets it go on)")
+        }
+    }
+}
+
+/// The losses of access in the window of the settings, and in the last 24 hours.
+pub(super) async fn tallies(
+    reader: &mut Reader,
+    policy: &Policy,
+    tenant: &TenantId,
+    now: Timestamp,
+) -> Result<(Tally, Tally), StoreError> {
+    let window = tally(reader.losses(tenant, before(now, policy.removals.window)).await?);
+    Ok((window, tally(reader.losses(tenant, before(now, DAY)).await?)))
+}
+
 /// Asks the guards that count.
 async fn judge(
     tx: &mut Tx,
@@ -81,8 +122,7 @@ async fn judge(
     if operation.action.takes_access() && !is_approved {
         // Of two losses at once the second counts the first.
         tx.take_turn(tenant, "losses").await?;
-        let window = tally(tx.losses(tenant, before(now, policy.removals.window)).await?);
-        let day = tally(tx.losses(tenant, before(now, DAY)).await?);
+        let (window, day) = tallies(tx, policy, tenant, now).await?;
         let reason = guard::judge_tally(&policy.removals, window, day);
         return Ok(reason.map(|reason| (Guard::MassRemoval, reason)));
     }

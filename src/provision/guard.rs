@@ -128,6 +128,13 @@ pub fn judge_tally(limits: &RemovalLimits, window: Tally, day: Tally) -> Option<
     ))
 }
 
+/// How many losses of access still pass before one is held.
+pub fn losses_left(limits: &RemovalLimits, window: Tally, day: Tally) -> i64 {
+    let in_window = window_allowance(limits, window.members) - window.losses;
+    let in_day = day_allowance(limits, day.members) - day.losses;
+    in_window.min(in_day).max(0)
+}
+
 fn span_of(span: SignedDuration) -> String {
     let seconds = span.as_secs();
     if seconds % 60 == 0 { format!("{} minutes", seconds / 60) } else { format!("{seconds} seconds") }
@@ -234,6 +241,8 @@ mod tests {
         let limits = RemovalLimits::default();
         let tally = |losses, members| Tally { losses, members };
         assert_eq!(judge_tally(&limits, tally(9, 100), tally(19, 100)), None);
+        assert_eq!(losses_left(&limits, tally(9, 100), tally(18, 100)), 1);
+        assert_eq!(losses_left(&limits, tally(10, 100), tally(21, 100)), 0);
         assert!(judge_tally(&limits, tally(10, 100), tally(10, 100)).unwrap().contains("10 removals"));
         assert!(judge_tally(&limits, tally(0, 100), tally(20, 100)).unwrap().contains("in 24 hours"));
     }

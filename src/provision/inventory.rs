@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::context::Context;
-use crate::ids::GroupId;
+use crate::ids::{GroupId, TenantId};
 use crate::model::group_link::GroupLink;
 use crate::model::inventory::{Inventory, Listing, Mirrored};
 use crate::model::observed::{Collection, Project};
-use crate::model::policy::GroupMode;
+use crate::model::policy::{GroupMode, Policy};
 use crate::store::{Reader, StoreError};
 
 /// Projects loaded at a time.
@@ -15,13 +14,13 @@ const CHUNK: i64 = 1000;
 
 /// Loads the inventory. `not_offered` are the lists that OpenAI does not offer to the organization.
 pub(super) async fn load_inventory(
-    context: &Context,
+    tenant: &TenantId,
+    policy: &Policy,
     reader: &mut Reader,
     not_offered: &BTreeSet<Collection>,
 ) -> Result<Inventory, StoreError> {
-    let tenant = &context.tenant;
     // Every organization has projects and roles: where the mirror has none, they were not read yet.
-    let projects = load_projects(context, reader).await?;
+    let projects = load_projects(tenant, reader).await?;
     let mut inventory = Inventory {
         projects: listing(projects, not_offered.contains(&Collection::Projects)),
         roles: listing(reader.roles(tenant).await?, not_offered.contains(&Collection::Roles)),
@@ -29,11 +28,9 @@ pub(super) async fn load_inventory(
     };
     if not_offered.contains(&Collection::Groups) {
         inventory.groups = Listing::NotOffered;
-    } else if context.policy.uses_openai_groups()
-        && reader.last_sweep(tenant, &Collection::Groups).await?.is_some()
-    {
+    } else if policy.uses_openai_groups() && reader.last_sweep(tenant, &Collection::Groups).await?.is_some() {
         let mut groups = reader.openai_groups(tenant).await?;
-        if context.policy.groups == GroupMode::Mirror {
+        if policy.groups == GroupMode::Mirror {
             let links = reader.group_links(tenant).await?;
             let kept: BTreeSet<_> = links.iter().filter_map(|link| link.openai_id.as_ref()).collect();
             groups.retain(|group| !kept.contains(&group.id));
@@ -54,11 +51,11 @@ fn mirrored(link: &GroupLink) -> Option<(GroupId, Mirrored)> {
     Some((link.group, mirrored))
 }
 
-async fn load_projects(context: &Context, reader: &mut Reader) -> Result<Vec<Project>, StoreError> {
+async fn load_projects(tenant: &TenantId, reader: &mut Reader) -> Result<Vec<Project>, StoreError> {
     let mut projects: Vec<Project> = Vec::new();
     loop {
         let after = projects.last().map(|project| project.id.clone());
-        let chunk = reader.scan_projects(&context.tenant, after.as_ref(), CHUNK).await?;
+        let chunk = reader.scan_projects(tenant, after.as_ref(), CHUNK).await?;
         if chunk.is_empty() {
             return Ok(projects);
         }

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::context::Context;
 use super::desired::{Desired, desired};
 use super::inventory::load_inventory;
 use super::plan::{Claim, Facts, Look, Observed};
 use super::sweeps::periodic;
-use crate::ids::PersonId;
+use crate::ids::{PersonId, TenantId};
 use crate::model::address::Address;
 use crate::model::inventory::Inventory;
 use crate::model::mapping::Status;
 use crate::model::observed::Collection;
+use crate::model::policy::Policy;
+use crate::model::upkeep::{Instruction, Wanted};
 use crate::store::{MappingFilter, Reader, StoreError, Work};
 
 /// How many of a person's latest operations a plan looks back on.
@@ -30,17 +31,16 @@ pub(super) struct Loaded {
 
 /// Loads a person or tombstone; `None` when there is no such row any more.
 pub(super) async fn load_person(
-    context: &Context,
+    tenant: &TenantId,
+    policy: &Policy,
     reader: &mut Reader,
     inventory: &Inventory,
     person: PersonId,
     looks: &[Look],
 ) -> Result<Option<Loaded>, StoreError> {
-    let tenant = &context.tenant;
     let Some(work) = reader.load_work(tenant, person).await? else { return Ok(None) };
-    let heeds_groups = context.policy.heeds_groups();
-    let groups = if heeds_groups { reader.groups_of(tenant, person).await? } else { Vec::new() };
-    let desired = desired(&work.person, &groups, &context.policy, inventory);
+    let groups = if policy.heeds_groups() { reader.groups_of(tenant, person).await? } else { Vec::new() };
+    let desired = desired(&work.person, &groups, policy, inventory);
     let mut observed = Observed {
         tenant: tenant.clone(),
         person,
@@ -59,25 +59,27 @@ pub(super) async fn load_person(
         holds: reader.standing_holds(tenant, person).await?,
     };
     observed.recent.retain(|operation| !operation.state.is_open());
-    load_mirror(context, reader, &desired, &mut observed).await?;
-    load_claims(context, reader, &desired, &mut observed).await?;
+    load_mirror(reader, &desired, &mut observed).await?;
+    load_claims(reader, &desired, &mut observed).await?;
     Ok(Some(Loaded { work, desired, observed }))
 }
 
 /// What the mirror shows under the person's ids and addresses.
 async fn load_mirror(
-    context: &Context,
     reader: &mut Reader,
     desired: &Desired,
     observed: &mut Observed,
 ) -> Result<(), StoreError> {
-    let tenant = &context.tenant;
+    let tenant = &observed.tenant.clone();
     if let Some(mapping) = &observed.mapping {
         if let Some(user) = &mapping.user_id {
             observed.members.extend(reader.member(tenant, user).await?);
         }
         if let Some(invite) = &mapping.invite_id {
             observed.invites.extend(reader.invite(tenant, invite).await?);
+        }
+        if let Some(Instruction { what: Wanted::Link(user), .. }) = &mapping.upkeep.instruction {
+            observed.members.extend(reader.member(tenant, user).await?);
         }
     }
     for key in address_keys(desired, observed) {
@@ -102,12 +104,11 @@ async fn load_mirror(
 
 /// Whose these invites and members are, if somebody else's; and who else wants the address of somebody who leaves.
 async fn load_claims(
-    context: &Context,
     reader: &mut Reader,
     desired: &Desired,
     observed: &mut Observed,
 ) -> Result<(), StoreError> {
-    let (tenant, person) = (&context.tenant, observed.person);
+    let (tenant, person) = (&observed.tenant.clone(), observed.person);
     let mut claimed: Vec<(String, PersonId)> = Vec::new();
     for member in &observed.members {
         if let Some(other) = reader.bound_to_other(tenant, &member.id, person).await? {
@@ -154,14 +155,14 @@ fn address_keys(desired: &Desired, observed: &Observed) -> BTreeSet<String> {
 
 /// Loads what is known of the tenant as a whole. `not_offered` are the lists that OpenAI does not offer to it.
 pub(super) async fn load_facts(
-    context: &Context,
+    tenant: &TenantId,
+    policy: &Policy,
     reader: &mut Reader,
     not_offered: &BTreeSet<Collection>,
 ) -> Result<Facts, StoreError> {
-    let tenant = &context.tenant;
-    let inventory = load_inventory(context, reader, not_offered).await?;
+    let inventory = load_inventory(tenant, policy, reader, not_offered).await?;
     let mut facts = Facts { owners: reader.owners(tenant).await?, inventory, ..Facts::default() };
-    for collection in periodic(&context.policy, &facts.inventory) {
+    for collection in periodic(policy, &facts.inventory) {
         if let Some(sweep) = reader.last_sweep(tenant, &collection).await? {
             facts.sweeps.insert(collection, sweep);
         }

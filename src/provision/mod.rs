@@ -33,6 +33,7 @@
 //! who is next; [`handle`] is the door for others.
 
 mod admit;
+pub mod adopt;
 mod agenda;
 mod context;
 pub mod desired;
@@ -47,6 +48,7 @@ mod load;
 mod observe;
 mod pace;
 pub mod plan;
+pub mod preview;
 pub mod status;
 mod sweeps;
 

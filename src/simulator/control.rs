@@ -267,6 +267,21 @@ impl Simulator {
         Ok(())
     }
 
+    /// Takes a member (id or address) out of a project out of band.
+    ///
+    /// # Errors
+    /// There is no such project or member.
+    pub fn remove_project_user(&self, project: &str, member: &str) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let organization = &mut world.organization;
+        let id = find_member(organization, member)?;
+        let found = organization.projects.get_mut(project);
+        found.ok_or_else(|| ControlError::unknown("project", project))?.users.remove(&id);
+        let actor = organization.dashboard();
+        organization.record(&actor, "user.deleted", Some(project), json!({"id": id}));
+        Ok(())
+    }
+
     /// Who was added to a project, with the role there; owners of the organization need no adding.
     pub fn project_users(&self, project: &str) -> Vec<(String, ProjectRole)> {
         let world = self.lock();

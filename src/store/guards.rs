@@ -29,7 +29,8 @@ impl Reader {
                 sql("SELECT
                         (SELECT COUNT(*) FROM tallies
                          WHERE tenant = $1 AND takes <> 'invite' AND at > $2 AND approved = 0) AS count,
-                        (SELECT COUNT(*) FROM mappings WHERE tenant = $1 AND user_id IS NOT NULL)
+                        (SELECT COUNT(*) FROM mappings WHERE tenant = $1 AND user_id IS NOT NULL
+                         AND origin <> 'unclaimed')
                         + (SELECT COUNT(DISTINCT t.person) FROM tallies AS t
                            JOIN mappings AS m ON m.tenant = t.tenant AND m.person = t.person
                            WHERE t.tenant = $1 AND t.takes <> 'invite' AND t.at > $2 AND t.takes = 'member'

@@ -49,7 +49,7 @@ macro_rules! mapping_columns {
          m.former_user_id AS m_former_user_id, m.status AS m_status, m.status_reason AS m_status_reason, \
          m.effective_role AS m_effective_role, m.effective_projects AS m_effective_projects, \
          m.effective_assignments AS m_effective_assignments, \
-         m.last_synced_at AS m_last_synced_at"
+         m.last_synced_at AS m_last_synced_at, m.upkeep AS m_upkeep"
     };
 }
 pub(super) use mapping_columns;
@@ -78,6 +78,7 @@ pub(super) fn joined_mapping(
         effective_projects: row.json("m_effective_projects")?,
         effective_assignments: row.json("m_effective_assignments")?,
         last_synced_at: row.optional_time("m_last_synced_at")?,
+        upkeep: row.json("m_upkeep")?,
     }))
 }
 
@@ -190,8 +191,9 @@ impl Tx {
         self.execute(
             sql("INSERT INTO mappings (tenant, person, address, address_key, origin, invite_id,
                                        invite_expires_at, user_id, former_user_id, status, status_reason,
-                                       effective_role, effective_projects, last_synced_at, effective_assignments)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                                       effective_role, effective_projects, last_synced_at, effective_assignments,
+                                       upkeep)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
                  ON CONFLICT (tenant, person) DO UPDATE SET
                     address = excluded.address, address_key = excluded.address_key, origin = excluded.origin,
                     invite_id = excluded.invite_id, invite_expires_at = excluded.invite_expires_at,
@@ -200,7 +202,7 @@ impl Tx {
                     effective_role = excluded.effective_role,
                     effective_projects = excluded.effective_projects,
                     effective_assignments = excluded.effective_assignments,
-                    last_synced_at = excluded.last_synced_at")
+                    last_synced_at = excluded.last_synced_at, upkeep = excluded.upkeep")
             .bind(mapping.tenant.as_str())
             .bind(mapping.person.to_string())
             .bind(mapping.address.as_ref().map(Address::as_str))
@@ -215,7 +217,8 @@ impl Tx {
             .bind(mapping.effective_role.map(OrgRole::as_str))
             .bind(to_json(&mapping.effective_projects)?)
             .bind(micros(mapping.last_synced_at))
-            .bind(to_json(&mapping.effective_assignments)?),
+            .bind(to_json(&mapping.effective_assignments)?)
+            .bind(to_json(&mapping.upkeep)?),
         )
         .await?;
         Ok(())

@@ -8,7 +8,7 @@ use super::error::classify;
 use super::session::sql;
 
 /// The version that this program writes.
-const CURRENT: i64 = 9;
+const CURRENT: i64 = 10;
 
 /// Brings a SQLite database up to date.
 pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreError> {
@@ -18,8 +18,11 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (3, "catalogue", include_str!("migrations/sqlite/0003_catalogue.sql")),
         (4, "assignments", include_str!("migrations/sqlite/0004_assignments.sql")),
         (5, "guards", include_str!("migrations/sqlite/0005_guards.sql")),
+        (6, "chain", include_str!("migrations/sqlite/0006_chain.sql")),
+        (7, "upkeep", include_str!("migrations/sqlite/0007_upkeep.sql")),
         (8, "access", include_str!("migrations/sqlite/0008_access.sql")),
         (9, "tenants", include_str!("migrations/sqlite/0009_tenants.sql")),
+        (10, "orders", include_str!("migrations/sqlite/0010_orders.sql")),
     ];
     run(connection, steps).await
 }
@@ -32,8 +35,11 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (3, "catalogue", include_str!("migrations/postgres/0003_catalogue.sql")),
         (4, "assignments", include_str!("migrations/postgres/0004_assignments.sql")),
         (5, "guards", include_str!("migrations/postgres/0005_guards.sql")),
+        (6, "chain", include_str!("migrations/postgres/0006_chain.sql")),
+        (7, "upkeep", include_str!("migrations/postgres/0007_upkeep.sql")),
         (8, "access", include_str!("migrations/postgres/0008_access.sql")),
         (9, "tenants", include_str!("migrations/postgres/0009_tenants.sql")),
+        (10, "orders", include_str!("migrations/postgres/0010_orders.sql")),
     ];
     run(connection, steps).await
 }

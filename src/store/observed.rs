@@ -11,7 +11,7 @@ use super::session::sql;
 use super::{Reader, StoreError, Tx};
 use crate::ids::{InviteId, ProjectId, TenantId, UserId};
 use crate::model::grant::{OrgRole, ProjectRole};
-use crate::model::observed::{Invite, Member, ProjectMember};
+use crate::model::observed::{Invite, InviteStatus, Member, ProjectMember};
 use crate::model::person::key_of;
 
 macro_rules! member_columns {
@@ -25,8 +25,9 @@ macro_rules! invite_columns {
         "id, email, role, status, projects, created_at, expires_at"
     };
 }
+pub(super) use {invite_columns, member_columns};
 
-fn member(row: &AnyRow) -> Result<Member, StoreError> {
+pub(super) fn member(row: &AnyRow) -> Result<Member, StoreError> {
     let row = Row(row);
     Ok(Member {
         id: UserId::from(row.text("id")?),
@@ -40,7 +41,7 @@ fn member(row: &AnyRow) -> Result<Member, StoreError> {
     })
 }
 
-fn invite(row: &AnyRow) -> Result<Invite, StoreError> {
+pub(super) fn invite(row: &AnyRow) -> Result<Invite, StoreError> {
     let row = Row(row);
     Ok(Invite {
         id: InviteId::from(row.text("id")?),
@@ -175,6 +176,7 @@ impl Tx {
                         role = excluded.role, is_service_account = excluded.is_service_account,
                         is_scim_managed = excluded.is_scim_managed, is_default = excluded.is_default,
                         added_at = excluded.added_at, seen_at = excluded.seen_at, gone_at = NULL,
+                        met = CASE WHEN observed_members.gone_at IS NULL THEN observed_members.met ELSE 0 END,
                         news = CASE WHEN observed_members.gone_at IS NOT NULL
                             OR observed_members.email IS DISTINCT FROM excluded.email
                             OR observed_members.role IS DISTINCT FROM excluded.role
@@ -291,6 +293,22 @@ impl Tx {
         )
         .await?;
         self.forget_assignments_of(tenant, user).await
+    }
+
+    /// Notes that an invite was accepted.
+    pub async fn observe_acceptance(
+        &mut self,
+        tenant: &TenantId,
+        invite: &InviteId,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            sql("UPDATE observed_invites SET status = $3 WHERE tenant = $1 AND id = $2 AND gone_at IS NULL")
+                .bind(tenant.as_str())
+                .bind(invite.as_str())
+                .bind(InviteStatus::Accepted.as_str()),
+        )
+        .await?;
+        Ok(())
     }
 
     /// Notes that an invite is gone.

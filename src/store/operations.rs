@@ -14,8 +14,9 @@ macro_rules! operation_columns {
         "id, person, person_version, action, reason, state, sent_at, settled_at, upstream_request_id, outcome"
     };
 }
+pub(super) use operation_columns;
 
-fn operation(tenant: &TenantId, row: &AnyRow) -> Result<Operation, StoreError> {
+pub(super) fn operation(tenant: &TenantId, row: &AnyRow) -> Result<Operation, StoreError> {
     let row = Row(row);
     let state = row.text("state")?;
     let state = OperationState::ALL

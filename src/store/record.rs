@@ -11,6 +11,7 @@ use crate::model::grant::{Assignment, OrgRole, ProjectGrant};
 use crate::model::mapping::{Mapping, Origin, Status};
 use crate::model::operation::Lane;
 use crate::model::person::Person;
+use crate::model::upkeep::Upkeep;
 
 /// A row of the mapping table with the person it belongs to. In JSON, what is absent is `null`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,6 +214,7 @@ impl MappingRecord {
             effective_projects: self.effective_projects.clone(),
             effective_assignments: self.effective_assignments.clone(),
             last_synced_at: self.last_synced_at,
+            upkeep: Upkeep::default(),
         })
     }
 
@@ -268,7 +270,7 @@ impl Tx {
         tenant: &TenantId,
         record: &MappingRecord,
     ) -> Result<Imported, ImportError> {
-        let mapping = record.mapping(tenant)?;
+        let mut mapping = record.mapping(tenant)?;
         self.refuse_stolen(tenant, record).await?;
         let Some(person) = self.load_person_or_tombstone(tenant, record.scim_id).await? else {
             let person = record.person(tenant)?;
@@ -283,8 +285,9 @@ impl Tx {
             return Ok(Imported::Added);
         };
         let stored = self.load_work(tenant, person.id).await?.and_then(|work| work.mapping);
-        let blank = Mapping::new(tenant.clone(), person.id);
-        if stored.unwrap_or(blank) == mapping {
+        let stored = stored.unwrap_or_else(|| Mapping::new(tenant.clone(), person.id));
+        mapping.upkeep = stored.upkeep.clone();
+        if stored == mapping {
             return Ok(Imported::Unchanged);
         }
         self.save_mapping(&mapping).await?;

@@ -40,6 +40,8 @@ struct Catalogue {
     lane_depth: Family<Lane, Gauge>,
     lane_age: Family<Lane, FloatGauge>,
     people: Family<People, Gauge>,
+    drift: Family<Drift, Counter>,
+    unmanaged: Family<Tenant, Gauge>,
     holds: Family<Holds, Gauge>,
 }
 
@@ -101,6 +103,13 @@ struct People {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Drift {
+    tenant: String,
+    class: &'static str,
+    reaction: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Holds {
     tenant: String,
     guard: &'static str,
@@ -125,6 +134,8 @@ impl Metrics {
             lane_depth: Family::default(),
             lane_age: Family::default(),
             people: Family::default(),
+            drift: Family::default(),
+            unmanaged: Family::default(),
             holds: Family::default(),
         };
         catalogue.register();
@@ -189,6 +200,17 @@ impl Metrics {
     /// How many people of a tenant stand where in their life.
     pub fn set_people(&self, tenant: &str, status: &'static str, count: u64) {
         self.0.people.get_or_create(&People { tenant: tenant.to_owned(), status }).set(whole(count));
+    }
+
+    /// Somebody else changed something upstream; `reaction` is what the settings say to that.
+    pub fn drift(&self, tenant: &str, class: &'static str, reaction: &'static str) {
+        let labels = Drift { tenant: tenant.to_owned(), class, reaction };
+        self.0.drift.get_or_create(&labels).inc();
+    }
+
+    /// How many members of an organization no identity provider speaks of.
+    pub fn set_unmanaged(&self, tenant: &str, count: u64) {
+        self.0.unmanaged.get_or_create(&Tenant { tenant: tenant.to_owned() }).set(whole(count));
     }
 
     /// How many holds of a guard wait for a decision.
@@ -267,6 +289,12 @@ impl Catalogue {
             self.lane_age.clone(),
         );
         r.register("people", "People of the directory, by status", self.people.clone());
+        r.register("drift", "Changes that somebody else made upstream, by class", self.drift.clone());
+        r.register(
+            "unmanaged_members",
+            "Members whom no identity provider speaks of",
+            self.unmanaged.clone(),
+        );
         r.register("holds", "Holds that wait for a decision, by guard", self.holds.clone());
     }
 }
@@ -297,6 +325,8 @@ mod tests {
         metrics.operation("default", "create_invite", "done");
         metrics.set_lane("default", "revoke", 2, 1.5);
         metrics.set_people("default", "member", 12);
+        metrics.drift("default", "role_changed", "report");
+        metrics.set_unmanaged("default", 3);
         metrics.set_holds("default", "mass-removal", 7);
         let page = metrics.render();
         for line in [
@@ -314,6 +344,8 @@ mod tests {
             "scim_bridge_lane_oldest_age_seconds{tenant=\"default\",lane=\"revoke\"} 1.5",
             "scim_bridge_holds{tenant=\"default\",guard=\"mass-removal\"} 7",
             "scim_bridge_people{tenant=\"default\",status=\"member\"} 12",
+            "scim_bridge_drift_total{tenant=\"default\",class=\"role_changed\",reaction=\"report\"} 1",
+            "scim_bridge_unmanaged_members{tenant=\"default\"} 3",
             "# EOF",
         ] {
             assert!(page.contains(line), "{line} is not in\n{page}");

@@ -93,6 +93,12 @@ async fn a_held_removal_is_listed_and_done_when_it_is_approved() {
     let table = succeed(&mut bridge(&folder, &["holds", "list", "--guard", "mass-removal"]));
     assert!(table.contains("REASON") && table.contains("safety.max_removals"), "{table}");
     let id = held[0]["id"].as_str().unwrap();
+    let plan: Value = serde_json::from_str(&succeed(&mut bridge(&folder, &["plan", "--json"]))).unwrap();
+    assert_eq!(plan["people"].as_array().unwrap().len(), 2);
+    assert_eq!(plan["people"][0]["steps"][0]["held"]["guard"], "mass-removal");
+    assert_eq!((&plan["losses_before_a_human_is_asked"], &plan["standstill"]), (&json!(0), &Value::Null));
+    let why = succeed(&mut bridge(&folder, &["why", held[0]["person"].as_str().unwrap()]));
+    assert!(why.contains(&format!("Held        {id} since")), "{why}");
     succeed(&mut bridge(&folder, &["holds", "approve", id, "--by", "ann", "--reason", "asked HR"]));
     let other = held[1]["id"].as_str().unwrap();
     succeed(&mut bridge(&folder, &["holds", "reject", other, "--by", "ann", "--reason", "wrong group"]));
@@ -114,6 +120,10 @@ async fn stop_ends_all_changes_and_resume_lets_them_go_on() {
     let people = members(address, &simulator, 1).await;
     succeed(&mut bridge(&folder, &["stop", "--by", "ann", "--reason", "drill"]));
     deactivate(address, &people[0]).await;
+    for command in [&["plan"][..], &["why", &people[0]]] {
+        let told = succeed(&mut bridge(&folder, command));
+        assert!(told.contains("delete_user") && told.contains("stopped by ann: drill"), "{told}");
+    }
     until("degraded", async || {
         let ready = call(address, "GET", "/readyz", None).await.unwrap().expect(200);
         ready["components"]["upstream:default"] == "degraded"

@@ -24,9 +24,10 @@ use openai_scim_bridge::model::observed::{
 use openai_scim_bridge::model::operation::{Action, Operation, OperationState};
 use openai_scim_bridge::model::person::Person;
 use openai_scim_bridge::model::policy::{
-    Alias, GroupMode, GroupNaming, GroupRule, GroupSelector, OnAddressChange, OnExistingMember, Policy,
-    Resend, RoleChange, RuleEffect,
+    Alias, GroupMode, GroupNaming, GroupRule, GroupSelector, OnAddressChange, OnDrift, OnExistingMember,
+    Policy, Resend, RoleChange, RuleEffect,
 };
+use openai_scim_bridge::model::upkeep::{Drift, DriftClass, Instruction, Wanted};
 use openai_scim_bridge::provision::desired::{EXTENSION, desired};
 use openai_scim_bridge::provision::plan::{Claim, Facts, Look, Observed, Read, Step, plan_person};
 use openai_scim_bridge::provision::status::status;
@@ -203,6 +204,15 @@ impl Script {
         match (key, value) {
             ("existing", "hold") => policy.on_existing_member = OnExistingMember::Hold,
             ("existing", "conflict") => policy.on_existing_member = OnExistingMember::Conflict,
+            ("max_resends", number) => policy.max_resends = number.parse().unwrap(),
+            ("resend_pause", hours) => {
+                policy.resend_pause = SignedDuration::from_hours(hours.parse().unwrap());
+            }
+            ("member_removed", word) => policy.drift.member_removed = reaction_of(word),
+            ("invite_withdrawn", word) => policy.drift.invite_withdrawn = reaction_of(word),
+            ("role_changed", word) => policy.drift.role_changed = reaction_of(word),
+            ("project_added", word) => policy.drift.project_added = reaction_of(word),
+            ("project_removed", word) => policy.drift.project_removed = reaction_of(word),
             ("resend", "never") => policy.resend = Resend::Never,
             ("address", "reinvite") => policy.on_address_change = OnAddressChange::Reinvite,
             ("domains", domain) => drop(policy.allowed_domains.insert(domain.into())),
@@ -314,7 +324,11 @@ impl Script {
         mapping.invite_id = line.named.get("invite").map(|id| (*id).into());
         mapping.invite_expires_at = line.named.get("expires").map(|at| self.at(at));
         mapping.user_id = line.named.get("user").map(|id| (*id).into());
-        mapping.effective_role = mapping.user_id.as_ref().map(|_| OrgRole::Reader);
+        let role = line.named.get("had").map_or(OrgRole::Reader, |word| word.parse().unwrap());
+        mapping.effective_role = mapping.user_id.as_ref().map(|_| role);
+        mapping.upkeep.invites_sent = line.named.get("sent").map_or(0, |number| number.parse().unwrap());
+        mapping.upkeep.instruction = line.named.get("told").map(|word| self.instruction_of(word));
+        mapping.upkeep.drift = line.named.get("drift").into_iter().map(|text| drift_of(text)).collect();
         mapping.effective_projects = line
             .named
             .get("effective")
@@ -329,6 +343,18 @@ impl Script {
         mapping.status = line.named.get("status").map_or(Status::Pending, |word| word.parse().unwrap());
         mapping.origin = line.named.get("origin").map_or(Origin::Invited, |word| word.parse().unwrap());
         self.observed.mapping = Some(mapping);
+    }
+
+    /// `resend@-1h`, `withhold@-1h`, `link:user-1@-1h`
+    fn instruction_of(&self, text: &str) -> Instruction {
+        let (word, at) = text.split_once('@').unwrap();
+        let what = match word.split_once(':') {
+            Some(("link", user)) => Wanted::Link(user.into()),
+            _ if word == "resend" => Wanted::Resend,
+            _ if word == "withhold" => Wanted::Withhold,
+            _ => panic!("`{text}` is no instruction"),
+        };
+        Instruction { what, at: self.at(at), by: "kim".into(), why: "asked by phone".into() }
     }
 
     fn member_from(&self, line: &Line<'_>, role: OrgRole) -> Member {
@@ -442,6 +468,22 @@ impl Script {
 fn grant_of(text: &str) -> ProjectGrant {
     let (id, role) = text.split_once(':').unwrap();
     ProjectGrant { id: id.into(), role: role.parse().unwrap() }
+}
+
+fn reaction_of(word: &str) -> OnDrift {
+    match word {
+        "report" => OnDrift::Report,
+        "revert" => OnDrift::Revert,
+        "adopt" => OnDrift::Adopt,
+        _ => panic!("`{word}` is no reaction"),
+    }
+}
+
+/// `project_removed:proj_a`; an underscore in the second part stands for a blank if it is doubled.
+fn drift_of(text: &str) -> Drift {
+    let (class, subject) = text.split_once(':').unwrap();
+    let class = DriftClass::ALL.into_iter().find(|known| known.as_str() == class).unwrap();
+    Drift { class, subject: subject.replace("__", " ") }
 }
 
 fn effect_of(line: &Line<'_>) -> RuleEffect {

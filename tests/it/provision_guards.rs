@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use openai_scim_bridge::ids::PersonId;
 use openai_scim_bridge::model::hold::{Brake, BrakeCause, Decision, Guard, Hold};
 use openai_scim_bridge::model::mapping::Status;
-use openai_scim_bridge::model::policy::{Policy, Standstill};
+use openai_scim_bridge::model::policy::{DriftPolicy, OnDrift, Policy, Standstill};
 use openai_scim_bridge::simulator::{Fault, OrgRole};
 use openai_scim_bridge::store::HoldFilter;
 
@@ -267,6 +267,32 @@ async fn nothing_is_changed_in_another_organization_than_the_known_one() {
         "{}",
         brake.reason
     );
+}
+
+#[tokio::test]
+async fn what_another_organization_shows_cuts_no_tie() {
+    let drift = DriftPolicy { member_removed: OnDrift::Revert, ..DriftPolicy::default() };
+    let mut bridge = unlimited(Policy { drift, ..Policy::default() }).await;
+    let people = members(&bridge, 2).await;
+    bridge.stop().await;
+    let before = bridge.writes();
+    bridge.sim.set_options(|options| options.organization_id = "org-another".to_owned());
+    bridge.sim.remove_member("m0@example.com").unwrap();
+    bridge.sim.remove_member("m1@example.com").unwrap();
+    bridge.run();
+    bridge.quiet().await;
+    bridge.deactivate(people[1]).await;
+    bridge.minutes(30).await;
+    assert_eq!(bridge.writes(), before);
+    assert_eq!(
+        (bridge.status(people[0]).await, bridge.status(people[1]).await),
+        (Status::Member, Status::Removing)
+    );
+    for person in people {
+        let mapping = bridge.mapping(person).await;
+        assert!(mapping.user_id.is_some());
+        assert!(mapping.status_reason.unwrap().contains("org-another"));
+    }
 }
 
 #[tokio::test]

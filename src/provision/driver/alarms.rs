@@ -34,7 +34,7 @@ impl Driver {
         let health = Health {
             upstream: self.gate.upstream(now),
             key_trouble: self.key.trouble.clone().filter(|_| self.gate.upstream(now) == Upstream::KeyRefused),
-            standstill: self.standstill.clone(),
+            standstill: self.halt.as_ref().map(|halt| halt.reason.clone()),
             open_holds: holds.iter().map(|(_, count)| count).sum(),
             oldest_removal,
         };

@@ -10,6 +10,7 @@ use crate::ids::UserId;
 use crate::model::hold::{Brake, BrakeCause};
 use crate::model::operation::Lane;
 use crate::openai::{AdminKey, Endpoint, Failure, FailureKind};
+use crate::provision::admit::{Halt, halt};
 use crate::provision::execute::chain;
 use crate::provision::handle::Upstream;
 use crate::provision::pace::later;
@@ -30,19 +31,18 @@ impl Driver {
         }
         let brake = self.context.store.reader().await?.brake(&self.context.tenant).await?;
         self.brake_at = later(now, POLL);
-        let by_settings = self.context.policy.standstill.map(|standstill| standstill.as_str().to_owned());
-        let standstill = by_settings.or_else(|| brake.as_ref().map(in_words));
-        if standstill == self.standstill {
+        let halt = halt(&self.context.policy, brake.as_ref());
+        if halt == self.halt {
             return Ok(());
         }
-        if let Some(reason) = &standstill {
+        if let Some(Halt { reason, .. }) = &halt {
             tracing::warn!(tenant = %self.context.tenant, reason, "no change is made upstream");
             self.agenda.refresh_everybody();
         } else {
             tracing::info!(tenant = %self.context.tenant, "changes are made upstream again");
             self.put_off.hasten(now);
         }
-        self.standstill = standstill;
+        self.halt = halt;
         Ok(())
     }
 
@@ -87,12 +87,19 @@ impl Driver {
     }
 
     /// After a reading of all members: if of several people who are bound some were there before and none is now, this
-    /// is another organization, or its people were exchanged; nothing is done about it without a human.
-    pub(super) async fn look_for_strangers(&mut self, before: i64) -> Result<(), StoreError> {
+    /// is another organization, or its people were exchanged; nothing is done about it without a human. Tells whether
+    /// that is so, or was found before.
+    pub(super) async fn is_strange(&mut self, known: i64) -> Result<bool, StoreError> {
         let tenant = self.context.tenant.clone();
-        let (bound, seen) = self.context.store.reader().await?.bound_members(&tenant).await?;
-        if bound < MANY_STRANGERS || seen > 0 || before == 0 {
-            return Ok(());
+        let mut reader = self.context.store.reader().await?;
+        let brake = reader.brake(&tenant).await?;
+        if brake.is_some_and(|brake| brake.cause == BrakeCause::Organization) {
+            return Ok(true);
+        }
+        let (bound, seen) = reader.bound_members(&tenant).await?;
+        drop(reader);
+        if bound < MANY_STRANGERS || seen > 0 || known == 0 {
+            return Ok(false);
         }
         let now = self.context.clock.now();
         self.context
@@ -108,7 +115,7 @@ impl Driver {
             })
             .await?;
         self.brake_at = Timestamp::MIN;
-        Ok(())
+        Ok(true)
     }
 
     /// Asks, from time to time, whose the admin key is. The first answer, of whatever kind, comes before any change.
@@ -155,17 +162,4 @@ impl Driver {
 
 fn engine_brake(cause: BrakeCause, reason: String, at: Timestamp) -> Brake {
     Brake { cause, reason, by: "engine".to_owned(), at }
-}
-
-fn in_words(brake: &Brake) -> String {
-    let (reason, by) = (&brake.reason, &brake.by);
-    match brake.cause {
-        BrakeCause::Stop => {
-            let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-            format!("stopped by {by}{reason} (scim-bridge resume lets it go on)")
-        }
-        BrakeCause::Restored | BrakeCause::Organization => {
-            format!("observing only: {reason} (if that is right, scim-bridge resume lets it go on)")
-        }
-    }
 }

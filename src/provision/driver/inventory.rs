@@ -43,7 +43,8 @@ impl Driver {
     pub(super) async fn renew_inventory(&mut self) -> Result<(), StoreError> {
         let not_offered = self.not_offered.borrow().clone();
         let mut reader = self.context.store.reader().await?;
-        let inventory = load_inventory(&self.context, &mut reader, &not_offered).await?;
+        let inventory =
+            load_inventory(&self.context.tenant, &self.context.policy, &mut reader, &not_offered).await?;
         drop(reader);
         let Some(facts) = &mut self.facts else { return Ok(()) };
         // Where only groups that the bridge keeps came or went, their members are due already.

@@ -6,8 +6,10 @@
 
 mod alarms;
 mod brake;
+mod drift;
 mod gauges;
 mod groups;
+mod hints;
 mod inventory;
 mod start;
 mod take;
@@ -22,6 +24,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::groups::Groups;
+use self::hints::Hints;
+use super::admit::Halt;
 use super::agenda::{Agenda, Need, PutOff};
 use super::context::Context;
 use super::execute::{Order, Outcome, chain};
@@ -37,7 +41,8 @@ use crate::model::inventory::Inventory;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::model::policy::Policy;
-use crate::openai::{AdminKey, Client, Endpoint, Failure};
+use crate::openai::wire::AuditEvent;
+use crate::openai::{AdminKey, Client, Endpoint, Failure, Page};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -141,6 +146,7 @@ enum Report {
         progress: Result<Progress, ReadError>,
     },
     Probed(Result<(), Failure>),
+    Hinted(Result<Page<AuditEvent>, Failure>),
     /// The admin keys that may be the one in use.
     Owner(Result<Vec<AdminKey>, Failure>),
     GroupCalled {
@@ -158,6 +164,7 @@ enum Flight {
     Page(Collection),
     Group,
     Probe,
+    Hints,
     Owner,
 }
 
@@ -179,13 +186,14 @@ struct Driver {
     facts: Option<Facts>,
     agenda: Agenda,
     sweeps: Sweeps,
+    hints: Hints,
     looks: BTreeMap<PersonId, Vec<Look>>,
     gate: Gate,
     upstream: watch::Sender<Upstream>,
     health: watch::Sender<Health>,
     key: KeyFacts,
     /// Why no change is made, if none may be.
-    standstill: Option<String>,
+    halt: Option<Halt>,
     /// When to look into the store for that.
     brake_at: Timestamp,
     /// The organization that answers, as far as it was compared with the one that is known.
@@ -229,12 +237,13 @@ impl Driver {
             facts: None,
             agenda: Agenda::default(),
             sweeps: Sweeps::default(),
+            hints: Hints::default(),
             looks: BTreeMap::new(),
             gate: Gate::default(),
             upstream,
             health,
             key: KeyFacts::default(),
-            standstill: None,
+            halt: None,
             brake_at: Timestamp::MIN,
             organization: None,
             ticker: Ticker::new(),
@@ -333,12 +342,15 @@ impl Driver {
                 self.key.ask_at = now;
             }
             Message::Groups => self.groups.look(),
-            Message::Sweep => {
-                let unread = Inventory::default();
-                let inventory = self.facts.as_ref().map_or(&unread, |facts| &facts.inventory);
-                self.sweeps.ask(periodic(&self.context.policy, inventory));
-            }
+            Message::Sweep => self.ask_for_everything(),
         }
+    }
+
+    /// Has everything read that is read from time to time, soon.
+    fn ask_for_everything(&mut self) {
+        let unread = Inventory::default();
+        let inventory = self.facts.as_ref().map_or(&unread, |facts| &facts.inventory);
+        self.sweeps.ask(periodic(&self.context.policy, inventory));
     }
 
     fn refresh(&mut self, person: PersonId) {

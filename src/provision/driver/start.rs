@@ -55,6 +55,7 @@ impl Driver {
             self.start_probe(probe_at, now);
             return;
         }
+        self.start_hints(now);
         self.read_whole_where_cheaper(now);
         let Some(facts) = &self.facts else { return };
         let waiting = self.agenda.waiting();
@@ -135,7 +136,7 @@ impl Driver {
 
     /// Whether no change may be made at present, or not before it is known whose key is in use.
     pub(super) fn changes_wait(&self) -> bool {
-        self.standstill.is_some() || !self.key.asked
+        self.halt.is_some() || !self.key.asked
     }
 
     /// Starts what this person needs, if it can start. Tells whether those behind them in the queue can.

@@ -34,6 +34,7 @@ impl Driver {
             Report::Paged { reading, progress } => self.take_page(reading, progress).await,
             Report::GroupCalled { call, outcome } => self.take_group_call(&call, outcome).await,
             Report::Probed(result) => self.take_probe(result),
+            Report::Hinted(page) => self.take_hints(page).await,
             Report::Owner(result) => self.take_owner(result),
             Report::Lost => {
                 tracing::error!(tenant = %self.context.tenant, "a task of the engine broke off; its work is read back");
@@ -236,7 +237,7 @@ impl Driver {
             self.sweeps.failed(&collection, now, |_| REPEAT_AFTER);
             return;
         }
-        let before = if collection == Collection::Members {
+        let known = if collection == Collection::Members {
             self.acquaintances().await.unwrap_or_default()
         } else {
             0
@@ -244,7 +245,7 @@ impl Driver {
         let Some(facts) = &mut self.facts else { return };
         match observe::finish(&self.context, reading, ids.len()).await {
             Ok((sweep, due)) => {
-                facts.sweeps.insert(collection.clone(), sweep);
+                let before = facts.sweeps.insert(collection.clone(), sweep);
                 self.context.metrics.operation(self.context.tenant.as_str(), READING, "done");
                 self.sweeps.succeeded(&collection);
                 if due > 0 {
@@ -259,7 +260,7 @@ impl Driver {
                 }
                 self.agenda.refresh_readers(&collection);
                 if collection == Collection::Members
-                    && let Err(error) = self.look_for_strangers(before).await
+                    && let Err(error) = self.compare_members(known, before).await
                 {
                     self.pause_for_store(&error);
                 }

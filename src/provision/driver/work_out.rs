@@ -11,6 +11,8 @@ use crate::model::hold::Hold;
 use crate::model::mapping::{Mapping, Status};
 use crate::model::observed::Collection;
 use crate::model::operation::{Lane, OperationState};
+use crate::model::upkeep::Drift;
+use crate::provision::admit::Halt;
 use crate::provision::agenda::{Need, Turn, next_need};
 use crate::provision::execute;
 use crate::provision::handle::Settlement;
@@ -37,7 +39,8 @@ impl Driver {
         if self.facts.is_none() {
             let mut reader = self.context.store.reader().await?;
             let not_offered = self.not_offered.borrow().clone();
-            let facts = load_facts(&self.context, &mut reader, &not_offered).await?;
+            let (tenant, policy) = (&self.context.tenant, &self.context.policy);
+            let facts = load_facts(tenant, policy, &mut reader, &not_offered).await?;
             // What was removed since the last reading explains why the next one shows less.
             for (collection, sweep) in &facts.sweeps {
                 let gone = reader.count_gone(&self.context.tenant, collection, sweep.started_at).await?;
@@ -50,8 +53,8 @@ impl Driver {
             facts.owners = self.context.store.reader().await?.owners(&self.context.tenant).await?;
             self.owners_changed = false;
         }
-        self.look_at_brake(now).await?;
         self.look_at_organization(now).await?;
+        self.look_at_brake(now).await?;
         self.refill(now).await?;
         // Whoever is waited for comes first.
         let waited_for = self.waiters.keys().copied().filter(|person| self.agenda.is_stale(*person));
@@ -99,8 +102,9 @@ impl Driver {
         let looks = self.looks.get(&person).map(Vec::as_slice).unwrap_or_default();
         let Some(facts) = &mut self.facts else { return Ok(()) };
         let mut reader = self.context.store.reader().await?;
-        let inventory = &facts.inventory;
-        let Some(loaded) = load_person(&self.context, &mut reader, inventory, person, looks).await? else {
+        let (tenant, policy) = (&self.context.tenant, &self.context.policy);
+        let loaded = load_person(tenant, policy, &mut reader, &facts.inventory, person, looks).await?;
+        let Some(loaded) = loaded else {
             self.agenda.remove(person);
             self.looks.remove(&person);
             self.removing.remove(&person);
@@ -121,8 +125,12 @@ impl Driver {
         }
         let plan = plan_person(now, &loaded.desired, &loaded.observed, facts, &self.context.policy);
         let mut finding = Finding::new(loaded, plan);
-        if let Some(standstill) = &self.standstill {
-            finding.stand_still(standstill);
+        if let Some(Halt { reason, is_elsewhere: true }) = &self.halt {
+            finding.believe_nothing(reason);
+            return self.follow(finding, now).await;
+        }
+        if let Some(Halt { reason, .. }) = &self.halt {
+            finding.stand_still(reason);
         }
         finding.holds =
             settle_holds(now, &finding.plan, &finding.loaded.observed, || HoldId::new(&self.context.clock));
@@ -206,14 +214,15 @@ impl Driver {
             "changes": finding.changes(),
         });
         let known = (work.mapping.clone(), work.open.clone());
+        let drifts: Vec<_> = finding.drifts().map(drift_detail).collect();
         let holds = (finding.holds.clone(), finding.loaded.observed.holds.clone());
-        let kept = Arc::new((mapping, concluded, news, known, holds));
+        let kept = Arc::new((mapping, concluded, news, known, holds, drifts));
         self.context
             .store
             .write(move |tx| {
                 let (tenant, kept) = (tenant.clone(), kept.clone());
                 Box::pin(async move {
-                    let (mapping, concluded, news, known, (holds, known_holds)) = &*kept;
+                    let (mapping, concluded, news, known, (holds, known_holds), drifts) = &*kept;
                     let work = tx.load_work(&tenant, person).await?;
                     if work.is_none_or(|work| (work.mapping, work.open) != *known) {
                         return Ok(false);
@@ -243,6 +252,10 @@ impl Driver {
                         let entry = execute::entry(&tenant, person, now, "mapping.change", news.clone());
                         tx.append_audit(&entry).await?;
                     }
+                    for detail in drifts {
+                        let entry = execute::entry(&tenant, person, now, "drift.found", detail.clone());
+                        tx.append_audit(&entry).await?;
+                    }
                     match rest {
                         Some(rest) => {
                             tx.schedule(&tenant, person, mark, rest.due_at, rest.lane, rest.attempts).await
@@ -262,6 +275,14 @@ impl Driver {
             let (tenant, kind) = (self.context.tenant.as_str(), operation.action.kind());
             self.context.metrics.operation(tenant, kind, state.as_str());
             self.forget_leaving(&operation.action);
+        }
+        for drift in finding.drifts() {
+            self.tell_drift(drift.class);
+            tracing::info!(
+                tenant = %self.context.tenant, person.id = %finding.mapping.person,
+                drift.class = drift.class.as_str(),
+                "person {} was changed outside the bridge: {}", finding.mapping.person, drift.class
+            );
         }
         let binds = |planned: &Planned| matches!(&planned.step, Step::Record(Change::BindMember { .. }));
         if finding.before.invite_id.is_some() && finding.plan.iter().any(binds) {
@@ -287,6 +308,11 @@ async fn load_missing_sweeps(
         }
     }
     Ok(())
+}
+
+/// A change by somebody else, for the audit trail.
+fn drift_detail(drift: &Drift) -> serde_json::Value {
+    json!({ "class": drift.class.as_str(), "subject": drift.subject })
 }
 
 /// What a look at a person came to.
@@ -347,6 +373,17 @@ impl Finding {
         (self.next, self.stands_still) = (None, true);
     }
 
+    /// What is observed is of another organization, as it seems: nothing is concluded from it, and no tie is cut.
+    fn believe_nothing(&mut self, why: &str) {
+        self.plan.clear();
+        self.mapping = self.before.clone();
+        if !self.loaded.desired.wants_access {
+            self.mapping.status = status(false, &self.before, &[]).0;
+        }
+        self.mapping.status_reason = Some(format!("{STANDSTILL}{why}"));
+        (self.next, self.stands_still) = (None, true);
+    }
+
     /// The operations that the plan settles, with the reasons.
     fn concluded(&self) -> Vec<(OperationId, OperationState, String)> {
         let concluded = self.plan.iter().filter_map(|planned| match &planned.step {
@@ -359,11 +396,19 @@ impl Finding {
     /// The recorded changes of ties in words, for the audit.
     fn changes(&self) -> Vec<String> {
         let changes = self.plan.iter().filter_map(|planned| match &planned.step {
-            Step::Record(Change::Effective { .. }) => None,
+            Step::Record(Change::Effective { .. } | Change::Drift { is_so: true, .. }) => None,
             Step::Record(change) => Some(format!("{change}: {}", planned.reason)),
             _ => None,
         });
         changes.collect()
+    }
+
+    /// What somebody else changed, as far as it is news.
+    fn drifts(&self) -> impl Iterator<Item = &Drift> {
+        self.plan.iter().filter_map(|planned| match &planned.step {
+            Step::Record(Change::Drift { drift, is_so: true }) => Some(drift),
+            _ => None,
+        })
     }
 
     /// When to look again, if the plan has nothing to do now.

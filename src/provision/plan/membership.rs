@@ -8,7 +8,7 @@ use crate::model::hold::Guard;
 use crate::model::mapping::Origin;
 use crate::model::observed::Member;
 use crate::model::operation::{Action, Lane};
-use crate::model::policy::OnAddressChange;
+use crate::model::policy::{OnAddressChange, OnDrift};
 use crate::provision::guard;
 
 impl Planner<'_> {
@@ -19,13 +19,14 @@ impl Planner<'_> {
     pub(super) fn keep_member(&mut self) -> Flow {
         let Some(user) = self.mapping.user_id.clone() else { return Flow::Continue };
         let Some(member) = self.member(&user) else {
-            let look = Read::Member(user);
+            let look = Read::Member(user.clone());
             if self.missed_at(&look).is_none() {
                 return self.read(look, "the member was not there in the last reading, look twice");
             }
-            return self.hold(
-                "the member was removed outside the bridge; to invite again, deactivate the user and activate them",
-            );
+            return match self.lose_member(&user) {
+                Flow::Stop => Flow::Stop,
+                Flow::Continue => self.provide(),
+            };
         };
         if let Some(reason) = guard::untouchable(member, self.policy) {
             return self.pass(Guard::Untouchable, self.lane(), "change the account".to_owned(), reason);
@@ -34,6 +35,7 @@ impl Planner<'_> {
         let taken = self.take_assignments(member);
         let projects = self.arrange_projects(member);
         let assigned = self.give_assignments(member);
+        self.end_drift();
         let address = self.arrange_address(member);
         if [role, taken, projects, assigned, address].contains(&Flow::Stop) {
             Flow::Stop
@@ -49,6 +51,17 @@ impl Planner<'_> {
         let granted = self.desired.org_role.as_ref();
         match granted {
             Some(granted) if granted.role > role => {
+                match self.role_drift(member, role) {
+                    Some(OnDrift::Report) => {
+                        return self.hold(format!(
+                            "the role was lowered to {role} outside the bridge, although {} is granted; it is left so \
+                             (drift.role_changed)",
+                            granted.role
+                        ));
+                    }
+                    Some(OnDrift::Adopt) => return Flow::Continue,
+                    Some(OnDrift::Revert) | None => {}
+                }
                 let raise = Action::SetRole { user, role: granted.role, lowers: false };
                 self.grant(raise, &format!("the role {} is granted by {}", granted.role, granted.why()))
             }
@@ -61,6 +74,13 @@ impl Planner<'_> {
 
     /// Only an owner whom the bridge made one is demoted by it.
     fn demote_owner(&mut self, member: &Member) -> Flow {
+        match self.role_drift(member, OrgRole::Owner) {
+            Some(OnDrift::Revert) => {
+                return self.lower_owner(member, "the member was made an owner outside the bridge");
+            }
+            Some(OnDrift::Adopt) => return Flow::Continue,
+            Some(OnDrift::Report) | None => {}
+        }
         if !self.observed.invited_as_owner(&member.id) {
             if self.mapping.origin == Origin::Imported {
                 return Flow::Continue;
@@ -68,8 +88,7 @@ impl Planner<'_> {
             return self
                 .hold("the member was made an owner outside the bridge, which never demotes such an owner");
         }
-        let lower = Action::SetRole { user: member.id.clone(), role: OrgRole::Reader, lowers: true };
-        self.take_away(member, lower, Lane::Reduce, "no grant gives the role owner any more")
+        self.lower_owner(member, "no grant gives the role owner any more")
     }
 
     /// OpenAI cannot change a member's address, so another address means another membership.

@@ -13,8 +13,10 @@ mod observed;
 mod outcome;
 mod projects;
 mod provide;
+mod upkeep;
 mod withdraw;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
@@ -30,6 +32,7 @@ use crate::model::mapping::{Mapping, Origin};
 use crate::model::observed::{Collection, Invite, Member};
 use crate::model::operation::{Action, Lane, OperationState};
 use crate::model::policy::Policy;
+use crate::model::upkeep::{Drift, DriftClass, Upkeep, Wanted};
 use crate::provision::desired::Desired;
 
 /// How long to wait before reading back a call that may be repeated without harm.
@@ -129,6 +132,17 @@ pub enum Change {
     },
     /// The groups and custom roles that grants speak of were seen to be these.
     EffectiveAssignments(Vec<Assignment>),
+    /// An identity provider speaks of somebody who was only shown to it.
+    Claim,
+    /// Somebody else changed something upstream, or that is over.
+    Drift {
+        /// What was changed.
+        drift: Drift,
+        /// Whether it is so; else it is so no longer.
+        is_so: bool,
+    },
+    /// Nothing is left upstream, and with it everything that was kept in mind.
+    Forget,
 }
 
 impl Change {
@@ -136,6 +150,9 @@ impl Change {
     pub fn apply(&self, mapping: &mut Mapping) {
         match self {
             Self::BindInvite { invite, address, expires_at, origin } => {
+                if mapping.invite_id.as_ref() != Some(invite) {
+                    count_invite(mapping, address.as_ref());
+                }
                 mapping.invite_id = Some(invite.clone());
                 mapping.invite_expires_at = *expires_at;
                 mapping.address.clone_from(address);
@@ -147,6 +164,7 @@ impl Change {
             }
             Self::BindMember { user, address, origin } => {
                 mapping.user_id = Some(user.clone());
+                mapping.upkeep = Upkeep::default();
                 mapping.invite_id = None;
                 mapping.invite_expires_at = None;
                 mapping.origin = *origin;
@@ -165,8 +183,26 @@ impl Change {
                 mapping.effective_projects.clone_from(projects);
             }
             Self::EffectiveAssignments(assignments) => mapping.effective_assignments.clone_from(assignments),
+            Self::Claim => mapping.origin = Origin::Linked,
+            Self::Drift { drift, is_so: true } => {
+                mapping.upkeep.drift.insert(drift.clone());
+            }
+            Self::Drift { drift, is_so: false } => {
+                mapping.upkeep.drift.remove(drift);
+            }
+            Self::Forget => mapping.upkeep = Upkeep::default(),
         }
     }
+}
+
+/// One more invite stands for the person. An administrator who asked for it, and another address, begin a new count.
+fn count_invite(mapping: &mut Mapping, address: Option<&Address>) {
+    let upkeep = &mut mapping.upkeep;
+    let asked = upkeep.instruction.as_ref().is_some_and(|instruction| instruction.what == Wanted::Resend);
+    let is_same = mapping.address.as_ref() == address;
+    upkeep.invites_sent = if asked || !is_same { 1 } else { upkeep.invites_sent.saturating_add(1) };
+    upkeep.instruction = None;
+    upkeep.drift.retain(|drift| drift.class != DriftClass::InviteWithdrawn);
 }
 
 /// Plans for everybody in `people`, in the order in which it will be served: by lane, and inside a lane as given.
@@ -196,7 +232,10 @@ pub fn plan_person(
 ) -> Vec<Planned> {
     let mut planner = Planner::new(now, desired, observed, facts, policy);
     if planner.settle_open_operations() == Flow::Continue {
-        if desired.wants_access {
+        planner.note_claim();
+        if planner.is_unclaimed() {
+            planner.keep_unclaimed();
+        } else if desired.wants_access {
             if planner.check_what_is_missing() == Flow::Continue {
                 planner.provide();
             }
@@ -232,6 +271,8 @@ struct Planner<'a> {
     policy: &'a Policy,
     mapping: Mapping,
     steps: Vec<Planned>,
+    /// Changes by others that are still so.
+    drifts: BTreeSet<Drift>,
 }
 
 impl<'a> Planner<'a> {
@@ -246,7 +287,8 @@ impl<'a> Planner<'a> {
             .mapping
             .clone()
             .unwrap_or_else(|| Mapping::new(observed.tenant.clone(), observed.person));
-        Self { now, desired, observed, facts, policy, mapping, steps: Vec::new() }
+        let (steps, drifts) = (Vec::new(), BTreeSet::new());
+        Self { now, desired, observed, facts, policy, mapping, steps, drifts }
     }
 
     fn push(&mut self, lane: Lane, step: Step, reason: impl Into<String>) -> Flow {
@@ -409,6 +451,10 @@ impl fmt::Display for Change {
                 let names: Vec<String> = assignments.iter().map(Assignment::to_string).collect();
                 write!(f, "has {}", names.join(", "))
             }
+            Self::Claim => f.write_str("claimed"),
+            Self::Drift { drift, is_so: true } => write!(f, "drift {drift}"),
+            Self::Drift { drift, is_so: false } => write!(f, "end of drift {drift}"),
+            Self::Forget => f.write_str("nothing left"),
         }
     }
 }

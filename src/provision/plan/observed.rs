@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Read;
-use crate::ids::{PersonId, TenantId, UserId};
+use crate::ids::{PersonId, ProjectId, TenantId, UserId};
 use crate::model::grant::OrgRole;
 use crate::model::hold::Hold;
 use crate::model::inventory::Inventory;
@@ -158,6 +158,35 @@ impl Observed {
                 Action::SetRole { user: target, role, .. } => target == user && *role == OrgRole::Owner,
                 _ => false,
             }
+        })
+    }
+
+    /// Whether the last change of this member's role by the bridge gave them this one.
+    pub(super) fn set_role_last(&self, user: &UserId, role: OrgRole) -> bool {
+        let changes = |operation: &&Operation| matches!(&operation.action, Action::SetRole { user: target, .. } if target == user);
+        let last =
+            self.recent.iter().filter(|operation| operation.state == OperationState::Done).find(changes);
+        last.is_some_and(
+            |operation| matches!(&operation.action, Action::SetRole { role: given, .. } if *given == role),
+        )
+    }
+
+    /// What the bridge last did about this member and this project, if it was one of the latest operations: gave it
+    /// (`true`), or took it away.
+    pub(super) fn gave_project_last(&self, user: &UserId, project: &ProjectId) -> Option<bool> {
+        let mut done = self.recent.iter().filter(|operation| operation.state == OperationState::Done);
+        done.find_map(|operation| match &operation.action {
+            Action::AddToProject { project: target, user: whom, .. }
+            | Action::SetProjectRole { project: target, user: whom, .. } => {
+                (target == project && whom == user).then_some(true)
+            }
+            Action::RemoveFromProject { project: target, user: whom } => {
+                (target == project && whom == user).then_some(false)
+            }
+            Action::CreateInvite { projects, .. } => {
+                projects.iter().any(|grant| grant.id == *project).then_some(true)
+            }
+            _ => None,
         })
     }
 

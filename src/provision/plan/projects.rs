@@ -8,6 +8,7 @@ use crate::model::grant::{OrgRole, ProjectGrant};
 use crate::model::mapping::Origin;
 use crate::model::observed::{Collection, Member};
 use crate::model::operation::{Action, Lane, Operation, OperationState};
+use crate::model::upkeep::{Drift, DriftClass};
 use crate::provision::desired::managed_projects;
 
 impl Planner<'_> {
@@ -20,7 +21,7 @@ impl Planner<'_> {
         }
         let before: BTreeSet<ProjectId> =
             self.mapping.effective_projects.iter().map(|grant| grant.id.clone()).collect();
-        let mut concerned = before;
+        let mut concerned = before.clone();
         concerned.extend(self.desired.projects.keys().cloned());
         concerned.extend(self.projects_given_lately(member));
         // Nobody can do anything in an archived project, nor can anybody be taken out of it.
@@ -31,16 +32,17 @@ impl Planner<'_> {
         if self.mapping.origin == Origin::Invited {
             concerned.extend(managed_projects(self.policy, &self.facts.inventory));
         }
-        let taken = self.take_projects(member, &concerned, &carried);
-        let given = self.give_projects(member);
+        let taken = self.take_projects(member, &concerned, &before, &carried);
+        let given = self.give_projects(member, &before);
         if [taken, given].contains(&Flow::Stop) { Flow::Stop } else { Flow::Continue }
     }
 
-    /// `carried` are the projects of which the mirror may not know yet.
+    /// `before` are the projects that were noted as seen; `carried` those of which the mirror may not know yet.
     fn take_projects(
         &mut self,
         member: &Member,
         concerned: &BTreeSet<ProjectId>,
+        before: &BTreeSet<ProjectId>,
         carried: &BTreeSet<ProjectId>,
     ) -> Flow {
         let mut flow = Flow::Continue;
@@ -59,10 +61,14 @@ impl Planner<'_> {
             };
             let (project, user) = (project.clone(), member.id.clone());
             flow = match (held.role, wished) {
-                (_, None) => {
-                    let remove = Action::RemoveFromProject { project, user };
-                    self.insist(remove, Lane::Reduce, "no grant gives this project any more")
-                }
+                (_, None) => match self.meet_added_project(member, &project, before) {
+                    Some(Flow::Continue) => continue,
+                    Some(Flow::Stop) => Flow::Stop,
+                    None => {
+                        let remove = Action::RemoveFromProject { project, user };
+                        self.insist(remove, Lane::Reduce, "no grant gives this project any more")
+                    }
+                },
                 (Some(held), Some(role)) if held > role => {
                     let lower = Action::SetProjectRole { project, user, role, lowers: true };
                     self.insist(lower, Lane::Reduce, "no grant gives the stronger role any more")
@@ -73,10 +79,11 @@ impl Planner<'_> {
         flow
     }
 
-    fn give_projects(&mut self, member: &Member) -> Flow {
+    fn give_projects(&mut self, member: &Member, before: &BTreeSet<ProjectId>) -> Flow {
         let mut flow = Flow::Continue;
         for (project, granted) in &self.desired.projects {
             if !self.is_known(project, member) {
+                self.keep_drift(Drift { class: DriftClass::ProjectRemoved, subject: project.to_string() });
                 let look = Read::ProjectMember(project.clone(), member.id.clone());
                 let why = format!("{project} is granted by {}; see what the member has", granted.why());
                 flow = self.read(look, why);
@@ -85,7 +92,17 @@ impl Planner<'_> {
             let (project, user, role) = (project.clone(), member.id.clone(), granted.role);
             let why = format!("{project} as {role} is granted by {}", granted.why());
             let action = match self.project_member(&project, &user).map(|held| held.role) {
-                None => Action::AddToProject { project, user, role },
+                None => {
+                    match self.meet_removed_project(member, &project, before) {
+                        Some(Flow::Continue) => continue,
+                        Some(Flow::Stop) => {
+                            flow = Flow::Stop;
+                            continue;
+                        }
+                        None => {}
+                    }
+                    Action::AddToProject { project, user, role }
+                }
                 Some(Some(held)) if held < role => {
                     Action::SetProjectRole { project, user, role, lowers: false }
                 }

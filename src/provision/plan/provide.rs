@@ -12,7 +12,8 @@ use crate::model::hold::Guard;
 use crate::model::mapping::{Origin, Status};
 use crate::model::observed::{Collection, Invite, InviteStatus, Member, ProjectMember};
 use crate::model::operation::{Action, Lane, Operation};
-use crate::model::policy::{OnExistingMember, Resend, RoleChange};
+use crate::model::policy::{OnDrift, OnExistingMember, RoleChange};
+use crate::model::upkeep::{Drift, DriftClass};
 use crate::provision::guard;
 
 /// Why the organization is read before the first invite.
@@ -26,6 +27,12 @@ impl<'a> Planner<'a> {
         let Some(address) = self.desired.address.as_ref() else {
             return self.hold("the user has no address that can be invited");
         };
+        if self.mapping.user_id.is_none()
+            && (self.link_as_told() == Flow::Stop
+                || (self.mapping.user_id.is_none() && self.withhold() == Flow::Stop))
+        {
+            return Flow::Stop;
+        }
         if self.mapping.user_id.is_none() && self.mapping.invite_id.is_none() {
             match self.adopt(address) {
                 Flow::Stop => return Flow::Stop,
@@ -128,7 +135,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Stops if the invite or member stands for somebody else.
-    fn wait_for_claim(&mut self, id: &str) -> Flow {
+    pub(super) fn wait_for_claim(&mut self, id: &str) -> Flow {
         match self.observed.claims.get(id) {
             None => Flow::Continue,
             Some(claim) if claim.leaving => self.wait_for_leaver(),
@@ -154,10 +161,17 @@ impl<'a> Planner<'a> {
         let Some(invite) = self.invite(&id) else { return self.miss_invite(&id) };
         match invite.status {
             InviteStatus::Accepted => self.find_accepted(key),
-            InviteStatus::Expired if self.policy.resend == Resend::Never && !self.address_changed() => {
-                self.push(Lane::Read, Step::Expire, "the invite ran out; the policy is not to send another")
+            InviteStatus::Expired if !self.address_changed() => {
+                let expired_at = invite.expires_at.or(self.mapping.invite_expires_at);
+                match self.may_replace_expired(expired_at) {
+                    Flow::Stop => Flow::Stop,
+                    Flow::Continue => self.drop_invite(&id, "the invite ran out; a new one replaces it"),
+                }
             }
-            InviteStatus::Expired => self.drop_invite(&id, "the invite ran out; a new one replaces it"),
+            InviteStatus::Expired => self.drop_invite(&id, "the address changed and the invite ran out"),
+            InviteStatus::Pending if self.wants_resend() => {
+                self.drop_invite(&id, "an administrator asked for a new invite")
+            }
             InviteStatus::Pending if self.address_changed() => {
                 self.drop_invite(&id, "the address changed; the invite went to the former one")
             }
@@ -189,9 +203,13 @@ impl<'a> Planner<'a> {
                 return Flow::Stop;
             }
         }
+        if self.wants_resend() {
+            self.record(Change::UnbindInvite, "the invite is used up; an administrator asked for a new one");
+            return Flow::Continue;
+        }
         self.hold(
             "the invite was accepted, but no member has its address: accepted under another address, or removed since; \
-             to invite again, deactivate the user and activate them",
+             `scim-bridge invites resend` invites them again",
         )
     }
 
@@ -248,15 +266,33 @@ impl<'a> Planner<'a> {
     fn miss_invite(&mut self, id: &InviteId) -> Flow {
         let ran_out = self.mapping.invite_expires_at.is_some_and(|expires_at| expires_at <= self.now);
         let ours = self.observed.tried(&Action::DeleteInvite { invite: id.clone() });
+        if ran_out && !ours && !self.address_changed() {
+            let expired_at = self.mapping.invite_expires_at;
+            if self.may_replace_expired(expired_at) == Flow::Stop {
+                return Flow::Stop;
+            }
+        }
         match self.end_invite(id, Lane::Read, "the person was invited") {
             End::Open => Flow::Stop,
             End::Joined => Flow::Continue,
-            End::Gone if ours || ran_out || self.address_changed() => {
+            End::Gone if ours || ran_out || self.address_changed() || self.wants_resend() => {
                 self.record(Change::UnbindInvite, "the invite is gone");
                 Flow::Continue
             }
-            End::Gone => self.hold(
-                "the invite was withdrawn outside the bridge; to invite again, deactivate the user and activate them",
+            End::Gone => self.lose_invite(id),
+        }
+    }
+
+    /// The bound invite is gone, and not by the bridge. `Continue` when another is to be sent.
+    fn lose_invite(&mut self, id: &InviteId) -> Flow {
+        let drift = Drift { class: DriftClass::InviteWithdrawn, subject: id.to_string() };
+        match self.drift(drift, "the invite was withdrawn outside the bridge") {
+            OnDrift::Revert => {
+                self.record(Change::UnbindInvite, "the invite is gone; the policy is to invite again");
+                Flow::Continue
+            }
+            OnDrift::Report | OnDrift::Adopt => self.hold(
+                "the invite was withdrawn outside the bridge; `scim-bridge invites resend` sends another",
             ),
         }
     }
@@ -314,10 +350,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The refusal of this call, if the person has not changed since.
+    /// The refusal of this call, if the person has not changed and nobody asked for another invite since.
     fn lately_refused(&self, action: &Action) -> Option<&'a Operation> {
         let observed = self.observed;
-        observed.refusal_of(action).filter(|refused| refused.person_version >= observed.version)
+        let refused =
+            observed.refusal_of(action).filter(|refused| refused.person_version >= observed.version);
+        refused.filter(|refused| !self.wants_resend_since(refused.sent_at))
     }
 
     /// Whether the grants changed since the bridge sent this invite, and the policy is to send another one then.

@@ -8,6 +8,7 @@ use crate::ids::InviteId;
 use crate::model::mapping::Origin;
 use crate::model::observed::{Collection, InviteStatus};
 use crate::model::operation::{Action, Lane};
+use crate::model::upkeep::Upkeep;
 
 /// What became of an invite that was to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,13 @@ impl Planner<'_> {
                 }
             }
         }
-        self.withdraw_surplus(None)
+        if self.withdraw_surplus(None) == Flow::Stop {
+            return Flow::Stop;
+        }
+        if self.mapping.upkeep != Upkeep::default() {
+            self.record(Change::Forget, "nothing is left upstream");
+        }
+        Flow::Continue
     }
 
     /// An invite of ours that appeared after its sending was believed to have failed stands for the person.

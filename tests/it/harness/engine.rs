@@ -24,6 +24,7 @@ use url::Url;
 use super::database::Database;
 
 /// Path templates that tests count calls of.
+pub(crate) const AUDIT_LOG: &str = "/organization/audit_logs";
 pub(crate) const INVITES: &str = "/organization/invites";
 pub(crate) const INVITE: &str = "/organization/invites/{invite_id}";
 pub(crate) const USERS: &str = "/organization/users";

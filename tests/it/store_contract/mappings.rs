@@ -5,6 +5,7 @@ use openai_scim_bridge::ids::{PersonId, ProjectId};
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::grant::{Assignment, OrgRole, ProjectGrant, ProjectRole};
 use openai_scim_bridge::model::mapping::{Mapping, Origin, Status};
+use openai_scim_bridge::model::upkeep::Upkeep;
 use openai_scim_bridge::store::{
     ImportError, Imported, MappingFilter, MappingRecord, MappingRow, Store, StoreError,
 };
@@ -44,6 +45,7 @@ fn full_mapping(db: &Database, person: PersonId) -> Mapping {
             Assignment::ProjectRole { project: "proj_a".into(), role: "role_a".into() },
         ],
         last_synced_at: Some(db.clock.now()),
+        upkeep: Upkeep::default(),
     }
 }
 

@@ -1,0 +1,293 @@
+//! `scim-bridge plan`: what would be done now. It reads the store, beside a server that runs or without one, and calls
+//! nobody.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::out::{self, Table};
+use super::who::find_person;
+use super::{Desk, Global};
+use crate::ids::TenantId;
+use crate::model::grant::ProjectGrant;
+use crate::model::operation::Action;
+use crate::provision::plan::{Planned, Step};
+use crate::provision::preview::{Effort, Preview, Previews, least_time};
+
+/// How many people are read at a time.
+const PAGE: i64 = 500;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The plan is made from what is stored: what identity providers wish, and what was last seen of the \
+    organization. Nothing is called. A server that runs carries it out by itself.\n\nExamples:\n  \
+    scim-bridge plan\n  \
+    scim-bridge plan jane@example.com --diff\n  \
+    scim-bridge plan --json | jq '.people[].steps[].reason'"
+)]
+pub(super) struct Plan {
+    /// The tenant
+    #[arg(long, default_value = "default")]
+    tenant: TenantId,
+    /// Only this person: SCIM id, userName, e-mail address, externalId, invite id or OpenAI user id
+    person: Option<String>,
+    /// Print JSON
+    #[arg(long, conflicts_with = "diff")]
+    json: bool,
+    /// Print what changes for each person, as a diff
+    #[arg(long)]
+    diff: bool,
+}
+
+/// Everybody for whom there is something to do, and what it takes.
+#[derive(Debug)]
+pub(super) struct Outlook {
+    pub(super) people: Vec<Preview>,
+    pub(super) calls: Vec<(&'static str, u64)>,
+    pub(super) at_least: SignedDuration,
+    per_minute: u32,
+    /// Calls that take access away, and how many of them pass before a human is asked.
+    losses: (u64, u64),
+    standstill: Option<String>,
+    has_read: bool,
+    read_at: Option<Timestamp>,
+}
+
+impl Plan {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<()> {
+        Desk::open(global, &self.tenant.clone(), async |desk| {
+            let outlook = look(desk, &self.tenant, self.person.as_deref()).await?;
+            if self.json {
+                return Ok(out::print(serde_json::to_string_pretty(&outlook.to_json())?)?);
+            }
+            if self.diff {
+                for preview in &outlook.people {
+                    out::print(diff(preview))?;
+                }
+            } else if !outlook.people.is_empty() {
+                out::print(outlook.table())?;
+            }
+            Ok(out::print(outlook.summary())?)
+        })
+        .await
+    }
+}
+
+/// Works out the plan of one person or of everybody.
+pub(super) async fn look(desk: &Desk, tenant: &TenantId, person: Option<&str>) -> anyhow::Result<Outlook> {
+    let only = match person {
+        Some(person) => Some(find_person(desk, tenant, person).await?.person.id),
+        None => None,
+    };
+    let now = desk.clock.now();
+    let mut reader = desk.store.reader().await?;
+    let mut previews = Previews::load(&mut reader, tenant, &desk.settings(tenant)?.policy).await?;
+    let (mut people, mut effort, mut after) = (Vec::new(), Effort::default(), None);
+    loop {
+        let ids = match only {
+            Some(id) if after.is_none() => vec![id],
+            Some(_) => Vec::new(),
+            None => reader.page_ids(tenant, after, PAGE).await?,
+        };
+        let Some(last) = ids.last() else { break };
+        after = Some(*last);
+        for id in ids {
+            let Some(preview) = previews.of(&mut reader, id, now).await? else { continue };
+            effort.add(&preview.plan);
+            if preview.has_news() || only.is_some() {
+                people.push(preview);
+            }
+        }
+    }
+    people.sort_by_key(|preview| crate::provision::plan::lane_of(&preview.plan));
+    let per_minute = desk.settings(tenant)?.requests_per_minute.value;
+    let calls = effort.calls(&previews.facts);
+    let at_least = least_time(&calls, per_minute);
+    let losses = (effort.losses(), previews.losses_left(&mut reader, now).await?);
+    let read_at = previews.facts.sweeps.values().map(|sweep| sweep.started_at).min();
+    let calls = calls.into_iter().map(|(endpoint, count)| (endpoint.name(), count)).collect();
+    let (has_read, standstill) = (read_at.is_some(), previews.standstill);
+    Ok(Outlook { people, calls, at_least, per_minute, losses, standstill, has_read, read_at })
+}
+
+impl Outlook {
+    fn table(&self) -> Table {
+        let mut table = Table::new(&["USER NAME", "LANE", "STEP", "WHY"]);
+        for preview in &self.people {
+            for planned in &preview.plan {
+                table.row([
+                    preview.person.user_name.clone(),
+                    planned.lane.to_string(),
+                    in_full(&planned.step),
+                    planned.reason.clone(),
+                ]);
+            }
+        }
+        table
+    }
+
+    /// What remains, in sentences.
+    pub(super) fn summary(&self) -> String {
+        let mut text = String::new();
+        let total: u64 = self.calls.iter().map(|(_, count)| count).sum();
+        let busy = self.people.iter().filter(|preview| preview.has_work()).count();
+        let others = self.people.len().saturating_sub(busy);
+        if self.people.is_empty() {
+            text.push_str("Nothing to do.");
+        } else {
+            // Writing to a String cannot fail.
+            let _written =
+                write!(text, "{busy} people with something to do, {others} who wait or are held.").is_ok();
+        }
+        if total > 0 {
+            let names: Vec<String> =
+                self.calls.iter().map(|(name, count)| format!("{count} {name}")).collect();
+            let _written = write!(
+                text,
+                "\n{total} calls are known of now ({}): at {} a minute and endpoint, {}. More can follow from what they \
+                 bring, and whoever is invited has to accept.",
+                names.join(", "),
+                self.per_minute,
+                match self.at_least.as_secs() {
+                    0 => "all of them can start at once".to_owned(),
+                    seconds => format!("the last one starts in about {}", in_words(seconds)),
+                }
+            )
+            .is_ok();
+        }
+        if let (losses, left) = self.losses
+            && losses > left
+        {
+            let _written = write!(
+                text,
+                "\n{losses} calls take access away, and {left} of them pass before a human is asked \
+                 (safety.max_removals and its kin); the others become holds: `scim-bridge holds list`."
+            )
+            .is_ok();
+        }
+        if let Some(standstill) = &self.standstill {
+            let _written = write!(text, "\nNothing of this is carried out at present: {standstill}.").is_ok();
+        }
+        if !self.has_read {
+            text.push_str(
+                "\nThe organization has not been read yet: start the server, or use `scim-bridge apply`.",
+            );
+        } else if let Some(at) = self.read_at {
+            let _written = write!(text, "\nThe organization was last read from {at:.0} on.").is_ok();
+        }
+        text
+    }
+
+    fn to_json(&self) -> Value {
+        let people: Vec<Value> = self.people.iter().map(to_json).collect();
+        let calls: serde_json::Map<String, Value> =
+            self.calls.iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect();
+        json!({
+            "people": people,
+            "calls": calls,
+            "requests_per_minute": self.per_minute,
+            "at_least_seconds": self.at_least.as_secs(),
+            "losses": self.losses.0,
+            "losses_before_a_human_is_asked": self.losses.1,
+            "standstill": self.standstill,
+            "organization_read_at": self.read_at,
+        })
+    }
+}
+
+/// Seconds as somebody would say it.
+fn in_words(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} seconds"),
+        120..7_200 => format!("{} minutes", seconds / 60),
+        _ => format!("{} hours", seconds / 3_600),
+    }
+}
+
+fn to_json(preview: &Preview) -> Value {
+    let (status, reason) = &preview.status;
+    json!({
+        "scim_id": preview.person.id,
+        "user_name": preview.person.user_name,
+        "status": status,
+        "status_reason": reason,
+        "steps": preview.plan.iter().map(step_to_json).collect::<Vec<_>>(),
+    })
+}
+
+/// One step, with what holds it.
+fn in_full(step: &Step) -> String {
+    match step {
+        Step::Hold(held) => format!("hold ({}): {}", held.guard, held.subject),
+        _ => step.to_string(),
+    }
+}
+
+/// One step for programs to read.
+pub(super) fn step_to_json(planned: &Planned) -> Value {
+    let text = planned.step.to_string();
+    let kind = text.split(' ').next().unwrap_or_default();
+    let action = match &planned.step {
+        Step::Call(action) => json!(action),
+        _ => Value::Null,
+    };
+    let held = match &planned.step {
+        Step::Hold(held) => json!({ "guard": held.guard.as_str(), "subject": held.subject }),
+        _ => Value::Null,
+    };
+    json!({
+        "lane": planned.lane.as_str(),
+        "kind": kind,
+        "step": text,
+        "action": action,
+        "held": held,
+        "reason": planned.reason,
+    })
+}
+
+/// What changes for one person: `+` for what is given, `-` for what is taken, `~` for what is replaced, `!` for what
+/// waits for somebody, `?` for what must be found out first.
+fn diff(preview: &Preview) -> String {
+    let mut text = format!("{} ({})", preview.person.user_name, preview.status.0);
+    for planned in &preview.plan {
+        let line = match &planned.step {
+            Step::Call(action) => change(action, preview),
+            Step::Read(read) => format!("? {read}"),
+            Step::Record(change) => format!("  {change}"),
+            Step::Wait(_) | Step::Conclude(..) => continue,
+            step => format!("! {}", in_full(step)),
+        };
+        text.push_str("\n  ");
+        text.push_str(&line);
+        text.push_str("    # ");
+        text.push_str(&planned.reason);
+    }
+    text
+}
+
+fn change(action: &Action, preview: &Preview) -> String {
+    let roles = |projects: &[ProjectGrant]| {
+        projects.iter().fold(String::new(), |text, grant| format!("{text}, {} as {}", grant.id, grant.role))
+    };
+    match action {
+        Action::CreateInvite { address, role, projects } => {
+            format!("+ invite to {address} as {role}{}", roles(projects))
+        }
+        Action::DeleteInvite { invite } => format!("- invite {invite}"),
+        Action::DeleteUser { user } => format!("- member {user}"),
+        Action::SetRole { role, .. } => {
+            let before = preview.mapping.effective_role.map_or("unknown", |before| before.as_str());
+            format!("~ role {before} -> {role}")
+        }
+        Action::AddToProject { project, role, .. } => format!("+ {project} as {role}"),
+        Action::SetProjectRole { project, role, .. } => {
+            let held = preview.mapping.effective_projects.iter().find(|grant| grant.id == *project);
+            format!("~ {project} {} -> {role}", held.map_or("unknown", |grant| grant.role.as_str()))
+        }
+        Action::RemoveFromProject { project, .. } => format!("- {project}"),
+        Action::Assign { what, .. } => format!("+ {what}"),
+        Action::Unassign { what, .. } => format!("- {what}"),
+    }
+}

@@ -1,0 +1,172 @@
+//! The organization as a whole, for whoever looks at it: page by page, and who of it belongs to nobody.
+
+use jiff::Timestamp;
+
+use super::observed::{invite, invite_columns, member, member_columns};
+use super::operations::{operation, operation_columns};
+use super::query::Sql;
+use super::row::Row;
+use super::session::sql;
+use super::{Reader, StoreError, Tx};
+use crate::ids::{InviteId, PersonId, TenantId, UserId};
+use crate::model::observed::{Invite, Member};
+use crate::model::operation::Operation;
+
+/// Members of the mirror whom nobody speaks of: human, bound to nobody, and without a live person at their address.
+/// `$1` is the tenant.
+macro_rules! from_unmanaged {
+    () => {
+        " FROM observed_members AS o WHERE o.tenant = $1 AND o.gone_at IS NULL
+          AND o.is_service_account = 0 AND o.is_default = 0
+          AND NOT EXISTS (SELECT 1 FROM mappings AS m WHERE m.tenant = $1 AND m.user_id = o.id)
+          AND NOT EXISTS (SELECT 1 FROM people AS p
+                          WHERE p.tenant = $1 AND p.address_key = o.email_key AND p.deleted_at IS NULL)"
+    };
+}
+
+impl Reader {
+    /// Members of the mirror by id, after `after`, at most `limit`.
+    pub async fn mirrored_members(
+        &mut self,
+        tenant: &TenantId,
+        after: Option<&UserId>,
+        limit: i64,
+    ) -> Result<Vec<Member>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            member_columns!(),
+            " FROM observed_members
+              WHERE tenant = $1 AND id > $2 AND gone_at IS NULL ORDER BY id LIMIT $3"
+        );
+        let after = after.map_or("", UserId::as_str);
+        let rows = self.fetch_all(sql(SQL).bind(tenant.as_str()).bind(after).bind(limit.max(0))).await?;
+        rows.iter().map(member).collect()
+    }
+
+    /// Invites of the mirror by id, after `after`, at most `limit`.
+    pub async fn mirrored_invites(
+        &mut self,
+        tenant: &TenantId,
+        after: Option<&InviteId>,
+        limit: i64,
+    ) -> Result<Vec<Invite>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            invite_columns!(),
+            " FROM observed_invites
+              WHERE tenant = $1 AND id > $2 AND gone_at IS NULL ORDER BY id LIMIT $3"
+        );
+        let after = after.map_or("", InviteId::as_str);
+        let rows = self.fetch_all(sql(SQL).bind(tenant.as_str()).bind(after).bind(limit.max(0))).await?;
+        rows.iter().map(invite).collect()
+    }
+
+    /// Members whom nobody speaks of, by id, after `after`, at most `limit`.
+    pub async fn unmanaged_members(
+        &mut self,
+        tenant: &TenantId,
+        after: Option<&UserId>,
+        limit: i64,
+    ) -> Result<Vec<Member>, StoreError> {
+        const SQL: &str =
+            concat!("SELECT ", member_columns!(), from_unmanaged!(), " AND o.id > $2 ORDER BY o.id LIMIT $3");
+        let after = after.map_or("", UserId::as_str);
+        let rows = self.fetch_all(sql(SQL).bind(tenant.as_str()).bind(after).bind(limit.max(0))).await?;
+        rows.iter().map(member).collect()
+    }
+
+    /// Whether there are members whom no finished reading has taken note of.
+    pub async fn has_unmet(&mut self, tenant: &TenantId) -> Result<bool, StoreError> {
+        const SQL: &str =
+            "SELECT id FROM observed_members WHERE tenant = $1 AND met = 0 AND gone_at IS NULL LIMIT 1";
+        Ok(self.fetch_optional(sql(SQL).bind(tenant.as_str())).await?.is_some())
+    }
+
+    /// How many members nobody speaks of.
+    pub async fn count_unmanaged(&mut self, tenant: &TenantId) -> Result<i64, StoreError> {
+        const SQL: &str = concat!("SELECT COUNT(*) AS count", from_unmanaged!());
+        let row = self.fetch_one(sql(SQL).bind(tenant.as_str())).await?;
+        Row(&row).int("count")
+    }
+
+    /// The person for whom this member stands.
+    pub async fn bound_to(
+        &mut self,
+        tenant: &TenantId,
+        user: &UserId,
+    ) -> Result<Option<PersonId>, StoreError> {
+        let row = self
+            .fetch_optional(
+                sql("SELECT person FROM mappings WHERE tenant = $1 AND user_id = $2")
+                    .bind(tenant.as_str())
+                    .bind(user.as_str()),
+            )
+            .await?;
+        row.map(|row| Row(&row).parsed("person")).transpose()
+    }
+
+    /// The person for whom this invite stands.
+    pub async fn invite_bound_to(
+        &mut self,
+        tenant: &TenantId,
+        invite: &InviteId,
+    ) -> Result<Option<PersonId>, StoreError> {
+        let row = self
+            .fetch_optional(
+                sql("SELECT person FROM mappings WHERE tenant = $1 AND invite_id = $2")
+                    .bind(tenant.as_str())
+                    .bind(invite.as_str()),
+            )
+            .await?;
+        row.map(|row| Row(&row).parsed("person")).transpose()
+    }
+
+    /// The ids of people and tombstones after `after`, in their order, at most `limit`.
+    pub async fn page_ids(
+        &mut self,
+        tenant: &TenantId,
+        after: Option<PersonId>,
+        limit: i64,
+    ) -> Result<Vec<PersonId>, StoreError> {
+        let mut sql = Sql::new("SELECT id FROM people WHERE tenant = ");
+        sql.text(tenant.as_str());
+        if let Some(after) = after {
+            sql.push(" AND id > ").text(after.to_string());
+        }
+        sql.push(" ORDER BY id LIMIT ").int(limit.max(0));
+        let rows = self.fetch_all(sql.statement()).await?;
+        rows.iter().map(|row| Row(row).parsed("id")).collect()
+    }
+
+    /// The operations of a tenant that were sent at `since` or later, oldest first, at most `limit`.
+    pub async fn operations_since(
+        &mut self,
+        tenant: &TenantId,
+        since: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<Operation>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            operation_columns!(),
+            " FROM operations WHERE tenant = $1 AND sent_at >= $2 ORDER BY sent_at, id LIMIT $3"
+        );
+        let rows = self
+            .fetch_all(sql(SQL).bind(tenant.as_str()).bind(since.as_microsecond()).bind(limit.max(0)))
+            .await?;
+        rows.iter().map(|row| operation(tenant, row)).collect()
+    }
+}
+
+impl Tx {
+    /// Takes note of all members. Returns those whom nobody speaks of and of whom no note was taken before.
+    pub async fn meet_members(&mut self, tenant: &TenantId) -> Result<Vec<Member>, StoreError> {
+        const SQL: &str =
+            concat!("SELECT ", member_columns!(), from_unmanaged!(), " AND o.met = 0 ORDER BY o.id");
+        const MEET: &str =
+            "UPDATE observed_members SET met = 1 WHERE tenant = $1 AND met = 0 AND gone_at IS NULL";
+        let rows = self.fetch_all(sql(SQL).bind(tenant.as_str())).await?;
+        let newcomers = rows.iter().map(member).collect::<Result<_, _>>()?;
+        self.execute(sql(MEET).bind(tenant.as_str())).await?;
+        Ok(newcomers)
+    }
+}
