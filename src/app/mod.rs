@@ -313,7 +313,8 @@ async fn note_high_water(store: &Store) {
     }
 }
 
-fn client_settings(tenant: &TenantConfig) -> Result<openai::Settings, ConfigError> {
+/// What a client of the tenant's organization needs to know.
+pub fn client_settings(tenant: &TenantConfig) -> Result<openai::Settings, ConfigError> {
     let key = tenant.require_admin_key()?.clone();
     let settings = openai::Settings::new(tenant.tenant.to_string(), tenant.base_url.value.clone(), key);
     Ok(openai::Settings { requests_per_minute: Some(tenant.requests_per_minute.value), ..settings })

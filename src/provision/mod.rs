@@ -34,6 +34,7 @@
 
 mod admit;
 mod agenda;
+mod census;
 mod context;
 pub mod desired;
 mod driver;
@@ -50,4 +51,5 @@ pub mod plan;
 pub mod status;
 mod sweeps;
 
+pub use census::{Census, take_census};
 pub use driver::Engine;

@@ -26,7 +26,7 @@ macro_rules! invite_columns {
     };
 }
 
-fn member(row: &AnyRow) -> Result<Member, StoreError> {
+pub(super) fn member(row: &AnyRow) -> Result<Member, StoreError> {
     let row = Row(row);
     Ok(Member {
         id: UserId::from(row.text("id")?),
@@ -40,7 +40,7 @@ fn member(row: &AnyRow) -> Result<Member, StoreError> {
     })
 }
 
-fn invite(row: &AnyRow) -> Result<Invite, StoreError> {
+pub(super) fn invite(row: &AnyRow) -> Result<Invite, StoreError> {
     let row = Row(row);
     Ok(Invite {
         id: InviteId::from(row.text("id")?),

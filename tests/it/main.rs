@@ -18,6 +18,7 @@ mod architecture;
 mod bad_input;
 mod cli;
 mod cli_audit;
+mod cli_evidence;
 mod cli_guards;
 mod conformance;
 mod crash;
