@@ -20,6 +20,7 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (5, "guards", include_str!("migrations/sqlite/0005_guards.sql")),
         (6, "chain", include_str!("migrations/sqlite/0006_chain.sql")),
         (8, "access", include_str!("migrations/sqlite/0008_access.sql")),
+        (10, "orders", include_str!("migrations/sqlite/0010_orders.sql")),
         (11, "credentials", include_str!("migrations/sqlite/0011_credentials.sql")),
     ];
     run(connection, steps).await
@@ -35,6 +36,7 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (5, "guards", include_str!("migrations/postgres/0005_guards.sql")),
         (6, "chain", include_str!("migrations/postgres/0006_chain.sql")),
         (8, "access", include_str!("migrations/postgres/0008_access.sql")),
+        (10, "orders", include_str!("migrations/postgres/0010_orders.sql")),
         (11, "credentials", include_str!("migrations/postgres/0011_credentials.sql")),
     ];
     run(connection, steps).await
