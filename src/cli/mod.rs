@@ -11,11 +11,13 @@ mod client;
 mod db;
 mod demo;
 mod doctor;
+mod evidence;
 mod holds;
 mod invites;
 mod mapping;
 mod out;
 mod plan;
+mod review;
 mod rotate;
 mod serve;
 mod simulate;
@@ -101,6 +103,10 @@ enum Command {
     /// Show and export the audit trail, and check that nobody has changed it
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Tell when somebody was asked to go, when it was done, and which API keys remain
+    Evidence(evidence::Evidence),
+    /// List who has access and what about it to look at: owners, invites, members nobody vouches for, orphaned keys
+    Review(review::Review),
     /// Make no more changes in the OpenAI organization, from now on
     Stop(brake::Stop),
     /// Make changes again after `stop`, or after an older database was put back
@@ -142,6 +148,8 @@ pub fn run() -> ExitCode {
                 Command::Mapping(command) => Box::pin(mapping::run(&global, command)).await,
                 Command::Holds(command) => Box::pin(holds::run(&global, command)).await,
                 Command::Audit(command) => Box::pin(audit::run(&global, command)).await,
+                Command::Evidence(evidence) => Box::pin(evidence.run(&global)).await,
+                Command::Review(review) => Box::pin(review.run(&global)).await,
                 Command::Stop(stop) => Box::pin(stop.run(&global)).await,
                 Command::Resume(resume) => Box::pin(resume.run(&global)).await,
                 Command::Doctor(doctor) => Box::pin(doctor.run(&global)).await,

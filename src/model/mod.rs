@@ -4,6 +4,7 @@ pub mod address;
 pub mod alarm;
 pub mod audit;
 pub mod client;
+pub mod credential;
 pub mod event;
 pub mod grant;
 pub mod group;

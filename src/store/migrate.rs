@@ -8,7 +8,7 @@ use super::error::classify;
 use super::session::sql;
 
 /// The version that this program writes.
-const CURRENT: i64 = 10;
+const CURRENT: i64 = 11;
 
 /// Brings a SQLite database up to date.
 pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreError> {
@@ -23,6 +23,7 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (8, "access", include_str!("migrations/sqlite/0008_access.sql")),
         (9, "tenants", include_str!("migrations/sqlite/0009_tenants.sql")),
         (10, "orders", include_str!("migrations/sqlite/0010_orders.sql")),
+        (11, "credentials", include_str!("migrations/sqlite/0011_credentials.sql")),
     ];
     run(connection, steps).await
 }
@@ -40,6 +41,7 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (8, "access", include_str!("migrations/postgres/0008_access.sql")),
         (9, "tenants", include_str!("migrations/postgres/0009_tenants.sql")),
         (10, "orders", include_str!("migrations/postgres/0010_orders.sql")),
+        (11, "credentials", include_str!("migrations/postgres/0011_credentials.sql")),
     ];
     run(connection, steps).await
 }

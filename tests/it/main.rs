@@ -20,6 +20,7 @@ mod canary;
 mod cli;
 mod cli_adopt;
 mod cli_audit;
+mod cli_evidence;
 mod cli_guards;
 mod conformance;
 mod crash;

@@ -44,6 +44,7 @@ macro_rules! write {
 
 mod agenda;
 mod chain;
+mod credentials;
 mod durability;
 mod events;
 mod grants;
