@@ -8,7 +8,7 @@ use super::error::classify;
 use super::session::sql;
 
 /// The version that this program writes.
-const CURRENT: i64 = 8;
+const CURRENT: i64 = 10;
 
 /// Brings a SQLite database up to date.
 pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreError> {
@@ -20,6 +20,7 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (5, "guards", include_str!("migrations/sqlite/0005_guards.sql")),
         (7, "upkeep", include_str!("migrations/sqlite/0007_upkeep.sql")),
         (8, "access", include_str!("migrations/sqlite/0008_access.sql")),
+        (10, "orders", include_str!("migrations/sqlite/0010_orders.sql")),
     ];
     run(connection, steps).await
 }
@@ -34,6 +35,7 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (5, "guards", include_str!("migrations/postgres/0005_guards.sql")),
         (7, "upkeep", include_str!("migrations/postgres/0007_upkeep.sql")),
         (8, "access", include_str!("migrations/postgres/0008_access.sql")),
+        (10, "orders", include_str!("migrations/postgres/0010_orders.sql")),
     ];
     run(connection, steps).await
 }

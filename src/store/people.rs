@@ -519,10 +519,11 @@ mod tests {
             (Column::DisplayName, "people_display_name"),
             (Column::ExternalId, "people_external_id"),
             (Column::Modified, "people_modified"),
+            (Column::Created, "people_created"),
         ] {
             let key = match column {
                 Column::Id => None,
-                Column::Modified => Some(Key::Time(clock.now())),
+                Column::Modified | Column::Created => Some(Key::Time(clock.now())),
                 _ => Some(Key::Text("m".to_owned())),
             };
             let spot = Spot { key, id: id.clone() };
@@ -531,14 +532,26 @@ mod tests {
                     let stretches = sequence.stretches(Some(&spot));
                     let sql = scan(&tenant, &condition, sequence, stretches[0], 10);
                     let plan = plan(&mut reader, [sql]).await;
-                    // The index gives the order and the place to begin; at most those with equal keys are sorted.
+                    // The index gives the order and the place to begin.
                     let begins = if column == Column::Id { "id" } else { "" };
                     assert!(
                         plan.contains(&format!("{index} (tenant=? AND {begins}")),
                         "{sequence:?}:\n{plan}"
                     );
-                    assert!(!plan.contains("B-TREE FOR ORDER BY"), "{sequence:?}:\n{plan}");
+                    assert!(!plan.contains("B-TREE"), "{sequence:?}:\n{plan}");
                 }
+            }
+        }
+        for (column, index) in
+            [(Column::DisplayName, "people_no_display_name"), (Column::ExternalId, "people_no_external_id")]
+        {
+            let spot = Spot { key: None, id: id.clone() };
+            for sequence in [Sequence::by(column), Sequence::by(column).reversed()] {
+                let stretches = sequence.stretches(Some(&spot));
+                let plan =
+                    plan(&mut reader, [scan(&tenant, &Condition::All, sequence, stretches[0], 10)]).await;
+                assert!(plan.contains(&format!("{index} (tenant=? AND id")), "{sequence:?}:\n{plan}");
+                assert!(!plan.contains("B-TREE"), "{sequence:?}:\n{plan}");
             }
         }
     }

@@ -4,6 +4,9 @@ use std::fmt::{self, Write};
 
 use sha2::{Digest, Sha256};
 
+/// What follows `sk-` in a key is longer; in a word such as `task-force` it is shorter.
+const SHORTEST_KEY: usize = 12;
+
 /// Turns an address into a short name that is the same each time and tells nothing without the key.
 ///
 /// The name is cut to 48 bits: enough to follow one person through a log, too short to prove who it was.
@@ -36,11 +39,11 @@ impl fmt::Debug for Pseudonyms {
     }
 }
 
-/// Text that somebody else wrote, made fit for one log line: control and direction-changing characters escaped, cut
-/// after `limit` characters.
+/// Text that somebody else wrote, made fit for one log line and for anybody's eyes: keys left out, control and
+/// direction-changing characters escaped, cut after `limit` characters.
 pub fn plain(text: &str, limit: usize) -> String {
     let mut plain = String::with_capacity(text.len().min(limit));
-    for (at, c) in text.chars().enumerate() {
+    for (at, c) in without_keys(text).chars().enumerate() {
         if at == limit {
             plain.push('…');
             break;
@@ -52,6 +55,20 @@ pub fn plain(text: &str, limit: usize) -> String {
         }
     }
     plain
+}
+
+/// The text with `sk-…` for each OpenAI key: an error may repeat the key that it refuses.
+fn without_keys(text: &str) -> String {
+    let is_of_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '*');
+    let mut parts = text.split("sk-");
+    let mut safe = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(is_of_key);
+        let is_key = part.len() - rest.len() >= SHORTEST_KEY;
+        safe.push_str(if is_key { "sk-…" } else { "sk-" });
+        safe.push_str(if is_key { rest } else { part });
+    }
+    safe
 }
 
 /// Line and paragraph separators, direction marks, zero-width characters and the byte order mark: they change how a
@@ -81,5 +98,16 @@ mod tests {
         );
         assert_eq!(plain("abcdef", 3), "abc…");
         assert_eq!(plain("grüße", 100), "grüße");
+    }
+
+    #[test]
+    fn keys_in_text_of_others_are_left_out() {
+        assert_eq!(
+            plain(
+                "Incorrect API key: sk-admin-4Hq_9x2Lm0ZtR. A task-force, sk-proj-abcdefgh****1234, sk-",
+                100
+            ),
+            "Incorrect API key: sk-…. A task-force, sk-…, sk-"
+        );
     }
 }

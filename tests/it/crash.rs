@@ -21,14 +21,16 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::harness::program::{Running, call, serving};
 
-/// Each seed is another story; add one when it finds something.
-const SEEDS: [u64; 3] = [1, 2, 3];
+/// Each seed is another story; add one when it finds something. `SCIM_BRIDGE_CRASH_SEEDS=10..260` tells others: by hand,
+/// for as long as one likes.
+const SEEDS: [u64; 5] = [1, 2, 3, 4, 5];
+const OTHER_SEEDS: &str = "SCIM_BRIDGE_CRASH_SEEDS";
 /// People per seed. Each is created, and most are deactivated, reactivated or both.
 const PEOPLE: u32 = 200;
 /// Identity provider workers that write at the same time.
 const WORKERS: u32 = 8;
 /// How often the program is killed per seed.
-const KILLS: u32 = 10;
+const KILLS: u32 = 20;
 /// The most time that one step may take; all together take seconds.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(150);
 /// How often a worker or the judge looks again.
@@ -36,9 +38,16 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_acknowledged_write_comes_true_however_often_the_program_is_killed() {
-    for seed in SEEDS {
+    for seed in seeds() {
         Story::new(seed).await.run().await;
     }
+}
+
+fn seeds() -> Vec<u64> {
+    #[expect(clippy::disallowed_methods, reason = "how long to go on is the caller's word")]
+    let Ok(range) = std::env::var(OTHER_SEEDS) else { return SEEDS.to_vec() };
+    let (from, to) = range.split_once("..").expect("a range such as 10..260");
+    (from.parse().unwrap()..to.parse().unwrap()).collect()
 }
 
 struct Story {

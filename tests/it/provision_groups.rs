@@ -6,7 +6,9 @@ use openai_scim_bridge::model::grant::ProjectRole;
 use openai_scim_bridge::model::group::Group;
 use openai_scim_bridge::model::mapping::Status;
 use openai_scim_bridge::model::operation::Lane;
-use openai_scim_bridge::model::policy::{GroupMode, GroupRule, GroupSelector, Policy, RuleEffect};
+use openai_scim_bridge::model::policy::{
+    GroupMode, GroupRule, GroupSelector, Policy, RuleEffect, Standstill,
+};
 use openai_scim_bridge::simulator::{Fault, Feature, OrgRole, Simulator};
 use serde_json::Map;
 
@@ -273,4 +275,17 @@ async fn without_the_feature_nothing_is_kept_and_nobody_is_blamed() {
     bridge.minutes(61).await;
     let (id, _) = only_group(&bridge);
     assert_eq!(bridge.sim.group_members(&id).len(), 1);
+}
+
+#[tokio::test]
+async fn while_no_change_may_be_made_no_group_is_made() {
+    let mut bridge = Bridge::with_policy(Policy { standstill: Some(Standstill::Observe), ..mirror() }).await;
+    add(&bridge, "Staff", &[]).await;
+    bridge.minutes(10).await;
+    assert_eq!(bridge.writes(), 0);
+    bridge.stop().await;
+    bridge.set_policy(mirror());
+    bridge.run();
+    bridge.minutes(1).await;
+    assert_eq!(only_group(&bridge).1, "Staff");
 }

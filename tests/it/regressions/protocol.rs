@@ -10,10 +10,8 @@ use openai_scim_bridge::model::policy::Policy;
 use openai_scim_bridge::store::StoreError;
 use serde_json::{Value, json};
 
-use super::{path_of, stage};
+use super::{OPENAI, path_of, stage, two_tenants};
 use crate::harness::bridge::{Actor, TestBridge, user};
-
-const OPENAI: &str = "urn:ietf:params:scim:schemas:extension:openai:2.0:User";
 
 /// A group with three members, and their ids.
 async fn staffed(okta: &Actor) -> (String, [String; 3]) {
@@ -317,4 +315,26 @@ async fn a_removal_by_filter_removes_or_is_refused() {
             assert!(removed.iter().all(|id| gone.contains(id)), "{filter}");
         }
     }
+}
+
+/// R56, RFC 9865 §6: a cursor is a place in a list and no right to read it.
+#[tokio::test]
+async fn a_cursor_opens_nothing() {
+    let bridge = two_tenants().await;
+    let okta = bridge.okta();
+    for number in 0..5 {
+        okta.create_named(&format!("u{number}@x.example")).await;
+    }
+    let first = okta.get("/Users?count=2&cursor=").await.expect(200);
+    let path = format!("/Users?count=2&cursor={}", first["nextCursor"].as_str().unwrap());
+    bridge.client_of("acme").await.get(&path).await.expect_error(400, Some("invalidCursor"));
+    bridge.anonymous().at("/scim/v2").get(&path).await.expect_error(401, None);
+    // Somebody who may read no users any more.
+    let scopes = "groups:read".parse().unwrap();
+    let (_, token) = bridge.mint_for("default", scopes, None).await;
+    let narrowed = bridge.anonymous().at("/scim/v2").with_authorization(format!("Bearer {token}"));
+    narrowed.get(&path).await.expect_error(403, None);
+    let forged = path.replace("cursor=", "cursor=A");
+    okta.get(&forged).await.expect_error(400, Some("invalidCursor"));
+    okta.get(&path).await.expect(200);
 }

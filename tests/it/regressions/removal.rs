@@ -7,9 +7,10 @@ use openai_scim_bridge::model::policy::{GroupRule, GroupSelector, Policy, RuleEf
 use openai_scim_bridge::simulator::{Fault, OrgRole, PageFault};
 use serde_json::json;
 
-use super::{calls, path_of, stage};
+use super::{OPENAI, calls, path_of, stage};
 use crate::harness::bridge::user;
 use crate::harness::engine::{Bridge, INVITES, USERS};
+use crate::harness::stage::Stage;
 
 /// R25, Keycloak 50473 and 52675: an account that was safe as a user was not so as a member of a group.
 #[tokio::test]
@@ -114,6 +115,60 @@ async fn a_list_that_is_cut_short_removes_nobody() {
             assert_eq!(bridge.status(person).await, Status::Member, "{fault:?}");
         }
     }
+}
+
+/// So many members, by the paths of their users.
+async fn staff(stage: &mut Stage, count: usize) -> Vec<String> {
+    let okta = stage.bridge.okta();
+    let mut paths = Vec::new();
+    for number in 0..count {
+        let address = format!("s{number}@x.example");
+        paths.push(format!("/Users/{}", okta.create_named(&address).await));
+        stage.settle().await;
+        stage.accept(&address);
+    }
+    stage.settle().await;
+    paths
+}
+
+/// What is left of the members when these are deactivated, so long one after the other: of the users, how many wait for
+/// a human, and how many accounts OpenAI has lost.
+async fn deactivate(stage: &mut Stage, paths: &[String], pause: SignedDuration) -> (usize, usize) {
+    let okta = stage.bridge.okta();
+    let before = stage.simulator.members().len();
+    let off = json!([{"op": "replace", "path": "active", "value": false}]);
+    for path in paths {
+        // The identity provider is told that its word is taken down, not that it failed.
+        okta.patch(path, &off).await.expect(200);
+        stage.rest().await;
+        stage.bridge.clock.advance(pause);
+    }
+    stage.settle().await;
+    let mut held = 0;
+    for path in paths {
+        let user = okta.get(path).await.expect(200);
+        assert_eq!(user["active"], false);
+        held += usize::from(user[OPENAI]["status"] == "held");
+    }
+    (held, before - stage.simulator.members().len())
+}
+
+/// R40, an incident of a SCIM bridge in 2026: an empty source suspended everybody within a minute.
+#[tokio::test]
+async fn a_company_that_vanishes_at_once_is_held_but_for_a_few() {
+    let mut stage = stage(Policy::default(), |_| {}).await;
+    let paths = staff(&mut stage, 20).await;
+    let (held, lost) = deactivate(&mut stage, &paths, SignedDuration::from_secs(2)).await;
+    assert_eq!((held, lost), (17, 3), "of 20 members, no more than 3 at once");
+}
+
+/// R41, a wrong classification in a payroll system: many accounts were cut over a while.
+#[tokio::test]
+async fn a_part_of_the_company_within_an_hour_is_held_beyond_a_tenth() {
+    let mut stage = stage(Policy::default(), |_| {}).await;
+    let paths = staff(&mut stage, 40).await;
+    let (held, lost) = deactivate(&mut stage, &paths[..6], SignedDuration::from_mins(8)).await;
+    assert_eq!((held, lost), (2, 4), "15 % within an hour, of which a tenth goes");
 }
 
 /// R45, CVE-2026-22640 (Grafana): the last administrator could be deleted.
