@@ -62,7 +62,7 @@ async fn nobody_becomes_owner_by_a_group_of_that_name() {
     let policy = Policy { group_rules: vec![rule], ..Policy::default() };
     let mut stage = stage(policy, |_| {}).await;
     let okta = stage.bridge.okta();
-    let owners = |stage: &crate::harness::stage::Stage| {
+    let owners = |stage: &Stage| {
         stage.simulator.members().iter().filter(|member| member.role == OrgRole::Owner).count()
     };
     let before = owners(&stage);
