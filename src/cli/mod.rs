@@ -5,6 +5,7 @@
 
 mod adopt;
 mod apply;
+mod audit;
 mod brake;
 mod client;
 mod db;
@@ -91,6 +92,9 @@ enum Command {
     /// Show what waits for a human, and let it happen or not
     #[command(subcommand)]
     Holds(holds::Command),
+    /// Show and export the audit trail, and check that nobody has changed it
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Make no more changes in the OpenAI organization, from now on
     Stop(brake::Stop),
     /// Make changes again after `stop`, or after an older database was put back
@@ -128,6 +132,7 @@ pub fn run() -> ExitCode {
                 Command::Client(command) => Box::pin(client::run(&global, command)).await,
                 Command::Mapping(command) => Box::pin(mapping::run(&global, command)).await,
                 Command::Holds(command) => Box::pin(holds::run(&global, command)).await,
+                Command::Audit(command) => Box::pin(audit::run(&global, command)).await,
                 Command::Stop(stop) => Box::pin(stop.run(&global)).await,
                 Command::Resume(resume) => Box::pin(resume.run(&global)).await,
                 Command::Plan(plan) => Box::pin(plan.run(&global)).await,

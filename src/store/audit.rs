@@ -1,13 +1,14 @@
-//! The audit trail: append only, numbered without gaps in each tenant.
+//! The audit trail: append only, numbered without gaps in each tenant, and chained (see [`super::chain`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::{Future, ready};
 
+use super::chain::{End, Link};
 use super::query::Sql;
-use super::row::{Row, to_json};
+use super::row::Row;
 use super::session::{Statement, sql};
 use super::{Reader, StoreError, Tx};
-use crate::ids::{PersonId, RequestId, TenantId};
+use crate::ids::{PersonId, TenantId};
 use crate::model::audit::AuditEntry;
 
 /// An entry of the trail with its number.
@@ -61,8 +62,8 @@ impl Reader {
 const MAX_ENTRIES: usize = 64;
 
 impl Tx {
-    /// Adds an entry to the audit trail. It is numbered and written with the commit, together with the entries of
-    /// the writes that share it; a write that fails leaves none.
+    /// Adds an entry to the audit trail. It is numbered, chained and written with the commit, together with the
+    /// entries of the writes that share it; a write that fails leaves none.
     pub fn append_audit(
         &mut self,
         entry: &AuditEntry,
@@ -80,36 +81,49 @@ impl Tx {
         let in_feed = self.feed.iter().map(|(_, event)| &event.tenant);
         let tenants: BTreeSet<_> = in_trail.chain(in_feed).cloned().collect();
         for tenant in tenants {
-            self.take_turn(&tenant, "audit").await?;
-        }
-        for entries in trail.chunks(MAX_ENTRIES) {
-            let statement = insert(entries)?;
-            self.execute(statement).await?;
+            let end = self.hold_end(&tenant).await?;
+            let of_tenant: Vec<_> = trail.iter().filter(|entry| entry.tenant == tenant).collect();
+            self.extend(&tenant, end, &of_tenant).await?;
         }
         self.write_feed().await
     }
+
+    /// Writes entries of one tenant after the end of its trail, and moves the head of the chain.
+    async fn extend(
+        &mut self,
+        tenant: &TenantId,
+        mut end: End,
+        entries: &[&AuditEntry],
+    ) -> Result<(), StoreError> {
+        for entries in entries.chunks(MAX_ENTRIES) {
+            let mut links = Vec::new();
+            for entry in entries {
+                let link = Link::after(&end, entry)?;
+                end = End { last: link.seq, hash: link.hash.clone().unwrap_or_default() };
+                links.push(link);
+            }
+            self.execute(insert(tenant, links)).await?;
+        }
+        if entries.is_empty() { Ok(()) } else { self.put_head(tenant, &end).await }
+    }
 }
 
-/// One statement for several entries, each numbered after the last of its tenant.
-fn insert(entries: &[AuditEntry]) -> Result<Statement<'static>, StoreError> {
-    let mut sql = Sql::new(
-        "INSERT INTO audit (tenant, seq, at, actor, request, person, event, detail)
-         SELECT column1, column2 + (SELECT COALESCE(MAX(seq), 0) FROM audit WHERE tenant = column1),
-                column3, column4, column5, column6, column7, column8 FROM (VALUES ",
-    );
-    let mut counts = BTreeMap::new();
-    for (index, entry) in entries.iter().enumerate() {
-        let nth = counts.entry(&entry.tenant).and_modify(|count| *count += 1).or_insert(1);
-        sql.push(if index == 0 { "(" } else { ", (" }).text(entry.tenant.as_str());
-        sql.push(", ").int(*nth);
-        sql.push(", ").int(entry.at.as_microsecond());
-        sql.push(", ").text(entry.actor.as_text());
-        sql.push(", ").optional_text(entry.request.as_ref().map(RequestId::to_string));
-        sql.push(", ").optional_text(entry.person.as_ref().map(PersonId::to_string));
-        sql.push(", ").text(&*entry.event);
-        sql.push(", ").text(to_json(&entry.detail)?).push(")");
+/// One statement for several entries.
+fn insert(tenant: &TenantId, links: Vec<Link>) -> Statement<'static> {
+    let count = links.len();
+    let mut sql =
+        Sql::new("INSERT INTO audit (tenant, seq, at, actor, request, person, event, detail, hash) VALUES ");
+    for (index, link) in links.into_iter().enumerate() {
+        sql.push(if index == 0 { "(" } else { ", (" }).text(tenant.as_str());
+        sql.push(", ").int(link.seq);
+        sql.push(", ").int(link.at);
+        sql.push(", ").text(link.actor);
+        sql.push(", ").optional_text(link.request);
+        sql.push(", ").optional_text(link.person);
+        sql.push(", ").text(link.event);
+        sql.push(", ").text(link.detail);
+        sql.push(", ").optional_text(link.hash).push(")");
     }
-    sql.push(") AS entries");
     // The text depends on how many there are; only the usual one is worth keeping prepared.
-    Ok(sql.statement().persistent(entries.len() == 1))
+    sql.statement().persistent(count == 1)
 }

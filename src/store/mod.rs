@@ -13,6 +13,7 @@ mod assignments;
 mod audit;
 mod backup;
 mod catalogue;
+mod chain;
 mod clients;
 mod error;
 mod events;
@@ -51,6 +52,7 @@ use sqlx::AnyPool;
 
 pub use agenda::{LaneDepth, Mark};
 pub use audit::AuditRecord;
+pub use chain::{Break, ChainHead, Link, Verdict};
 pub use error::StoreError;
 pub use guards::Losses;
 pub use holds::HoldFilter;
@@ -144,7 +146,9 @@ impl Store {
             let message = "the database URL must begin with sqlite:// or postgres://".to_owned();
             return Err(StoreError::Unusable(message));
         };
-        Ok(Self(Arc::new(Inner { database, clock })))
+        let store = Self(Arc::new(Inner { database, clock }));
+        store.chain_trails_of_before().await?;
+        Ok(store)
     }
 
     /// Which database keeps the state.

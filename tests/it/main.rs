@@ -19,6 +19,7 @@ mod bad_input;
 mod canary;
 mod cli;
 mod cli_adopt;
+mod cli_audit;
 mod cli_guards;
 mod conformance;
 mod crash;

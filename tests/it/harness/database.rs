@@ -82,7 +82,8 @@ impl Database {
     }
 }
 
-async fn connect(url: &str) -> AnyConnection {
+/// A connection past the store, to any database.
+pub(crate) async fn connect(url: &str) -> AnyConnection {
     static DRIVERS: Once = Once::new();
     DRIVERS.call_once(sqlx::any::install_default_drivers);
     AnyConnectOptions::from_str(url).unwrap().connect().await.unwrap()

@@ -43,6 +43,7 @@ macro_rules! write {
 }
 
 mod agenda;
+mod chain;
 mod durability;
 mod events;
 mod grants;
