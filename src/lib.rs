@@ -2,8 +2,9 @@
 //!
 //! The modules, in reading order:
 //!
-//! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance.
-//! - [`telemetry`]: logs and metrics, and what must not appear in them; `tls`: whom clients of ours trust.
+//! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance. [`roster`]: what is known of each tenant.
+//! - [`seal`]: secrets that are kept in the database, encrypted.
+//! - [`telemetry`]: logs and metrics, and what must not appear in them; [`tls`]: whom clients of ours trust, and HTTPS of our own.
 //! - [`model`]: plain data of the domain.
 //! - [`config`]: the settings and where each came from.
 //! - [`scim`]: the SCIM protocol core: schemas, validation, filters, PATCH.
@@ -33,8 +34,10 @@ pub mod ids;
 pub mod model;
 pub mod openai;
 pub mod provision;
+pub mod roster;
 pub mod scim;
+pub mod seal;
 pub mod simulator;
 pub mod store;
 pub mod telemetry;
-mod tls;
+pub mod tls;

@@ -21,6 +21,7 @@ use crate::ids::TenantId;
 use crate::model::scope::Scopes;
 use crate::model::token::TokenRecord;
 use crate::model::trust::Trust;
+use crate::roster::Roster;
 use crate::store::{Store, StoreError};
 use crate::telemetry::chain;
 
@@ -101,8 +102,8 @@ pub enum Verdict {
 pub struct Door {
     store: Store,
     clock: Clock,
-    fixed: Arc<[Fixed]>,
-    tenants: Arc<BTreeMap<TenantId, Tenant>>,
+    fixed: Roster<[u8; 32]>,
+    tenants: Roster<Arc<Tenant>>,
     endpoint: Option<Endpoint>,
     refusals: Refusals,
     recent: Arc<Mutex<BTreeMap<String, Recent>>>,
@@ -114,12 +115,6 @@ struct Tenant {
     issuers: Vec<KeySource>,
 }
 
-#[derive(Debug)]
-struct Fixed {
-    tenant: TenantId,
-    hash: [u8; 32],
-}
-
 #[derive(Debug, Clone)]
 struct Recent {
     record: TokenRecord,
@@ -129,20 +124,14 @@ struct Recent {
 impl Door {
     /// A door that opens to the tokens kept in `store`, and to those that the settings give in clear.
     pub fn new(store: Store, clock: Clock, fixed: &[(TenantId, SecretString)]) -> Self {
-        let fixed = fixed
-            .iter()
-            .filter(|(_, secret)| !secret.expose_secret().is_empty())
-            .map(|(tenant, secret)| Fixed {
-                tenant: tenant.clone(),
-                hash: token::hash(secret.expose_secret()),
-            })
-            .collect();
+        let fixed =
+            fixed.iter().filter_map(|(tenant, secret)| Some((tenant.clone(), hash_of(secret)?))).collect();
         let refusals = Refusals::new(store.clone(), clock.clone());
         Self {
             store,
             clock,
             fixed,
-            tenants: Arc::default(),
+            tenants: Roster::default(),
             endpoint: None,
             refusals,
             recent: Arc::default(),
@@ -151,17 +140,42 @@ impl Door {
 
     /// The same door with what the settings of tenants say about theirs. All others have [`Trust::default`].
     pub fn with_trust(
-        mut self,
+        self,
         tenants: impl IntoIterator<Item = (TenantId, Trust)>,
     ) -> Result<Self, FetchError> {
-        let mut known = BTreeMap::new();
         for (id, trust) in tenants {
-            let issuers = trust.issuers.iter().map(|rules| KeySource::new(rules.clone(), self.clock.clone()));
-            let issuers = issuers.collect::<Result<_, _>>()?;
-            known.insert(id, Tenant { trust, issuers });
+            self.trust(id, trust)?;
         }
-        self.tenants = Arc::new(known);
         Ok(self)
+    }
+
+    /// Opens to what the settings of a tenant say, in place of what they said before.
+    pub fn take_on(
+        &self,
+        tenant: TenantId,
+        trust: Trust,
+        fixed: Option<&SecretString>,
+    ) -> Result<(), FetchError> {
+        match fixed.and_then(hash_of) {
+            Some(hash) => self.fixed.insert(tenant.clone(), hash),
+            None => {
+                self.fixed.remove(&tenant);
+            }
+        }
+        self.trust(tenant, trust)
+    }
+
+    /// Opens no more to what the settings of a tenant said; its tokens on record are another matter.
+    pub fn let_go(&self, tenant: &TenantId) {
+        self.fixed.remove(tenant);
+        self.tenants.remove(tenant);
+    }
+
+    fn trust(&self, tenant: TenantId, trust: Trust) -> Result<(), FetchError> {
+        let issuers = trust.issuers.iter().map(|rules| KeySource::new(rules.clone(), self.clock.clone()));
+        let issuers = issuers.collect::<Result<_, _>>()?;
+        self.tenants.insert(tenant, Arc::new(Tenant { trust, issuers }));
+        Ok(())
     }
 
     /// The same door with a token endpoint; `public_url` is how clients know the program, and names it as the issuer.
@@ -195,6 +209,7 @@ impl Door {
     /// store, so that the time tells nothing.
     pub async fn admit(&self, attempt: Attempt<'_>) -> Result<Verdict, AccessError> {
         let settings = attempt.tenant.and_then(|tenant| self.tenants.get(tenant));
+        let settings = settings.as_deref();
         let verdict = if jwt::is_jwt(attempt.credential) {
             self.admit_jwt(attempt, settings).await?
         } else {
@@ -226,16 +241,14 @@ impl Door {
         }
         let hash = token::hash(text);
         // Every fixed token is compared, so that the time does not tell which one came close.
-        let fixed = self
-            .fixed
-            .iter()
-            .fold(None, |found, fixed| if hash.ct_eq(&fixed.hash).into() { Some(fixed) } else { found });
-        if let Some(fixed) = fixed {
-            return Ok(Ok(Admission {
-                tenant: fixed.tenant.clone(),
-                token: STATIC_TOKEN.to_owned(),
-                scopes: Scopes::admin(),
-            }));
+        let fixed = self.fixed.entries();
+        let matching =
+            fixed.into_iter().fold(
+                None,
+                |found, (tenant, fixed)| if hash.ct_eq(&fixed).into() { Some(tenant) } else { found },
+            );
+        if let Some(tenant) = matching {
+            return Ok(Ok(Admission { tenant, token: STATIC_TOKEN.to_owned(), scopes: Scopes::admin() }));
         }
         let parsed = Presented::parse(text);
         let is_well_formed = parsed.is_some();
@@ -384,4 +397,10 @@ impl Door {
     fn recent(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Recent>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The hash of a token that the settings give; an empty one is none.
+fn hash_of(secret: &SecretString) -> Option<[u8; 32]> {
+    let secret = secret.expose_secret();
+    (!secret.is_empty()).then(|| token::hash(secret))
 }

@@ -108,6 +108,16 @@ pub enum OauthError {
     /// More is asked for than the client may have.
     #[error("invalid_scope")]
     InvalidScope,
+    /// The client asks too often.
+    #[error("slow_down")]
+    TooMany {
+        /// The tenant of the client.
+        tenant: TenantId,
+        /// Its public name.
+        client: String,
+        /// After how many seconds it may come back.
+        wait: i64,
+    },
     /// The store cannot be read or written.
     #[error("temporarily_unavailable")]
     Store(#[from] StoreError),
@@ -167,11 +177,12 @@ impl Endpoint {
         Ok(Issued { client: text("client_id")?, scopes, id: text("jti")? })
     }
 
-    /// Gives a client an access token. `audience` tells the SCIM base URL of a tenant, or `None` if its clients get none.
+    /// Gives a client an access token. `welcome` judges a client that has been proven, and tells the SCIM base URL of its
+    /// tenant, or `None` if clients of that get none.
     pub async fn grant(
         &self,
         request: &Request,
-        audience: impl Fn(&TenantId) -> Option<String>,
+        welcome: impl Fn(&ClientRecord) -> Result<Option<String>, OauthError>,
     ) -> Result<Granted, OauthError> {
         match request.get("grant_type") {
             Some("client_credentials") => {}
@@ -179,8 +190,7 @@ impl Endpoint {
             None => return Err(OauthError::InvalidRequest("grant_type is missing; send client_credentials")),
         }
         let client = self.authenticate(request).await?;
-        let audience =
-            audience(&client.tenant).ok_or_else(|| refused(Some(&client), "tenant without oauth"))?;
+        let audience = welcome(&client)?.ok_or_else(|| refused(Some(&client), "tenant without oauth"))?;
         let scopes = match request.get("scope") {
             None => client.scopes.clone(),
             Some(text) => {
@@ -219,12 +229,12 @@ impl Endpoint {
     pub async fn revoke(
         &self,
         request: &Request,
-        audience: impl Fn(&TenantId) -> Option<String>,
+        welcome: impl Fn(&ClientRecord) -> Result<Option<String>, OauthError>,
     ) -> Result<(), OauthError> {
         let token = request.get("token").ok_or(OauthError::InvalidRequest("token is missing"))?;
         let client = self.authenticate(request).await?;
         let now = self.clock.now();
-        let audience = audience(&client.tenant).unwrap_or_default();
+        let audience = welcome(&client)?.unwrap_or_default();
         let Ok(issued) = self.prove(token, &audience, now) else { return Ok(()) };
         if issued.client != client.id {
             return Ok(());

@@ -78,34 +78,3 @@ impl Keeper {
         }
     }
 }
-
-/// Changes whenever the program is told to read its keys again.
-#[cfg(unix)]
-pub(super) fn hang_ups(stop: CancellationToken) -> std::io::Result<watch::Receiver<()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let (sender, receiver) = watch::channel(());
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                told = hang_up.recv() => match told {
-                    Some(()) => sender.send_replace(()),
-                    None => return,
-                },
-            }
-        }
-    });
-    Ok(receiver)
-}
-
-/// There is no such signal here: the file alone tells.
-#[cfg(not(unix))]
-pub(super) fn hang_ups(stop: CancellationToken) -> std::io::Result<watch::Receiver<()>> {
-    let (sender, receiver) = watch::channel(());
-    tokio::spawn(async move {
-        stop.cancelled().await;
-        drop(sender);
-    });
-    Ok(receiver)
-}

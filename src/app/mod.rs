@@ -4,43 +4,42 @@
 //! to come to an end, and everything else is in the store for the next start.
 
 mod admin_key;
+mod board;
+mod fleet;
+mod reload;
+mod tenants;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, bail};
 use jiff::{SignedDuration, Timestamp};
-use secrecy::SecretString;
-use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Door;
-use crate::access::expiry::Watch;
-use crate::alarms;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, TenantConfig};
-use crate::directory::{Directory, EVENTS};
+use crate::config::{Config, ConfigError, Entrance, TenantConfig};
+use crate::directory::Directory;
+use crate::events::Feed;
 use crate::events::key::SigningKey;
-use crate::events::push::{Courier, Receiver};
-use crate::events::{Feed, Stream};
-use crate::http::{self, Condition, Limits, Readiness};
+use crate::http::{self, Gate, Limits, Readiness};
 use crate::ids::TenantId;
-use crate::model::observed::Collection;
-use crate::openai;
-use crate::provision::Engine;
-use crate::provision::handle::{Handle, Health, Upstream};
+use crate::provision::handle::Handle;
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::tls::server::ServerTls;
+use fleet::Fleet;
+use reload::Watch;
 
-/// How long the engines may finish what they are at: a little longer than they give themselves.
-const ENGINE_DRAIN: Duration = Duration::from_secs(30);
+pub use fleet::client_settings;
+pub use reload::Reader;
+pub use tenants::settings_of;
+pub(crate) use tenants::{Wanted, wanted};
 
 /// How often the high-water mark of the database is moved.
 const MARK_EVERY: SignedDuration = SignedDuration::from_secs(5);
@@ -49,13 +48,14 @@ const MARK_EVERY: SignedDuration = SignedDuration::from_secs(5);
 #[derive(Debug)]
 pub struct App {
     address: SocketAddr,
-    directory: Directory,
-    store: Store,
-    feed: Option<Feed>,
+    fleet: Arc<Fleet>,
+    tls: Option<ServerTls>,
+    config: Config,
+    revisions: tenants::Revisions,
     server: JoinHandle<()>,
-    engines: TaskTracker,
+    tasks: TaskTracker,
     stop_serving: CancellationToken,
-    stop_driving: CancellationToken,
+    stop_tasks: CancellationToken,
 }
 
 impl App {
@@ -66,86 +66,89 @@ impl App {
         store: Store,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        check(config)?;
+        let wanted = wanted(config, &store).await?;
+        check_keys(wanted.tenants.values())?;
         let address = listener.local_addr()?;
+        let entrance = &config.entrance;
+        let tls = entrance.tls.as_ref();
+        let tls = tls.map(|tls| ServerTls::load(&tls.certificate.value, &tls.key.value)).transpose()?;
         let metrics = Metrics::new();
         let readiness = Readiness::default();
-
-        let (handle, inboxes) = Handle::new(config.tenants.keys().cloned());
-        let engines = TaskTracker::new();
-        let stop_driving = CancellationToken::new();
-        let hang_ups = admin_key::hang_ups(stop_driving.clone())?;
-        for (id, inbox) in inboxes {
-            let tenant = config.tenants.get(&id).context("every engine belongs to a tenant")?;
-            let policy = tenant.policy.clone();
-            let client = openai::Client::new(client_settings(tenant)?, clock.clone(), metrics.clone())?;
-            let keeper = tenant
-                .admin_key
-                .as_ref()
-                .and_then(|key| admin_key::Keeper::of(key, id.clone(), client.clone(), handle.clone()));
-            if let Some(keeper) = keeper {
-                engines.spawn(keeper.run(hang_ups.clone(), stop_driving.clone()));
-            }
-            let mut engine =
-                Engine::new(id.clone(), policy, store.clone(), client, clock.clone(), metrics.clone(), inbox);
-            if let Some(called) = &tenant.alarms {
-                engine = engine.with_alarms();
-                let (url, secret) = (called.url.value.clone(), called.secret.value.clone());
-                let courier = alarms::Courier::new(store.clone(), clock.clone(), id.clone(), url, secret)?;
-                engines.spawn(courier.run(stop_driving.clone()));
-            }
-            let board = (readiness.clone(), format!("upstream:{id}"));
-            engines.spawn(report(board, engine.upstream(), engine.health()));
-            engines.spawn(report_features(readiness.clone(), id.clone(), engine.not_offered()));
-            engines.spawn(engine.run(stop_driving.clone()));
-        }
-
-        engines.spawn(keep_high_water(store.clone(), clock.clone(), stop_driving.clone()));
+        wanted.report(&readiness);
 
         let public_url = match &config.public_url {
             Some(url) => url.value.to_string(),
+            None if tls.is_some() => format!("https://{address}"),
             None => format!("http://{address}"),
         };
-        let policies = config.tenants.iter().map(|(id, tenant)| (id.clone(), tenant.policy.clone()));
-        let profiles = config.tenants.iter().map(|(id, tenant)| (id.clone(), tenant.profile.value));
-        let directory = Directory::new(store.clone(), handle, clock.clone(), policies, &public_url)
-            .with_profiles(profiles)
+        let handle = Handle::default();
+        let directory = Directory::new(store.clone(), handle.clone(), clock.clone(), [], &public_url)
             .with_lasting_cursors()
             .await?;
-        let feed = open_feed(config, &directory, &store, &clock)?;
+        let (tasks, stop_tasks) = (TaskTracker::new(), CancellationToken::new());
+        let hang_ups = reload::hang_ups(stop_tasks.clone())?;
+        tasks.spawn(keep_high_water(store.clone(), clock.clone(), stop_tasks.clone()));
+        let feed = open_feed(config, &wanted.tenants, &store, &clock)?;
         let directory = match &feed {
             Some(feed) => {
-                start_couriers(config, feed, &engines, &stop_driving)?;
                 let directory = directory.with_feed(feed.clone());
-                engines.spawn(directory.clone().tend_feeds(stop_driving.clone()));
+                tasks.spawn(directory.clone().tend_feeds(stop_tasks.clone()));
                 directory
             }
             None => directory,
         };
-        let fixed: Vec<_> = config
-            .tenants
-            .iter()
-            .filter_map(|(id, tenant)| Some((id.clone(), tenant.static_token.as_ref()?.value.clone())))
-            .collect();
-        let door = open_door(config, &store, &clock, &fixed, &public_url)?;
-        engines.spawn(door.refusals().clone().tend(stop_driving.clone()));
-        let tenants = config.tenants.keys().cloned();
-        let watch = Watch::new(store.clone(), clock.clone(), metrics.clone(), tenants);
-        engines.spawn(watch.run(stop_driving.clone()));
-        let router =
-            http::router(http::State { directory: directory.clone(), door, metrics, readiness, clock });
+        let door = open_door(config, &wanted.tenants, &store, &clock, &public_url)?;
+        tasks.spawn(door.refusals().clone().tend(stop_tasks.clone()));
+        let gate = Gate::new(
+            clock.clone(),
+            entrance.trusted_proxies.clone(),
+            entrance.failed_logins_per_minute.value,
+        );
+        let router = http::router(http::State {
+            directory: directory.clone(),
+            door: door.clone(),
+            gate: gate.clone(),
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+            clock: clock.clone(),
+        });
+        let served = Mutex::default();
+        let fleet =
+            Fleet { store, clock, metrics, readiness, handle, directory, door, gate, feed, hang_ups, served };
+        for tenant in wanted.tenants.into_values() {
+            fleet.start(tenant)?;
+        }
 
         let stop_serving = CancellationToken::new();
-        let server = tokio::spawn(http::serve(listener, router, Limits::default(), stop_serving.clone()));
-        tracing::info!(%address, public_url, version = env!("CARGO_PKG_VERSION"), "serving");
-        if !address.ip().is_loopback() {
+        let limits = limits(entrance);
+        let server = match &tls {
+            Some(tls) => {
+                tls.ask_for_certificates(fleet.gate.asks_for_certificates());
+                let serving = http::serve_tls(listener, router, limits, tls.clone(), stop_serving.clone());
+                tokio::spawn(serving)
+            }
+            None => tokio::spawn(http::serve(listener, router, limits, stop_serving.clone())),
+        };
+        tracing::info!(%address, public_url, tls = tls.is_some(), version = env!("CARGO_PKG_VERSION"), "serving");
+        if tls.is_none() && !address.ip().is_loopback() {
             tracing::warn!(
                 %address,
-                "listening beyond this machine without TLS: tokens can be read on the way; put a TLS proxy in front and \
-                 let only it reach this address"
+                "listening beyond this machine without TLS, as insecure_http allows: tokens can be read on the way \
+                 unless a TLS proxy stands in front and only it reaches this address"
             );
         }
-        Ok(Self { address, directory, store, feed, server, engines, stop_serving, stop_driving })
+        let (config, revisions) = (config.clone(), wanted.revisions);
+        let fleet = Arc::new(fleet);
+        Ok(Self { address, fleet, tls, config, revisions, server, tasks, stop_serving, stop_tasks })
+    }
+
+    /// Takes up changes of the settings from now on; `read` reads them anew.
+    pub fn keep_up(&self, read: Reader) {
+        let (fleet, config, tls) = (Arc::clone(&self.fleet), self.config.clone(), self.tls.clone());
+        let revisions = self.revisions.clone();
+        let told = self.fleet.hang_ups.clone();
+        let watch = Watch { fleet, config, read, tls, revisions, told };
+        self.tasks.spawn(watch.run(self.stop_tasks.clone()));
     }
 
     /// Where the program listens.
@@ -153,145 +156,33 @@ impl App {
         self.address
     }
 
+    /// Whether the tenant is served.
+    pub fn serves(&self, tenant: &TenantId) -> bool {
+        self.fleet.directory.serves(tenant)
+    }
+
     /// The SCIM base URL of a tenant, as identity providers are told it.
     pub fn scim_url(&self, tenant: &TenantId) -> String {
-        self.directory.base_url(tenant)
+        self.fleet.directory.base_url(tenant)
     }
 
     /// Stops: no new connections, then the answers under way, then the engines, then the store.
     pub async fn stop(self) {
         tracing::info!("stopping: answers under way are finished, the rest is kept for the next start");
         self.stop_serving.cancel();
-        if let Some(feed) = &self.feed {
+        if let Some(feed) = &self.fleet.feed {
             feed.close().await;
         }
         if let Err(error) = self.server.await {
             tracing::error!(%error, "the listener broke down");
         }
-        self.stop_driving.cancel();
-        self.engines.close();
-        if tokio::time::timeout(ENGINE_DRAIN, self.engines.wait()).await.is_err() {
-            tracing::warn!(
-                "a call to OpenAI did not end in time; its outcome is read back at the next start"
-            );
-        }
-        note_high_water(&self.store).await;
-        self.store.close().await;
+        self.stop_tasks.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.fleet.drain().await;
+        note_high_water(&self.fleet.store).await;
+        self.fleet.store.close().await;
         tracing::info!("stopped");
-    }
-}
-
-/// The door of all tenants, with the token endpoint if some tenant has clients.
-fn open_door(
-    config: &Config,
-    store: &Store,
-    clock: &Clock,
-    fixed: &[(TenantId, SecretString)],
-    public_url: &str,
-) -> anyhow::Result<Door> {
-    let trust = config.tenants.iter().map(|(id, tenant)| (id.clone(), tenant.trust.value.clone()));
-    let door = Door::new(store.clone(), clock.clone(), fixed).with_trust(trust)?;
-    let has_clients = config.tenants.values().any(|tenant| tenant.trust.value.oauth);
-    Ok(match config.signing_key_path()? {
-        Some(path) if has_clients => door.with_endpoint(Arc::new(SigningKey::open(&path)?), public_url),
-        _ => door,
-    })
-}
-
-/// The feeds of the tenants whose settings turn them on; `None` if there are none.
-fn open_feed(
-    config: &Config,
-    directory: &Directory,
-    store: &Store,
-    clock: &Clock,
-) -> anyhow::Result<Option<Feed>> {
-    let Some(path) = config.signing_key_path()? else { return Ok(None) };
-    if config.tenants.values().all(|tenant| tenant.events.is_none()) {
-        return Ok(None);
-    }
-    let streams = config.tenants.iter().filter_map(|(id, tenant)| {
-        let events = tenant.events.as_ref()?;
-        let issuer = directory.base_url(id);
-        let audience = events.audience.clone().unwrap_or_else(|| format!("{issuer}{EVENTS}"));
-        Some((id.clone(), Stream { issuer, audience }))
-    });
-    Ok(Some(Feed::new(store.clone(), clock.clone(), SigningKey::open(&path)?, streams)))
-}
-
-/// Starts telling the receivers that are to be called.
-fn start_couriers(
-    config: &Config,
-    feed: &Feed,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    for (id, tenant) in &config.tenants {
-        if let Some(push) = tenant.events.as_ref().and_then(|events| events.push.as_ref()) {
-            let token = push.token.as_ref().map(|token| token.value.clone());
-            let receiver = Receiver { url: push.url.value.clone(), token };
-            tasks.spawn(Courier::new(feed.clone(), id.clone(), receiver)?.run(stop.clone()));
-        }
-    }
-    Ok(())
-}
-
-/// Keeps the board of `/readyz` true about one organization. Trouble there degrades the program and no more: what
-/// identity providers wish is still taken and kept.
-async fn report(
-    (readiness, component): (Readiness, String),
-    mut upstream: watch::Receiver<Upstream>,
-    mut health: watch::Receiver<Health>,
-) {
-    loop {
-        let condition = match *upstream.borrow_and_update() {
-            Upstream::Ok => Condition::Ok,
-            Upstream::KeyRefused | Upstream::Unreachable => Condition::Degraded,
-        };
-        let health_now = health.borrow_and_update().clone();
-        let condition = if health_now.standstill.is_some() { Condition::Degraded } else { condition };
-        readiness.set(&component, condition);
-        readiness.explain(
-            &component,
-            json!({
-                "key": health_now.key_trouble,
-                "standstill": health_now.standstill.is_some(),
-                "open_holds": health_now.open_holds,
-                "oldest_removal_since": health_now.oldest_removal,
-            }),
-        );
-        let ended = tokio::select! {
-            changed = upstream.changed() => changed.is_err(),
-            changed = health.changed() => changed.is_err(),
-        };
-        if ended {
-            return;
-        }
-    }
-}
-
-/// Likewise about what OpenAI does not offer to the organization.
-async fn report_features(
-    readiness: Readiness,
-    tenant: TenantId,
-    mut not_offered: watch::Receiver<BTreeSet<Collection>>,
-) {
-    let mut told = BTreeSet::new();
-    loop {
-        let now = not_offered.borrow_and_update().clone();
-        for collection in told.union(&now) {
-            let condition = if now.contains(collection) { Condition::NotOffered } else { Condition::Ok };
-            let feature = match collection {
-                Collection::Projects => "projects",
-                Collection::Roles => "roles",
-                Collection::Groups => "groups",
-                _ => continue,
-            };
-            readiness.set(&format!("{feature}:{tenant}"), condition);
-        }
-        told = now;
-        if not_offered.changed().await.is_err() {
-            return;
-        }
     }
 }
 
@@ -313,18 +204,86 @@ async fn note_high_water(store: &Store) {
     }
 }
 
-pub(crate) fn client_settings(tenant: &TenantConfig) -> Result<openai::Settings, ConfigError> {
-    let key = tenant.require_admin_key()?.clone();
-    let settings = openai::Settings::new(tenant.tenant.to_string(), tenant.base_url.value.clone(), key);
-    Ok(openai::Settings { requests_per_minute: Some(tenant.requests_per_minute.value), ..settings })
+fn limits(entrance: &Entrance) -> Limits {
+    let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    Limits {
+        connections: size(entrance.max_connections.value),
+        per_address: size(entrance.max_connections_per_address.value),
+        unlimited: entrance.trusted_proxies.clone(),
+        ..Limits::default()
+    }
 }
 
-/// Checks what the settings alone cannot know to be missing: that every tenant has a key, and event feeds theirs.
+/// The door of all tenants, with the token endpoint if some tenant has clients.
+fn open_door(
+    config: &Config,
+    tenants: &BTreeMap<TenantId, TenantConfig>,
+    store: &Store,
+    clock: &Clock,
+    public_url: &str,
+) -> anyhow::Result<Door> {
+    let door = Door::new(store.clone(), clock.clone(), &[]);
+    if !tenants.values().any(|tenant| tenant.trust.value.oauth) {
+        return Ok(door);
+    }
+    let key = SigningKey::open(&config.signing_key_place()?)?;
+    Ok(door.with_endpoint(Arc::new(key), public_url))
+}
+
+/// The feeds of the tenants, if the settings of any turn one on; each has its own opened when it is served.
+fn open_feed(
+    config: &Config,
+    tenants: &BTreeMap<TenantId, TenantConfig>,
+    store: &Store,
+    clock: &Clock,
+) -> anyhow::Result<Option<Feed>> {
+    if tenants.values().all(|tenant| tenant.events.is_none()) {
+        return Ok(None);
+    }
+    let key = SigningKey::open(&config.signing_key_place()?)?;
+    Ok(Some(Feed::new(store.clone(), clock.clone(), key, [])))
+}
+
+/// Checks what the settings alone cannot know to be missing: that every tenant has a key, event feeds theirs, and
+/// that nothing is served in clear by mistake.
 pub fn check(config: &Config) -> anyhow::Result<()> {
-    for tenant in config.tenants.values() {
-        tenant.require_admin_key()?;
+    check_entrance(config)?;
+    // The database may have tenants; then nothing is missing.
+    if config.wants_default() || config.tenants.len() > 1 || !config.has_database() {
+        check_keys(config.tenants.values())?;
     }
     config.signing_key_path()?;
+    Ok(())
+}
+
+fn check_keys<'t>(tenants: impl IntoIterator<Item = &'t TenantConfig>) -> Result<(), ConfigError> {
+    tenants.into_iter().try_for_each(|tenant| tenant.require_admin_key().map(|_key| ()))
+}
+
+/// Refuses to serve in clear beyond this machine unless told to, and to ask for certificates where there is no TLS.
+fn check_entrance(config: &Config) -> anyhow::Result<()> {
+    let Entrance { tls, insecure_http, .. } = &config.entrance;
+    let listen = config.listen.value;
+    if let Some(files) = tls {
+        ServerTls::load(&files.certificate.value, &files.key.value)?;
+        return Ok(());
+    }
+    if let Some(tenant) = config.tenants.values().find(|tenant| tenant.network.client_certificate.is_some()) {
+        bail!(
+            "tenant `{}` wants client certificates, which takes HTTPS in the program itself: set tls_certificate_file and \
+             tls_key_file under [server], or let the proxy in front ask for them and take client_ca_file out",
+            tenant.tenant
+        );
+    }
+    if !listen.ip().is_loopback() && !insecure_http.value {
+        bail!(
+            "{}: {listen} can be reached from other machines, and tokens would go there in clear. Set \
+             tls_certificate_file and tls_key_file under [server] (or SCIM_BRIDGE_TLS_CERTIFICATE_FILE and \
+             SCIM_BRIDGE_TLS_KEY_FILE) for HTTPS; or, if only a TLS proxy can reach this address, say so with \
+             insecure_http = true (or SCIM_BRIDGE_INSECURE_HTTP=true)",
+            config.listen.origin
+        );
+    }
     Ok(())
 }
 

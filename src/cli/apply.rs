@@ -44,12 +44,7 @@ pub(super) struct Apply {
 impl Apply {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<()> {
         let config = global.load(Flags::default())?;
-        let Some(settings) = config.tenants.get(&self.tenant).cloned() else {
-            bail!("the settings know no tenant `{}`", self.tenant)
-        };
-        let (clock, metrics) = (Clock::system(), Metrics::new());
-        let client = app::client_settings(&settings)?;
-        let client = openai::Client::new(client, clock.clone(), metrics.clone())?;
+        let clock = Clock::system();
         let store = Store::open(config.database_url.value.expose_secret(), clock.clone())
             .await
             .with_context(|| format!("the database {} cannot be used", config.database_label()))?;
@@ -59,13 +54,15 @@ impl Apply {
                 "with PostgreSQL, --no-server must say that no server is running; one that runs applies the plan itself"
             );
         }
-        let desk = Desk { store, clock, tenants: config.tenants };
-        let done = self.apply(&desk, client, metrics).await;
+        let desk = Desk::at(store, clock, config).await?;
+        let done = self.apply(&desk).await;
         desk.store.close().await;
         done
     }
 
-    async fn apply(&self, desk: &Desk, client: openai::Client, metrics: Metrics) -> anyhow::Result<()> {
+    async fn apply(&self, desk: &Desk) -> anyhow::Result<()> {
+        let (metrics, settings) = (Metrics::new(), app::client_settings(desk.settings(&self.tenant)?)?);
+        let client = openai::Client::new(settings, desk.clock.clone(), metrics.clone())?;
         let (clock, began_at) = (&desk.clock, desk.clock.now());
         self.wake(desk).await?;
         let (handle, inboxes) = Handle::new([self.tenant.clone()]);

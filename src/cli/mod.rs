@@ -10,19 +10,23 @@ mod brake;
 mod client;
 mod db;
 mod demo;
+mod doctor;
+mod evidence;
 mod holds;
 mod invites;
 mod mapping;
 mod out;
 mod plan;
+mod review;
 mod rotate;
 mod serve;
 mod simulate;
+mod tenant;
 mod token;
 mod who;
 mod why;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -30,6 +34,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use secrecy::ExposeSecret;
 
+use crate::app::{self, Wanted};
 use crate::clock::Clock;
 use crate::config::{Config, Flags, Sources, TenantConfig};
 use crate::ids::TenantId;
@@ -86,6 +91,9 @@ enum Command {
     /// Make, show and remove clients of the token endpoint (OAuth 2.0 client credentials)
     #[command(subcommand)]
     Client(client::Command),
+    /// Set up, show and change tenants: one identity provider and one OpenAI organization each
+    #[command(subcommand)]
+    Tenant(tenant::Command),
     /// Show, export and import the table that ties SCIM ids to OpenAI ids
     #[command(subcommand)]
     Mapping(mapping::Command),
@@ -95,10 +103,16 @@ enum Command {
     /// Show and export the audit trail, and check that nobody has changed it
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Tell when somebody was asked to go, when it was done, and which API keys remain
+    Evidence(evidence::Evidence),
+    /// List who has access and what about it to look at: owners, invites, members nobody vouches for, orphaned keys
+    Review(review::Review),
     /// Make no more changes in the OpenAI organization, from now on
     Stop(brake::Stop),
     /// Make changes again after `stop`, or after an older database was put back
     Resume(brake::Resume),
+    /// Look at everything that a server needs, and say what to do about what is wrong
+    Doctor(doctor::Doctor),
     /// Show what would be done now, and how long it takes at least
     Plan(plan::Plan),
     /// Carry the plan out once and report, when no server does it
@@ -129,12 +143,16 @@ pub fn run() -> ExitCode {
                 Command::Demo(demo) => Box::pin(demo.run()).await,
                 Command::Simulate(simulate) => Box::pin(simulate.run()).await,
                 Command::Token(command) => Box::pin(token::run(&global, command)).await,
+                Command::Tenant(command) => Box::pin(tenant::run(&global, command)).await,
                 Command::Client(command) => Box::pin(client::run(&global, command)).await,
                 Command::Mapping(command) => Box::pin(mapping::run(&global, command)).await,
                 Command::Holds(command) => Box::pin(holds::run(&global, command)).await,
                 Command::Audit(command) => Box::pin(audit::run(&global, command)).await,
+                Command::Evidence(evidence) => Box::pin(evidence.run(&global)).await,
+                Command::Review(review) => Box::pin(review.run(&global)).await,
                 Command::Stop(stop) => Box::pin(stop.run(&global)).await,
                 Command::Resume(resume) => Box::pin(resume.run(&global)).await,
+                Command::Doctor(doctor) => Box::pin(doctor.run(&global)).await,
                 Command::Plan(plan) => Box::pin(plan.run(&global)).await,
                 Command::Apply(apply) => Box::pin(apply.run(&global)).await,
                 Command::Why(why) => Box::pin(why.run(&global)).await,
@@ -159,8 +177,14 @@ pub fn run() -> ExitCode {
 impl Global {
     /// The settings, with these flags on top.
     fn load(&self, flags: Flags) -> anyhow::Result<Config> {
+        Ok(self.reader(flags)()?)
+    }
+
+    /// What reads the settings, as often as they change.
+    fn reader(&self, flags: Flags) -> app::Reader {
         let flags = Flags { database_url: self.database_url.clone(), ..flags };
-        Ok(Config::load(&Sources::of_process(self.config.clone(), flags))?)
+        let file = self.config.clone();
+        Box::new(move || Config::load(&Sources::of_process(file.clone(), flags.clone())))
     }
 }
 
@@ -169,8 +193,8 @@ impl Global {
 pub(crate) struct Desk {
     store: Store,
     clock: Clock,
-    /// The settings of every tenant.
-    tenants: BTreeMap<TenantId, TenantConfig>,
+    config: Config,
+    wanted: Wanted,
 }
 
 impl Desk {
@@ -181,19 +205,25 @@ impl Desk {
         work: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         Self::open_for_all(global, async |desk| {
-            desk.settings(tenant)?;
+            desk.know(tenant).await?;
             work(desk).await
         })
         .await
     }
 
+    /// A desk at an open database.
+    async fn at(store: Store, clock: Clock, config: Config) -> anyhow::Result<Self> {
+        let wanted = app::wanted(&config, &store).await?;
+        Ok(Self { store, clock, config, wanted })
+    }
+
     /// The settings of this tenant.
     fn settings(&self, tenant: &TenantId) -> anyhow::Result<&TenantConfig> {
-        let Some(settings) = self.tenants.get(tenant) else {
-            let known: Vec<_> = self.tenants.keys().map(TenantId::as_str).collect();
-            bail!("the settings know no tenant `{tenant}`; they have: {}", known.join(", "));
-        };
-        Ok(settings)
+        if let Some((_, error)) = self.wanted.unusable.iter().find(|(unusable, _)| unusable == tenant) {
+            bail!("the settings of tenant `{tenant}` cannot be used: {error:#}");
+        }
+        let served = self.wanted.tenants.get(tenant);
+        served.with_context(|| format!("tenant `{tenant}` is not served: it is disabled, or has no settings"))
     }
 
     /// Like [`Desk::open`], for whatever tenants there are.
@@ -206,9 +236,24 @@ impl Desk {
         let store = Store::open_beside(config.database_url.value.expose_secret(), clock.clone())
             .await
             .with_context(|| format!("the database {} cannot be used", config.database_label()))?;
-        let desk = Self { store, clock, tenants: config.tenants };
+        let desk = Self::at(store, clock, config).await?;
         let done = work(&desk).await;
         desk.store.close().await;
         done
+    }
+
+    /// Makes sure that there is such a tenant, in the settings or in the database.
+    async fn know(&self, tenant: &TenantId) -> anyhow::Result<()> {
+        let stored = self.store.reader().await?.list_tenants().await?;
+        let stored = stored.iter().map(|record| &record.tenant);
+        let known: BTreeSet<_> = self.config.tenants.keys().chain(stored).map(TenantId::as_str).collect();
+        if !known.contains(tenant.as_str()) {
+            let known: Vec<_> = known.into_iter().collect();
+            bail!(
+                "there is no tenant `{tenant}` in the settings or in the database; there are: {}",
+                known.join(", ")
+            );
+        }
+        Ok(())
     }
 }

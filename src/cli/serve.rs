@@ -48,7 +48,8 @@ impl Serve {
             log_format: self.log_format,
             ..Flags::default()
         };
-        let config = global.load(flags)?;
+        let read = global.reader(flags);
+        let config = read()?;
         telemetry::init(config.log_format.value, &config.log_filter.value)?;
         let stop = app::stop_signal()?;
         let clock = Clock::system();
@@ -59,6 +60,7 @@ impl Serve {
             .with_context(|| format!("the database {} cannot be used", config.database_label()))?;
         let listener = app::listen(config.listen.value).await?;
         let app = App::start(&config, listener, store.clone(), clock.clone()).await?;
+        app.keep_up(read);
         first_token(&config, &store, &clock, &app).await?;
         stop.await;
         let at_once = app::stop_signal()?;
@@ -72,7 +74,7 @@ impl Serve {
 /// Makes a token if nobody could come in without, and prints it: this once.
 async fn first_token(config: &Config, store: &Store, clock: &Clock, app: &App) -> anyhow::Result<()> {
     let tenant = TenantId::default_tenant();
-    let Some(settings) = config.tenants.get(&tenant) else { return Ok(()) };
+    let Some(settings) = config.tenants.get(&tenant).filter(|_| app.serves(&tenant)) else { return Ok(()) };
     if settings.static_token.is_some() || !store.reader().await?.list_tokens(&tenant).await?.is_empty() {
         return Ok(());
     }
@@ -82,8 +84,8 @@ async fn first_token(config: &Config, store: &Store, clock: &Clock, app: &App) -
         "\nThis is the first start, so a token was made. It is shown this once; the store keeps its hash.\n\n  \
          SCIM base URL  {}\n  \
          Bearer token   {}\n\n\
-         Next: enter both in the SCIM settings of your identity provider. It will want HTTPS: put a TLS proxy in\n\
-         front, and tell the bridge its address with --public-url. More tokens: scim-bridge token create\n",
+         Next: enter both in the SCIM settings of your identity provider. It will want HTTPS: give the bridge a certificate,\n\
+         or put a TLS proxy in front, and tell the bridge its public address with --public-url. More tokens: scim-bridge token create\n",
         app.scim_url(&tenant),
         text.expose_secret(),
     ))?;

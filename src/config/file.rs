@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 
 use crate::config::origin::{ConfigError, Origin, Setting};
@@ -32,6 +33,7 @@ pub(super) struct SettingsFile {
     events: Events,
     auth: Auth,
     alarms: Alarms,
+    network: Network,
 }
 
 impl SettingsFile {
@@ -52,6 +54,7 @@ impl SettingsFile {
             events: std::mem::take(&mut self.events),
             auth: std::mem::take(&mut self.auth),
             alarms: std::mem::take(&mut self.alarms),
+            network: std::mem::take(&mut self.network),
         }
     }
 }
@@ -74,6 +77,7 @@ pub(super) struct Tables {
     pub(super) events: Events,
     pub(super) auth: Auth,
     pub(super) alarms: Alarms,
+    pub(super) network: Network,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -83,6 +87,27 @@ pub(super) struct Server {
     pub(super) public_url: Field<String>,
     pub(super) database_url: Field<String>,
     pub(super) signing_key_file: Field<PathBuf>,
+    pub(super) tenants_dir: Field<PathBuf>,
+    pub(super) tls_certificate_file: Field<PathBuf>,
+    pub(super) tls_key_file: Field<PathBuf>,
+    pub(super) insecure_http: Field<bool>,
+    pub(super) trusted_proxies: Vec<Spanned<String>>,
+    pub(super) max_connections: Field<u32>,
+    pub(super) max_connections_per_address: Field<u32>,
+    pub(super) failed_logins_per_minute: Field<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Network {
+    pub(super) allow_from: Vec<Spanned<String>>,
+    pub(super) client_ca_file: Field<PathBuf>,
+    pub(super) client_names: Vec<Spanned<String>>,
+    pub(super) client_fingerprints: Vec<Spanned<String>>,
+    pub(super) requests_per_second: Field<u32>,
+    pub(super) burst: Field<u32>,
+    pub(super) requests_per_second_per_token: Field<u32>,
+    pub(super) burst_per_token: Field<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -249,7 +274,7 @@ impl Source {
     }
 
     /// Reads the text. Errors name the key and the line, and never quote the line: a secret may stand there by mistake.
-    pub(super) fn parse(&self) -> Result<SettingsFile, ConfigError> {
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         toml::from_str(&self.text).map_err(|error| ConfigError::Invalid {
             origin: self.origin(error.span().map_or(0, |span| span.start)),
             message: match error.message() {

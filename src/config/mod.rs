@@ -9,8 +9,11 @@ mod auth;
 mod events;
 mod file;
 mod grants;
+mod network;
 mod origin;
+mod server;
 mod source;
+mod stored;
 mod tenant;
 
 use std::collections::BTreeMap;
@@ -21,14 +24,18 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::config::file::Source;
+use crate::config::file::{SettingsFile, Source};
+use crate::config::stored::Common;
 use crate::ids::TenantId;
 use crate::telemetry::{LogFormat, check_filter};
 
 pub use alarms::AlarmSettings;
 pub use events::{EventSettings, PushSettings};
+pub use network::{CertificateRules, NetworkRules, Rate};
 pub use origin::{ConfigError, Origin, Setting};
+pub use server::{Entrance, TlsFiles};
 pub use source::{Flags, Sources};
+pub use stored::edit as edit_stored;
 pub use tenant::TenantConfig;
 
 /// Where the Admin API is, unless settings say otherwise.
@@ -47,6 +54,8 @@ pub fn read_secret(path: &std::path::Path) -> Result<Setting<SecretString>, Conf
 pub struct Config {
     /// Where to listen.
     pub listen: Setting<SocketAddr>,
+    /// How it is reached.
+    pub entrance: Entrance,
     /// The address that clients reach the bridge under; it goes into `meta.location`.
     pub public_url: Option<Setting<Url>>,
     /// Where the data is. May hold a password; [`Config::database_label`] is for showing.
@@ -59,6 +68,11 @@ pub struct Config {
     pub log_format: Setting<LogFormat>,
     /// The tenants. `default` is left out if other tenants are set up and it has neither a key nor a token.
     pub tenants: BTreeMap<TenantId, TenantConfig>,
+    /// A folder with a file for each further tenant.
+    pub tenants_dir: Option<Setting<PathBuf>>,
+    /// The key that admin keys in the database are encrypted with.
+    pub master_key: Option<Setting<SecretString>>,
+    common: Common,
 }
 
 impl Config {
@@ -72,9 +86,20 @@ impl Config {
             }
             None => Source::new("no file".as_ref(), String::new()),
         };
-        let mut file = source.parse()?;
-        let default_tables = file.take_default_tables();
+        let mut file: SettingsFile = source.parse()?;
+        let mut default_tables = file.take_default_tables();
         let flags = &sources.flags;
+        let base_url = sources.text(
+            ("--base-url", flags.base_url.as_ref()),
+            "OPENAI_BASE_URL",
+            default_tables.upstream.base_url.take().map(|field| source.setting(field)),
+            DEFAULT_BASE_URL,
+        );
+        let common = Common { sources: sources.clone(), base_url };
+        let dir = sources.variable("SCIM_BRIDGE_TENANTS_DIR");
+        let dir = dir.map(|Setting { value, origin }| Setting { value: PathBuf::from(value), origin });
+        let tenants_dir = dir.or_else(|| file.server.tenants_dir.take().map(|dir| source.setting(dir)));
+        let entrance = server::entrance(&mut file.server, sources, &source)?;
         let in_file = |field: Option<_>| field.map(|field| source.setting(field));
 
         let public_url = sources.text(
@@ -92,6 +117,7 @@ impl Config {
                     "127.0.0.1:8080",
                 )
                 .try_map(|text| parse_listen(&text))?,
+            entrance,
             public_url: match public_url.origin {
                 Origin::Default => None,
                 _ => Some(public_url.try_map(|text| parse_public_url(&text))?),
@@ -111,7 +137,10 @@ impl Config {
                     LogFormat::Text.as_str(),
                 )
                 .try_map(|word| word.parse::<LogFormat>().map_err(|error| error.to_string()))?,
-            tenants: tenants(sources, &source, default_tables, file.tenants)?,
+            tenants: tenants(&common, &source, default_tables, file.tenants, tenants_dir.as_ref())?,
+            tenants_dir,
+            master_key: sources.secret("SCIM_BRIDGE_MASTER_KEY")?,
+            common,
         })
     }
 
@@ -124,18 +153,54 @@ impl Config {
         if self.tenants.values().all(|tenant| tenant.events.is_none() && !tenant.trust.value.oauth) {
             return Ok(None);
         }
+        self.signing_key_place().map(Some)
+    }
+
+    /// The same, whether or not a tenant of the settings has an event feed.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] if no file is named for the key and none can be guessed.
+    pub fn signing_key_place(&self) -> Result<PathBuf, ConfigError> {
         if let Some(path) = &self.signing_key_file {
-            return Ok(Some(path.value.clone()));
+            return Ok(path.value.clone());
         }
         let url = self.database_url.value.expose_secret();
         let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
-        let beside = path.map(|path| Some(PathBuf::from(format!("{path}.signing-key"))));
+        let beside = path.map(|path| PathBuf::from(format!("{path}.signing-key")));
         beside.ok_or_else(|| {
             self.database_url.origin.clone().refuses(
                 "with a PostgreSQL database, event feeds and clients need signing_key_file under [server]: the file of the \
                  key that events and access tokens are signed with, the same for every process; it is made if there is none",
             )
         })
+    }
+
+    /// The SCIM base URL of a tenant, as far as the settings tell where the program is reached.
+    pub fn scim_url(&self, tenant: &TenantId) -> String {
+        let base = match (&self.public_url, &self.entrance.tls) {
+            (Some(url), _) => url.value.to_string(),
+            (None, Some(_)) => format!("https://{}", self.listen.value),
+            (None, None) => format!("http://{}", self.listen.value),
+        };
+        let base = base.trim_end_matches('/');
+        if *tenant == TenantId::default_tenant() {
+            format!("{base}/scim/v2")
+        } else {
+            format!("{base}/tenants/{tenant}/scim/v2")
+        }
+    }
+
+    /// Whether anything says that the tenant `default` is wanted: a key or a token.
+    pub fn wants_default(&self) -> bool {
+        let default = self.tenants.get(&TenantId::default_tenant());
+        default.is_some_and(|default| default.admin_key.is_some() || default.static_token.is_some())
+    }
+
+    /// Whether there can be data: a PostgreSQL database, or a SQLite file that exists.
+    pub fn has_database(&self) -> bool {
+        let url = self.database_url.value.expose_secret();
+        let file = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+        file.is_none_or(|file| std::path::Path::new(file.split('?').next().unwrap_or(file)).exists())
     }
 
     /// Where the data is, without any password.
@@ -163,71 +228,40 @@ impl Config {
             let Setting { value, origin } = url;
             ("public URL".to_owned(), value.to_string(), origin.clone())
         }));
-        for (tenant, config) in &self.tenants {
-            let named = |name: &str| format!("{tenant}: {name}");
-            let secret = |setting: &Option<Setting<SecretString>>| match setting {
-                Some(setting) => ("set".to_owned(), setting.origin.clone()),
-                None => ("not set".to_owned(), Origin::Default),
-            };
-            let (key, key_origin) = secret(&config.admin_key);
-            let (token, token_origin) = secret(&config.static_token);
-            let rate = &config.requests_per_minute;
-            lines.extend([
-                (named("profile"), config.profile.value.to_string(), config.profile.origin.clone()),
-                (named("upstream"), config.base_url.value.to_string(), config.base_url.origin.clone()),
-                (named("admin key"), key, key_origin),
-                (named("static token"), token, token_origin),
-                (named("requests per minute"), rate.value.to_string(), rate.origin.clone()),
-            ]);
-            lines.extend(config.trust.value.issuers.iter().map(|issuer| {
-                (named("takes tokens of"), issuer.issuer.clone(), config.trust.origin.clone())
-            }));
-            let called = config.alarms.as_ref().map(|alarms| &alarms.url);
-            lines.extend(called.map(|url| {
-                (named("alarms sent to"), url.value.origin().ascii_serialization(), url.origin.clone())
-            }));
-            let push = config.events.as_ref().and_then(|events| events.push.as_ref());
-            lines.extend(push.map(|push| {
-                // The path and the query of such an address can be a secret.
-                let origin = push.url.value.origin().ascii_serialization();
-                (named("events pushed to"), origin, push.url.origin.clone())
-            }));
-        }
+        lines.extend(self.tenants.values().flat_map(TenantConfig::describe));
         lines
     }
 }
 
 fn tenants(
-    sources: &Sources,
+    common: &Common,
     source: &Source,
-    mut default_tables: file::Tables,
+    default_tables: file::Tables,
     others: BTreeMap<String, toml::Spanned<file::Tables>>,
+    folder: Option<&Setting<PathBuf>>,
 ) -> Result<BTreeMap<TenantId, TenantConfig>, ConfigError> {
-    let base_url = sources.text(
-        ("--base-url", sources.flags.base_url.as_ref()),
-        "OPENAI_BASE_URL",
-        default_tables.upstream.base_url.take().map(|field| source.setting(field)),
-        DEFAULT_BASE_URL,
-    );
+    let Common { sources, base_url } = common;
     let mut tenants = BTreeMap::new();
     for (name, tables) in others {
         let Setting { value: mut tables, origin } = source.setting(tables);
-        let id = Setting { value: name, origin }.try_map(|name| match name.parse::<TenantId>() {
-            Ok(id) if id == TenantId::default_tenant() => {
-                Err("the tenant `default` is set up by the tables at the top level of the file".to_owned())
-            }
-            Ok(id) => Ok(id),
-            Err(_) => Err(format!(
-                "`{name}` is no tenant name; use 1 to 63 lower-case letters, digits and hyphens, a letter first"
-            )),
-        })?;
+        let id = Setting { value: name, origin }.try_map(|name| stored::tenant_name(&name))?;
         let own_url = tables.upstream.base_url.take().map(|field| source.setting(field));
         let url = own_url.unwrap_or_else(|| base_url.clone());
         tenants.insert(id.value.clone(), tenant::read(id.value, tables, url, sources, source)?);
     }
+    for tenant in folder.map(|folder| common.read_folder(folder)).transpose()?.unwrap_or_default() {
+        if tenants.contains_key(&tenant.tenant) {
+            let name = &tenant.tenant;
+            let twice = format!(
+                "tenant `{name}` has a file here and a table [tenants.{name}] in the settings file; keep one"
+            );
+            return Err(folder.map_or(Origin::Default, |folder| folder.origin.clone()).refuses(twice));
+        }
+        tenants.insert(tenant.tenant.clone(), tenant);
+    }
 
     let id = TenantId::default_tenant();
-    let mut default = tenant::read(id.clone(), default_tables, base_url, sources, source)?;
+    let mut default = tenant::read(id.clone(), default_tables, base_url.clone(), sources, source)?;
     default.admin_key = sources.secret("OPENAI_ADMIN_KEY")?.or(default.admin_key);
     default.static_token = sources.secret("SCIM_BRIDGE_TOKEN")?.map(source::long_enough).transpose()?;
     if tenants.is_empty() || default.admin_key.is_some() || default.static_token.is_some() {

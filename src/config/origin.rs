@@ -22,6 +22,8 @@ pub enum Origin {
     Environment(String),
     /// A file that holds a secret and nothing else.
     SecretFile(PathBuf),
+    /// The database, where it is kept encrypted.
+    Database,
     /// A flag on the command line.
     Flag(&'static str),
 }
@@ -40,18 +42,26 @@ impl fmt::Display for Origin {
             Self::File { path, line } => write!(f, "{} line {line}", path.display()),
             Self::Environment(variable) => f.write_str(variable),
             Self::SecretFile(path) => write!(f, "file {}", path.display()),
+            Self::Database => f.write_str("database"),
             Self::Flag(flag) => f.write_str(flag),
         }
     }
 }
 
 /// A value that knows where it came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Setting<T> {
     /// The value.
     pub value: T,
     /// Where it came from.
     pub origin: Origin,
+}
+
+/// The value alone, so that settings which mean the same show the same, wherever they stand.
+impl<T: fmt::Debug> fmt::Debug for Setting<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
 }
 
 impl<T> Setting<T> {
@@ -103,7 +113,8 @@ fn missing_key(tenant: &TenantId) -> String {
     } else {
         format!(
             "in the settings file, under [tenants.{tenant}.upstream], write admin_key_env = \"NAME_OF_A_VARIABLE\" or \
-             admin_key_file = \"/path/of/a/file\""
+             admin_key_file = \"/path/of/a/file\"; if the tenant is in the database, `scim-bridge tenant set {tenant} \
+             --key-stdin` stores one"
         )
     };
     format!(

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use jiff::SignedDuration;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use toml::Spanned;
 use url::{Host, Url};
 
@@ -14,6 +14,7 @@ use crate::config::auth;
 use crate::config::events::{self, EventSettings};
 use crate::config::file::{Drift, Field, Invites, Safety, Source, Tables, Upstream};
 use crate::config::grants::{self, Grants};
+use crate::config::network::{self, NetworkRules};
 use crate::config::origin::{ConfigError, Origin, Setting};
 use crate::config::source::{Sources, checked, secret_in_file};
 use crate::ids::TenantId;
@@ -46,11 +47,64 @@ pub struct TenantConfig {
     pub alarms: Option<AlarmSettings>,
     /// The event feed, if the tenant has one.
     pub events: Option<EventSettings>,
+    /// What clients must show besides a token, and how much they may ask.
+    pub network: NetworkRules,
     /// What its door accepts.
     pub trust: Setting<Trust>,
 }
 
 impl TenantConfig {
+    /// Name, value and origin of what an administrator asks about first; secrets show that they are set.
+    pub fn describe(&self) -> Vec<(String, String, Origin)> {
+        let named = |name: &str| format!("{}: {name}", self.tenant);
+        let secret = |setting: &Option<Setting<SecretString>>| match setting {
+            Some(setting) => ("set".to_owned(), setting.origin.clone()),
+            None => ("not set".to_owned(), Origin::Default),
+        };
+        let (key, key_origin) = secret(&self.admin_key);
+        let (token, token_origin) = secret(&self.static_token);
+        let rate = &self.requests_per_minute;
+        let mut lines = vec![
+            (named("profile"), self.profile.value.to_string(), self.profile.origin.clone()),
+            (named("upstream"), self.base_url.value.to_string(), self.base_url.origin.clone()),
+            (named("admin key"), key, key_origin),
+            (named("static token"), token, token_origin),
+            (named("requests per minute"), rate.value.to_string(), rate.origin.clone()),
+        ];
+        lines.extend(
+            self.trust
+                .value
+                .issuers
+                .iter()
+                .map(|issuer| (named("takes tokens of"), issuer.issuer.clone(), self.trust.origin.clone())),
+        );
+        let called = self.alarms.as_ref().map(|alarms| &alarms.url);
+        lines.extend(called.map(|url| {
+            (named("alarms sent to"), url.value.origin().ascii_serialization(), url.origin.clone())
+        }));
+        let push = self.events.as_ref().and_then(|events| events.push.as_ref());
+        lines.extend(push.map(|push| {
+            // The path and the query of such an address can be a secret.
+            let origin = push.url.value.origin().ascii_serialization();
+            (named("events pushed to"), origin, push.url.origin.clone())
+        }));
+        lines
+    }
+
+    /// Whether nothing was changed that matters to who serves the tenant.
+    pub fn means_the_same(&self, other: &Self) -> bool {
+        fn secrets(config: &TenantConfig) -> [Option<&str>; 4] {
+            // A key in a file is exchanged while its user goes on.
+            let is_fixed = |key: &&Setting<SecretString>| !matches!(key.origin, Origin::SecretFile(_));
+            let push = config.events.as_ref().and_then(|events| events.push.as_ref()?.token.as_ref());
+            let alarms = config.alarms.as_ref().map(|alarms| &alarms.secret);
+            [config.admin_key.as_ref().filter(is_fixed), config.static_token.as_ref(), push, alarms]
+                .map(|secret| secret.map(|secret| secret.value.expose_secret()))
+        }
+        // The debug form shows every value and, of secrets, nothing; it does not show where values stand.
+        secrets(self) == secrets(other) && format!("{self:?}") == format!("{other:?}")
+    }
+
     /// The admin key.
     ///
     /// # Errors
@@ -84,6 +138,7 @@ pub(super) fn read(
         events,
         auth,
         alarms,
+        network,
     } = tables;
     let grants = Grants { groups, group_names, group_rules, aliases };
     let allow_http = upstream.allow_http.take().is_some_and(Spanned::into_inner);
@@ -114,6 +169,7 @@ pub(super) fn read(
         policy,
         alarms,
         events: events::read(events, sources, source)?,
+        network: network::read(network, source)?,
     })
 }
 

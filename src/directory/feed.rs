@@ -223,7 +223,7 @@ impl Directory {
         let Some(feed) = self.feed.clone() else { return };
         let tend = async {
             loop {
-                for tenant in feed.tenants() {
+                for tenant in &feed.tenants() {
                     let concluded = self.conclude_abandoned(tenant).await;
                     let forgotten = feed.forget_old(tenant).await.map_err(DirectoryError::from);
                     if let Err(error) = concluded.and(forgotten) {

@@ -26,7 +26,6 @@ mod settle;
 mod wish;
 mod write;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +34,7 @@ use crate::events::Feed;
 use crate::ids::{PersonId, TenantId};
 use crate::model::policy::Policy;
 use crate::provision::handle::Handle;
+use crate::roster::Roster;
 use crate::scim::cursor::CursorKey;
 use crate::scim::error::ScimError;
 use crate::scim::profile::Profile;
@@ -57,8 +57,8 @@ pub struct Directory {
     store: Store,
     engine: Handle,
     clock: Clock,
-    policies: Arc<BTreeMap<TenantId, Arc<Policy>>>,
-    profiles: Arc<BTreeMap<TenantId, Profile>>,
+    policies: Roster<Arc<Policy>>,
+    profiles: Roster<Profile>,
     public_url: Arc<str>,
     answer_wait: Duration,
     feed: Option<Feed>,
@@ -87,8 +87,8 @@ impl Directory {
             store,
             engine,
             clock,
-            policies: Arc::new(policies),
-            profiles: Arc::default(),
+            policies,
+            profiles: Roster::default(),
             public_url: public_url.trim_end_matches('/').into(),
             answer_wait: ANSWER_WAIT,
             feed: None,
@@ -105,17 +105,29 @@ impl Directory {
     /// The same directory for tenants with these profiles; all others are [`Profile::Generic`].
     #[must_use]
     pub fn with_profiles(self, profiles: impl IntoIterator<Item = (TenantId, Profile)>) -> Self {
-        Self { profiles: Arc::new(profiles.into_iter().collect()), ..self }
+        Self { profiles: profiles.into_iter().collect(), ..self }
+    }
+
+    /// Serves one more tenant, or the same one by other rules.
+    pub fn take_on(&self, tenant: TenantId, policy: Policy, profile: Profile) {
+        self.profiles.insert(tenant.clone(), profile);
+        self.policies.insert(tenant, Arc::new(policy));
+    }
+
+    /// Serves a tenant no longer. What is stored of it stays.
+    pub fn let_go(&self, tenant: &TenantId) {
+        self.policies.remove(tenant);
+        self.profiles.remove(tenant);
     }
 
     /// The identity provider that the tenant is set up for.
     pub fn profile(&self, tenant: &TenantId) -> Profile {
-        self.profiles.get(tenant).copied().unwrap_or_default()
+        self.profiles.get(tenant).unwrap_or_default()
     }
 
     /// Whether the settings know the tenant.
     pub fn serves(&self, tenant: &TenantId) -> bool {
-        self.policies.contains_key(tenant)
+        self.policies.contains(tenant)
     }
 
     /// The SCIM base URL of a tenant; the paths of resources are appended to it.
@@ -125,6 +137,11 @@ impl Directory {
         } else {
             format!("{}/tenants/{tenant}/scim/v2", self.public_url)
         }
+    }
+
+    /// Whether clients reach the program by HTTPS.
+    pub fn is_https(&self) -> bool {
+        self.public_url.starts_with("https://")
     }
 
     /// Whether the store can be read and written at the moment.
@@ -139,7 +156,7 @@ impl Directory {
     }
 
     fn policy(&self, caller: &Caller) -> Result<Arc<Policy>, DirectoryError> {
-        let policy = self.policies.get(&caller.tenant).cloned();
+        let policy = self.policies.get(&caller.tenant);
         policy.ok_or_else(|| ScimError::forbidden("this tenant is not in the settings of the bridge").into())
     }
 }

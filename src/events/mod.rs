@@ -15,7 +15,6 @@ pub mod poll;
 pub mod push;
 mod set;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::ids::TenantId;
 use crate::model::event::EventRecord;
+use crate::roster::Roster;
 use crate::store::{Store, StoreError};
 use key::{KeyError, SigningKey};
 
@@ -71,7 +71,7 @@ struct Inner {
     store: Store,
     clock: Clock,
     key: SigningKey,
-    channels: BTreeMap<TenantId, Channel>,
+    channels: Roster<Arc<Channel>>,
     closing: CancellationToken,
     tasks: TaskTracker,
 }
@@ -84,6 +84,13 @@ struct Channel {
     waiting: Semaphore,
 }
 
+impl Channel {
+    fn new(stream: Stream) -> Arc<Self> {
+        let (news, waiting) = (watch::Sender::new(0), Semaphore::new(poll::MAX_WAITING));
+        Arc::new(Self { stream, news, waiting })
+    }
+}
+
 impl Feed {
     /// The feeds of these tenants, with one key for all of them.
     pub fn new(
@@ -92,24 +99,29 @@ impl Feed {
         key: SigningKey,
         streams: impl IntoIterator<Item = (TenantId, Stream)>,
     ) -> Self {
-        let channel = |stream| Channel {
-            stream,
-            news: watch::Sender::new(0),
-            waiting: Semaphore::new(poll::MAX_WAITING),
-        };
-        let channels = streams.into_iter().map(|(tenant, stream)| (tenant, channel(stream))).collect();
+        let channels = streams.into_iter().map(|(tenant, stream)| (tenant, Channel::new(stream))).collect();
         let (closing, tasks) = (CancellationToken::new(), TaskTracker::new());
         Self(Arc::new(Inner { store, clock, key, channels, closing, tasks }))
     }
 
     /// The tenants that have a feed.
-    pub fn tenants(&self) -> impl Iterator<Item = &TenantId> {
-        self.0.channels.keys()
+    pub fn tenants(&self) -> Vec<TenantId> {
+        self.0.channels.tenants()
+    }
+
+    /// Has a feed of one more tenant.
+    pub fn take_on(&self, tenant: TenantId, stream: Stream) {
+        self.0.channels.insert(tenant, Channel::new(stream));
+    }
+
+    /// Has no feed of the tenant any more; what it held is in the store.
+    pub fn let_go(&self, tenant: &TenantId) {
+        self.0.channels.remove(tenant);
     }
 
     /// Whether the tenant has a feed.
     pub fn serves(&self, tenant: &TenantId) -> bool {
-        self.0.channels.contains_key(tenant)
+        self.0.channels.contains(tenant)
     }
 
     /// Wakes those who wait for events of the tenant; to be called after a commit that may have added some.
@@ -169,13 +181,13 @@ impl Feed {
         }
     }
 
-    fn channel(&self, tenant: &TenantId) -> Result<&Channel, FeedError> {
+    fn channel(&self, tenant: &TenantId) -> Result<Arc<Channel>, FeedError> {
         self.0.channels.get(tenant).ok_or(FeedError::Closed)
     }
 }
 
 impl fmt::Debug for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Feed").field(&self.0.channels.keys()).finish()
+        f.debug_tuple("Feed").field(&self.0.channels.tenants()).finish()
     }
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
@@ -10,7 +11,7 @@ use http::header::AUTHORIZATION;
 use percent_encoding::percent_decode_str;
 
 use super::layers::Trail;
-use super::reply::Failure;
+use super::reply::{self, Failure};
 use super::{State, extract};
 use crate::access::{AccessError, Attempt, Form, Refusal, Verdict};
 use crate::directory::{Caller, DirectoryError, Rights};
@@ -51,13 +52,27 @@ pub(super) async fn admit(
         }
         Verdict::Refused(refusal) => refusal,
     };
-    if !turn_away(state, trail, tenant.as_ref(), &refusal) {
+    Err(refuse(state, trail, tenant.as_ref(), &refusal))
+}
+
+/// The one answer to whoever is not let in.
+pub(super) fn refuse(state: &State, trail: &Trail, tenant: Option<&TenantId>, refusal: &Refusal) -> Failure {
+    if !turn_away(state, trail, tenant, refusal) {
         trail.hush();
     }
-    Err(ScimError::unauthorized(
+    ScimError::unauthorized(
         "send `Authorization: Bearer` with a token of this tenant; `scim-bridge token create` makes one",
     )
-    .into())
+    .into()
+}
+
+/// The answer to a caller with a good credential who asks too often.
+pub(super) fn slow_down(state: &State, trail: &Trail, tenant: &TenantId, token: &str, wait: i64) -> Response {
+    let refusal = Refusal { reason: "too many", token: Some(token.to_owned()) };
+    if !turn_away(state, trail, Some(tenant), &refusal) {
+        trail.hush();
+    }
+    reply::slow_down(wait)
 }
 
 /// Accounts for somebody who was turned away; tells whether it is the first of its kind for now, and so worth a line in

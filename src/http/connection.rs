@@ -13,7 +13,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// Whose turn it is on a connection; shared by the stream, the body and the service.
@@ -57,26 +56,26 @@ impl Turn {
     }
 }
 
-/// A TCP stream as hyper reads it.
+/// A stream, encrypted or not, as hyper reads it.
 #[derive(Debug)]
-pub(super) struct Connection {
-    stream: TcpStream,
+pub(super) struct Connection<S> {
+    stream: S,
     turn: Turn,
     header_read: Duration,
     /// Runs while a head is being read.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl Connection {
+impl<S> Connection<S> {
     /// Wraps a fresh connection; its first head is due from now on.
-    pub(super) fn new(stream: TcpStream, header_read: Duration) -> (Self, Turn) {
+    pub(super) fn new(stream: S, header_read: Duration) -> (Self, Turn) {
         let turn = Turn(Arc::new(State { phase: AtomicU8::new(LINE), body_unread: AtomicBool::new(false) }));
         let deadline = Some(Box::pin(sleep(header_read)));
         (Self { stream, turn: turn.clone(), header_read, deadline }, turn)
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -123,7 +122,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -149,33 +148,37 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// A request's body that tells the connection when it has been read to its end.
+/// A request's body that tells the connection when it has been read to its end, and ends early if it takes too long.
 #[derive(Debug)]
 pub(super) struct TrackedBody {
     body: Incoming,
     turn: Turn,
+    deadline: Pin<Box<Sleep>>,
 }
 
 impl TrackedBody {
-    pub(super) fn new(body: Incoming, turn: Turn) -> Self {
+    pub(super) fn new(body: Incoming, turn: Turn, body_read: Duration) -> Self {
         turn.0.body_unread.store(!body.is_end_stream(), Ordering::Release);
-        Self { body, turn }
+        Self { body, turn, deadline: Box::pin(sleep(body_read)) }
     }
 }
 
 impl Body for TrackedBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            ready!(self.deadline.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+        };
         if frame.is_none() || self.body.is_end_stream() {
             self.turn.0.body_unread.store(false, Ordering::Release);
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)))
     }
 
     fn is_end_stream(&self) -> bool {

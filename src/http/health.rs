@@ -58,6 +58,13 @@ impl Readiness {
         self.board().conditions.insert(component.to_owned(), condition);
     }
 
+    /// Says no more of `component`.
+    pub fn forget(&self, component: &str) {
+        let mut board = self.board();
+        board.conditions.remove(component);
+        board.details.remove(component);
+    }
+
     /// Notes what there is to say about `component`: numbers and reasons, and nothing that is anybody's.
     pub fn explain(&self, component: &str, detail: Value) {
         self.board().details.insert(component.to_owned(), detail);

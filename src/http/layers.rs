@@ -9,11 +9,16 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, HOST, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderName, HeaderValue, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
+use super::gate::Gate;
+use super::peer::Peer;
 use super::reply;
 use crate::access::Admission;
 use crate::clock::Clock;
@@ -31,6 +36,16 @@ const MAX_HEADER_FIELDS: usize = 64;
 const MAX_TARGET_BYTES: usize = 8 * 1024;
 /// Shown as the route of what is served nowhere.
 const NO_ROUTE: &str = "none";
+
+/// What every answer says about itself: nothing of it is kept, guessed at, shown in a frame or run.
+const ALWAYS: [(HeaderName, HeaderValue); 4] = [
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+];
+/// A year of HTTPS alone (RFC 6797).
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -69,20 +84,30 @@ pub(super) async fn note_route(matched: MatchedPath, request: Request, next: Nex
     next.run(request).await
 }
 
+/// What the account of a request is made with.
+#[derive(Debug, Clone)]
+pub(super) struct Account {
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+    pub(super) gate: Gate,
+    /// Whether clients come by HTTPS, here or at a proxy.
+    pub(super) is_public_https: bool,
+}
+
 /// Wraps the layers around `router`.
-pub(super) fn wrap(router: Router, clock: &Clock, metrics: &Metrics) -> Router {
+pub(super) fn wrap(router: Router, accounting: Account) -> Router {
     // The last one added is the first one to see the request.
     router
         .layer(from_fn(limit_head))
         .layer(from_fn(limit_time))
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(CompressionLayer::new())
-        .layer(from_fn_with_state((clock.clone(), metrics.clone()), account))
+        .layer(from_fn_with_state(accounting, account))
 }
 
 /// Gives the request its id, and accounts for it in one log line and in the metrics.
 async fn account(
-    State((clock, metrics)): State<(Clock, Metrics)>,
+    State(Account { clock, metrics, gate, is_public_https }): State<Account>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -95,14 +120,25 @@ async fn account(
     };
     let method = request.method().clone();
     request.extensions_mut().insert(trail.clone());
+    let client = gate.client_of(request.headers(), request.extensions());
+    let is_encrypted = request.extensions().get::<Peer>().is_some_and(|peer| peer.is_encrypted);
     let mut response = next.run(request).await;
+    // Guessing is slowed down; whoever has a good token is not concerned.
+    if response.status() == StatusCode::UNAUTHORIZED
+        && let Some(client) = client
+        && let Err(wait) = gate.count_failure(client)
+    {
+        response = reply::slow_down(wait);
+    }
 
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&trail.request.to_string()) {
         headers.insert(X_REQUEST_ID, id);
     }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.extend(ALWAYS);
+    if is_encrypted || is_public_https {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HSTS);
+    }
 
     let route = trail.route.get().map_or(NO_ROUTE, String::as_str);
     let status = response.status().as_u16();
@@ -174,7 +210,13 @@ mod tests {
             panic!("jane@x.example");
         }
         let (clock, metrics) = (Clock::manual("2026-01-01T00:00:00Z".parse().unwrap()), Metrics::new());
-        let router = wrap(Router::new().route("/", get(broken)), &clock, &metrics);
+        let accounting = Account {
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            gate: Gate::new(clock, Vec::new(), 1),
+            is_public_https: false,
+        };
+        let router = wrap(Router::new().route("/", get(broken)), accounting);
         let answer =
             router.oneshot(Request::get("/").body(axum::body::Body::empty()).unwrap()).await.unwrap();
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);

@@ -2,15 +2,19 @@
 //!
 //! hyper is driven directly because `axum::serve` sets no timer, which leaves slow clients unlimited.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use ipnet::IpNet;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -18,14 +22,22 @@ use tower::ServiceExt;
 
 use crate::directory::chain;
 use crate::http::connection::{Connection, TrackedBody};
+use crate::http::peer::{Peer, is_in};
+use crate::tls::server::ServerTls;
 
-/// What a connection may cost.
+/// What connections may cost.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Connections at once; more wait unaccepted.
     pub connections: usize,
-    /// From the first byte of a request's head to its last.
+    /// Connections at once from one address; more are closed. This machine is not limited.
+    pub per_address: usize,
+    /// Networks that are not limited either: the proxies, which speak for many.
+    pub unlimited: Vec<IpNet>,
+    /// From the first byte of a request's head to its last; also for the handshake of TLS.
     pub header_read: Duration,
+    /// From the end of a request's head to the end of its body, whoever reads it. Handlers answer politely before.
+    pub body_read: Duration,
     /// Between two requests of a connection.
     pub idle: Duration,
     /// For answers under way when the listener is told to stop.
@@ -36,7 +48,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
+            per_address: 32,
+            unlimited: Vec::new(),
             header_read: Duration::from_secs(10),
+            body_read: Duration::from_secs(20),
             idle: Duration::from_mins(1),
             drain: Duration::from_secs(25),
         }
@@ -50,22 +65,63 @@ const MAX_HEADER_FIELDS: usize = 128;
 /// Pause after the system refused a connection, e.g. because no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `cancel` fires; then takes no more connections, finishes the answers under way and returns.
+/// Serves HTTP until `cancel` fires; then takes no more connections, finishes the answers under way and returns.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, cancel: CancellationToken) {
+    run(listener, router, limits, None, cancel).await;
+}
+
+/// The same by HTTPS.
+pub async fn serve_tls(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    tls: ServerTls,
+    cancel: CancellationToken,
+) {
+    run(listener, router, limits, Some(tls), cancel).await;
+}
+
+async fn run(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    tls: Option<ServerTls>,
+    cancel: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(limits.connections));
+    let neighbours = Neighbours::default();
     let graceful = GracefulShutdown::new();
+    let limits = Arc::new(limits);
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &places) => accepted,
             () = cancel.cancelled() => break,
         };
-        let Some((stream, place)) = accepted else { continue };
-        let connection = serve_connection(stream, router.clone(), &limits, &graceful);
+        let Some((stream, address, place)) = accepted else { continue };
+        let Some(seat) = neighbours.seat(address, &limits) else {
+            tracing::debug!(%address, "an address has too many connections");
+            continue;
+        };
+        let (router, limits, watcher) = (router.clone(), Arc::clone(&limits), graceful.watcher());
+        let acceptor = tls.as_ref().map(ServerTls::acceptor);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = chain(&error), "a connection ended early");
+            if let Some(acceptor) = acceptor {
+                let handshake = tokio::time::timeout(limits.header_read, acceptor.accept(stream));
+                match handshake.await {
+                    Ok(Ok(stream)) => {
+                        let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                        let certificates = certificates.iter().cloned().collect();
+                        let peer = Peer { address, certificates, is_encrypted: true };
+                        serve_connection(stream, peer, router, &limits, watcher).await;
+                    }
+                    Ok(Err(error)) => tracing::debug!(error = chain(&error), "a handshake failed"),
+                    Err(_elapsed) => tracing::debug!("a handshake took too long"),
+                }
+            } else {
+                let peer = Peer { address, certificates: Arc::default(), is_encrypted: false };
+                serve_connection(stream, peer, router, &limits, watcher).await;
             }
-            drop(place);
+            drop((seat, place));
         });
     }
     drop(listener);
@@ -78,14 +134,14 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, cancel
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, IpAddr, tokio::sync::OwnedSemaphorePermit)> {
     // The semaphore is never closed.
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => {
+        Ok((stream, address)) => {
             // Answers are written whole, so there is nothing to wait for.
             let _delayed = stream.set_nodelay(true).is_err();
-            Some((stream, place))
+            Some((stream, address.ip().to_canonical(), place))
         }
         Err(error) => {
             if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
@@ -97,18 +153,22 @@ async fn accept(
     }
 }
 
-fn serve_connection(
-    stream: TcpStream,
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
     router: Router,
     limits: &Limits,
-    graceful: &GracefulShutdown,
-) -> impl Future<Output = hyper::Result<()>> + use<> {
+    watcher: Watcher,
+) {
     let (stream, turn) = Connection::new(stream, limits.header_read);
+    let body_read = limits.body_read;
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let (router, turn) = (router.clone(), turn.clone());
+        let (router, turn, peer) = (router.clone(), turn.clone(), peer.clone());
         async move {
             turn.begin();
-            let answer = router.oneshot(request.map(|body| TrackedBody::new(body, turn.clone()))).await;
+            let mut request = request.map(|body| TrackedBody::new(body, turn.clone(), body_read));
+            request.extensions_mut().insert(peer);
+            let answer = router.oneshot(request).await;
             turn.end();
             answer
         }
@@ -121,5 +181,67 @@ fn serve_connection(
         .max_header_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADER_FIELDS)
         .serve_connection(TokioIo::new(stream), service);
-    graceful.watch(connection)
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(error = chain(&error), "a connection ended early");
+    }
+}
+
+/// How many connections each address has.
+#[derive(Debug, Clone, Default)]
+struct Neighbours(Arc<Mutex<BTreeMap<IpAddr, usize>>>);
+
+/// One connection of an address, until it is dropped.
+#[derive(Debug)]
+struct Seat {
+    neighbours: Neighbours,
+    address: IpAddr,
+}
+
+impl Neighbours {
+    /// A seat for one more connection of the address, unless it has too many.
+    fn seat(&self, address: IpAddr, limits: &Limits) -> Option<Seat> {
+        let is_limited = !address.is_loopback() && !is_in(&limits.unlimited, address);
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if is_limited && *count >= limits.per_address {
+            return None;
+        }
+        *count += 1;
+        Some(Seat { neighbours: self.clone(), address })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut counts = self.neighbours.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_cannot_take_all_places_but_this_machine_and_proxies_may() {
+        let neighbours = Neighbours::default();
+        let unlimited = vec!["10.0.0.0/8".parse().unwrap()];
+        let limits = Limits { per_address: 2, unlimited, ..Limits::default() };
+        let seat = |address: &str| neighbours.seat(address.parse().unwrap(), &limits);
+        let mut seats = vec![seat("203.0.113.1").unwrap(), seat("203.0.113.1").unwrap()];
+        assert!(seat("203.0.113.1").is_none());
+        seats.push(seat("203.0.113.2").unwrap());
+        for address in ["127.0.0.1", "::1", "10.1.2.3"] {
+            seats.extend((0..3).map(|_| seat(address).unwrap()));
+        }
+        seats.remove(0);
+        assert!(seat("203.0.113.1").is_some());
+        drop(seats);
+        assert!(neighbours.0.lock().unwrap().is_empty(), "nobody is remembered for ever");
+    }
 }

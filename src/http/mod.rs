@@ -5,12 +5,15 @@
 //! [`crate::directory`] and nothing else; [`reply`] turns every error into its answer.
 
 mod auth;
+mod bucket;
 mod connection;
 mod extract;
+mod gate;
 mod health;
 mod layers;
 mod listener;
 mod oauth;
+mod peer;
 mod reply;
 mod scim;
 mod table;
@@ -23,8 +26,9 @@ use crate::directory::Directory;
 use crate::telemetry::metrics::Metrics;
 use table::Table;
 
+pub use gate::Gate;
 pub use health::{Condition, Readiness};
-pub use listener::{Limits, serve};
+pub use listener::{Limits, serve, serve_tls};
 
 /// What the endpoints work with. Clones share everything.
 #[derive(Debug, Clone)]
@@ -33,6 +37,8 @@ pub struct State {
     pub directory: Directory,
     /// Who may call.
     pub door: Door,
+    /// From where, with what and how often they may.
+    pub gate: Gate,
     /// Where requests are counted.
     pub metrics: Metrics,
     /// How the parts of the program do.
@@ -43,13 +49,18 @@ pub struct State {
 
 /// Everything that is served, with all layers.
 pub fn router(state: State) -> Router {
-    let (clock, metrics) = (state.clock.clone(), state.metrics.clone());
+    let account = layers::Account {
+        clock: state.clock.clone(),
+        metrics: state.metrics.clone(),
+        gate: state.gate.clone(),
+        is_public_https: state.directory.is_https(),
+    };
     let router = open_routes()
         .into_router()
         .fallback_service(scim::door(state.clone()))
         .method_not_allowed_fallback(reply::other_method)
         .with_state(state);
-    layers::wrap(router, &clock, &metrics)
+    layers::wrap(router, account)
 }
 
 /// What is not behind the door of a tenant.

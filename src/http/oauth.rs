@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Extension, State as Given};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::{CONTENT_TYPE, PRAGMA, WWW_AUTHENTICATE};
+use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
@@ -17,9 +19,10 @@ use super::auth;
 use super::layers::Trail;
 use super::reply;
 use super::table::Table;
+use crate::access::Refusal;
 use crate::access::oauth::{Endpoint, METADATA_PATH, OauthError, REVOCATION_PATH, Request, TOKEN_PATH};
 use crate::directory::chain;
-use crate::ids::TenantId;
+use crate::model::client::ClientRecord;
 use crate::scim::error::ScimError;
 
 /// Bytes of a form; an assertion takes one or two thousand.
@@ -50,7 +53,9 @@ async fn token(
     request: axum::extract::Request,
 ) -> Response {
     let Some(endpoint) = state.door.endpoint() else { return absent() };
-    let granted = async { endpoint.grant(&read(request).await?, |tenant| audience(&state, tenant)).await };
+    let (head, body) = request.into_parts();
+    let granted =
+        async { endpoint.grant(&read(&head, body).await?, |client| welcome(&state, &head, client)).await };
     match granted.await {
         Ok(granted) => answer(StatusCode::OK, &granted.body),
         Err(error) => refuse(&state, &trail, &error),
@@ -63,33 +68,44 @@ async fn revoke(
     request: axum::extract::Request,
 ) -> Response {
     let Some(endpoint): Option<&Endpoint> = state.door.endpoint() else { return absent() };
-    let revoked = async { endpoint.revoke(&read(request).await?, |tenant| audience(&state, tenant)).await };
+    let (head, body) = request.into_parts();
+    let revoked =
+        async { endpoint.revoke(&read(&head, body).await?, |client| welcome(&state, &head, client)).await };
     match revoked.await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(error) => refuse(&state, &trail, &error),
     }
 }
 
-/// What access tokens of a tenant are meant for, if it gives any.
-fn audience(state: &State, tenant: &TenantId) -> Option<String> {
+/// Holds a client who has been proven to the rules of its tenant's gate. Tells what access tokens of that tenant are
+/// meant for, if it gives any.
+fn welcome(state: &State, head: &Parts, client: &ClientRecord) -> Result<Option<String>, OauthError> {
+    let tenant = &client.tenant;
+    state.gate.check(tenant, &head.headers, &head.extensions).map_err(|reason| {
+        let refusal = Refusal { reason, token: Some(client.id.clone()) };
+        OauthError::InvalidClient { tenant: Some(tenant.clone()), refusal }
+    })?;
+    state.gate.spend(tenant, &client.id).map_err(|wait| {
+        let (tenant, client) = (tenant.clone(), client.id.clone());
+        OauthError::TooMany { tenant, client, wait }
+    })?;
     let gives = state.directory.serves(tenant) && state.door.gives_tokens(tenant);
-    gives.then(|| state.directory.base_url(tenant))
+    Ok(gives.then(|| state.directory.base_url(tenant)))
 }
 
 /// Reads the form and the header. A parameter that comes twice is refused (RFC 6749 §3.2).
-async fn read(request: axum::extract::Request) -> Result<Request, OauthError> {
-    let is_form =
-        request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-            let essence = value.split(';').next().unwrap_or_default().trim();
-            essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        });
+async fn read(head: &Parts, body: Body) -> Result<Request, OauthError> {
+    let is_form = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    });
     if !is_form {
         return Err(OauthError::InvalidRequest("send the parameters as application/x-www-form-urlencoded"));
     }
-    let basic = auth::client_credentials(request.headers());
+    let basic = auth::client_credentials(&head.headers);
     let basic =
         basic.map_err(|_reason| OauthError::InvalidRequest("the Authorization header is not Basic"))?;
-    let reading = Limited::new(request.into_body(), MAX_FORM_BYTES).collect();
+    let reading = Limited::new(body, MAX_FORM_BYTES).collect();
     let Ok(Ok(form)) = tokio::time::timeout(FORM_READ, reading).await else {
         return Err(OauthError::InvalidRequest("the form is too large, or broke off"));
     };
@@ -107,6 +123,9 @@ fn refuse(state: &State, trail: &Trail, error: &OauthError) -> Response {
         OauthError::InvalidRequest(description) => (StatusCode::BAD_REQUEST, *description),
         OauthError::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "send grant_type=client_credentials"),
         OauthError::InvalidScope => (StatusCode::BAD_REQUEST, "the client may not have this scope"),
+        OauthError::TooMany { client, tenant, wait } => {
+            return auth::slow_down(state, trail, tenant, client, *wait);
+        }
         OauthError::InvalidClient { tenant, refusal } => {
             if !auth::turn_away(state, trail, tenant.as_ref(), refusal) {
                 trail.hush();

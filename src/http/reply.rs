@@ -114,6 +114,17 @@ pub(super) fn too_many() -> Response {
     refusal(&ScimError::too_many(COME_BACK))
 }
 
+/// 429: more requests than the caller may send. The wait is in whole seconds, because Okta takes no other.
+pub(super) fn slow_down(wait_seconds: i64) -> Response {
+    let error = ScimError::too_many(format!(
+        "too many requests; send this one again in {wait_seconds} seconds (the limits are under [network] in the \
+         settings)"
+    ));
+    let mut response = refusal(&error);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait_seconds));
+    response
+}
+
 /// 500 without particulars: those are in the log, under the request id.
 pub(super) fn internal() -> Response {
     refusal(&defect())

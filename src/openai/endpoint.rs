@@ -70,6 +70,8 @@ endpoints! {
     GetUserRole = GET "/organization/users/{user_id}/roles/{role_id}", "get_user_role";
     AssignUserRole = POST "/organization/users/{user_id}/roles", "assign_user_role";
     UnassignUserRole = DELETE "/organization/users/{user_id}/roles/{role_id}", "unassign_user_role";
+    ListProjectKeys = GET "/organization/projects/{project_id}/api_keys", "list_project_keys";
+    ListServiceAccounts = GET "/organization/projects/{project_id}/service_accounts", "list_service_accounts";
     ListAdminKeys = GET "/organization/admin_api_keys", "list_admin_keys";
     ListProjectRoles = GET "/projects/{project_id}/roles", "list_project_roles";
     GetProjectUserRole = GET "/projects/{project_id}/users/{user_id}/roles/{role_id}", "get_project_user_role";

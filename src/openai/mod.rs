@@ -10,6 +10,7 @@
 
 mod audit;
 mod client;
+mod credentials;
 mod endpoint;
 mod failure;
 mod groups;
@@ -25,6 +26,7 @@ pub mod wire;
 
 pub use audit::AuditQuery;
 pub use client::{Answer, Client, Settings, SetupError};
+pub use credentials::{OwnerId, ProjectKey, ProjectKeyOwner, ServiceAccount};
 pub use endpoint::Endpoint;
 pub use failure::{Failure, FailureKind};
 pub use invites::NewInvite;

@@ -3,13 +3,11 @@
 //! A nudge carries no data. What to do is always worked out from stored state, so a lost nudge costs time, never
 //! correctness.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ids::{PersonId, TenantId};
+use crate::roster::Roster;
 
 /// What a waiting request learns about the person it wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +78,7 @@ pub enum Message {
 /// Reaches the engines of all tenants. Clones reach the same ones.
 #[derive(Debug, Clone, Default)]
 pub struct Handle {
-    engines: Arc<BTreeMap<TenantId, mpsc::UnboundedSender<Message>>>,
+    engines: Roster<mpsc::UnboundedSender<Message>>,
 }
 
 impl Handle {
@@ -88,14 +86,25 @@ impl Handle {
     pub fn new(
         tenants: impl IntoIterator<Item = TenantId>,
     ) -> (Self, Vec<(TenantId, mpsc::UnboundedReceiver<Message>)>) {
-        let mut engines = BTreeMap::new();
-        let mut inboxes = Vec::new();
-        for tenant in tenants {
-            let (sender, inbox) = mpsc::unbounded_channel();
-            engines.insert(tenant.clone(), sender);
-            inboxes.push((tenant, inbox));
-        }
-        (Self { engines: Arc::new(engines) }, inboxes)
+        let handle = Self::default();
+        let inboxes = tenants.into_iter().map(|tenant| {
+            let inbox = handle.open(tenant.clone());
+            (tenant, inbox)
+        });
+        let inboxes = inboxes.collect();
+        (handle, inboxes)
+    }
+
+    /// Makes the engine of one more tenant reachable, in place of an earlier one, and returns the receiving end for it.
+    pub fn open(&self, tenant: TenantId) -> mpsc::UnboundedReceiver<Message> {
+        let (sender, inbox) = mpsc::unbounded_channel();
+        self.engines.insert(tenant, sender);
+        inbox
+    }
+
+    /// Forgets the engine of a tenant. What it is asked from now on is in the store for a later one.
+    pub fn close(&self, tenant: &TenantId) {
+        self.engines.remove(tenant);
     }
 
     /// Asks the engine to look at a person soon.

@@ -35,6 +35,7 @@
 mod admit;
 pub mod adopt;
 mod agenda;
+mod census;
 mod context;
 pub mod desired;
 mod driver;
@@ -52,4 +53,5 @@ pub mod preview;
 pub mod status;
 mod sweeps;
 
+pub use census::{Census, take_census};
 pub use driver::Engine;

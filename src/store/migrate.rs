@@ -8,7 +8,7 @@ use super::error::classify;
 use super::session::sql;
 
 /// The version that this program writes.
-const CURRENT: i64 = 10;
+const CURRENT: i64 = 11;
 
 /// Brings a SQLite database up to date.
 pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreError> {
@@ -21,7 +21,9 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (6, "chain", include_str!("migrations/sqlite/0006_chain.sql")),
         (7, "upkeep", include_str!("migrations/sqlite/0007_upkeep.sql")),
         (8, "access", include_str!("migrations/sqlite/0008_access.sql")),
+        (9, "tenants", include_str!("migrations/sqlite/0009_tenants.sql")),
         (10, "orders", include_str!("migrations/sqlite/0010_orders.sql")),
+        (11, "credentials", include_str!("migrations/sqlite/0011_credentials.sql")),
     ];
     run(connection, steps).await
 }
@@ -37,7 +39,9 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (6, "chain", include_str!("migrations/postgres/0006_chain.sql")),
         (7, "upkeep", include_str!("migrations/postgres/0007_upkeep.sql")),
         (8, "access", include_str!("migrations/postgres/0008_access.sql")),
+        (9, "tenants", include_str!("migrations/postgres/0009_tenants.sql")),
         (10, "orders", include_str!("migrations/postgres/0010_orders.sql")),
+        (11, "credentials", include_str!("migrations/postgres/0011_credentials.sql")),
     ];
     run(connection, steps).await
 }

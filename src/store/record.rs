@@ -1,5 +1,7 @@
 //! The mapping table as a file: one flat record per person, written and read back without loss.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -59,7 +61,8 @@ pub struct MappingRecord {
     pub effective_role: Option<OrgRole>,
     /// The projects last seen upstream.
     pub effective_projects: Vec<ProjectGrant>,
-    /// The OpenAI groups and custom roles last seen upstream.
+    /// The OpenAI groups and custom roles last seen upstream. Files of before these were kept do not have them.
+    #[serde(default)]
     pub effective_assignments: Vec<Assignment>,
     /// When the upstream side was last confirmed.
     #[serde(with = "optional_instant")]
@@ -157,6 +160,9 @@ impl MappingRecord {
     const JSON_COLUMNS: [&'static str; 4] =
         ["active", "version", "effective_projects", "effective_assignments"];
 
+    /// The columns that files written by older versions lack.
+    const LATER_COLUMNS: [&'static str; 1] = ["effective_assignments"];
+
     /// The fields of the table form, in the order of [`Self::COLUMNS`].
     ///
     /// What is absent is an empty field. A text that is empty, or begins with a quotation mark, is written as a JSON
@@ -173,13 +179,18 @@ impl MappingRecord {
             .collect())
     }
 
-    /// Reads the table form back; `columns` is the file's first line, in any order but complete.
+    /// Reads the table form back; `columns` is the file's first line, in any order but complete as far as the version
+    /// that wrote it went.
     pub fn from_fields<'f>(
         columns: &[&str],
         fields: impl IntoIterator<Item = &'f str>,
     ) -> Result<Self, RecordError> {
-        if columns.len() != Self::COLUMNS.len() || !Self::COLUMNS.iter().all(|known| columns.contains(known))
-        {
+        let given: BTreeSet<_> = columns.iter().collect();
+        let mut missing = Self::COLUMNS.iter().filter(|known| !given.contains(known));
+        let is_complete = missing.all(|known| Self::LATER_COLUMNS.contains(known));
+        let is_known =
+            given.len() == columns.len() && columns.iter().all(|name| Self::COLUMNS.contains(name));
+        if !is_complete || !is_known {
             return Err(RecordError::Columns(columns.join(",")));
         }
         let mut object = Map::new();

@@ -16,8 +16,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use openai_scim_bridge::access::Door;
 use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::directory::Directory;
-
-use openai_scim_bridge::http::{self, Limits, Readiness};
+use openai_scim_bridge::http::{self, Gate, Limits, Readiness};
 use openai_scim_bridge::ids::{PersonId, TenantId};
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::audit::{Actor, AuditEntry};
@@ -72,6 +71,7 @@ impl Target {
                 policies,
                 "http://localhost",
             ),
+            gate: Gate::new(clock.clone(), Vec::new(), 1_000_000),
             door: Door::new(store, clock.clone(), &fixed),
             metrics: Metrics::new(),
             readiness: Readiness::default(),

@@ -2,6 +2,8 @@
 
 use jiff::SignedDuration;
 use openai_scim_bridge::access::client;
+use openai_scim_bridge::config::{NetworkRules, Rate};
+use openai_scim_bridge::http::Gate;
 use openai_scim_bridge::ids::TenantId;
 use openai_scim_bridge::model::client::ClientRecord;
 use openai_scim_bridge::model::scope::Scopes;
@@ -11,6 +13,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use crate::harness::bridge::{PUBLIC_URL, TestBridge};
+use crate::harness::database::Database;
 use crate::harness::issuer::TestKey;
 use crate::harness::wire::Answer;
 
@@ -120,6 +123,29 @@ async fn a_client_with_its_secret_gets_a_token_that_opens_its_tenant_for_ten_min
     let narrow = token_of(&ask_with_secret(&bridge, &id, &secret, "users:read").await);
     assert_eq!(status(&bridge, acme, &narrow, "/Users").await, 200);
     assert_eq!(status(&bridge, acme, &narrow, "/Groups").await, 403);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_tokens_too_often_or_from_elsewhere_gets_none() {
+    let database = Database::sqlite();
+    let gate = Gate::new(database.clock.clone(), Vec::new(), 1_000);
+    let busy = NetworkRules { per_token: Rate { per_second: 1, burst: 1 }, ..NetworkRules::default() };
+    gate.take_on("acme".parse().unwrap(), &busy).unwrap();
+    let far = NetworkRules { allow_from: vec!["203.0.113.0/24".parse().unwrap()], ..NetworkRules::default() };
+    gate.take_on(TenantId::default_tenant(), &far).unwrap();
+    let oauth = || Trust { oauth: true, ..Trust::default() };
+    let builder = TestBridge::builder().tenant("acme").gate(gate).on(database);
+    let bridge = builder.trust("default", oauth()).trust("acme", oauth()).start().await;
+
+    let (id, secret) = with_secret(&bridge, "acme", "users:read").await;
+    ask_with_secret(&bridge, &id, &secret, "").await.expect(200);
+    let refused = ask_with_secret(&bridge, &id, &secret, "").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("2")));
+    bridge.clock.advance(SignedDuration::from_secs(2));
+    ask_with_secret(&bridge, &id, &secret, "").await.expect(200);
+
+    let (id, secret) = with_secret(&bridge, "default", "users:read").await;
+    assert_eq!(ask_with_secret(&bridge, &id, &secret, "").await.expect(401)["error"], "invalid_client");
 }
 
 #[tokio::test]

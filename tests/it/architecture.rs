@@ -14,16 +14,18 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("model", &["ids"]),
     ("config", &["ids", "model", "telemetry", "scim::profile"]),
     ("tls", &[]),
+    ("roster", &["ids"]),
+    ("seal", &["clock", "ids"]),
     ("openai", &["clock", "telemetry", "tls"]),
     // What is in a token is pure.
     ("events::set", &["model", "events"]),
-    ("events", &["ids", "clock", "telemetry", "model", "scim::error", "store", "courier"]),
+    ("events", &["ids", "clock", "telemetry", "model", "roster", "scim::error", "store", "courier"]),
     // Judging a text is pure; the keys and the time are arguments.
     ("access::jwt", &["model", "access::keys"]),
     ("access::keys", &[]),
     ("access::token", &["clock", "ids", "model"]),
     // One key signs events and access tokens.
-    ("access", &["ids", "clock", "telemetry", "model", "store", "tls", "events::key"]),
+    ("access", &["ids", "clock", "telemetry", "model", "roster", "store", "tls", "events::key"]),
     // Signed calls out, one after the other.
     ("alarms", &["ids", "clock", "model", "store", "courier"]),
     ("courier", &["clock", "tls"]),
@@ -35,9 +37,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("provision::guard", &["ids", "model", "provision::plan"]),
     ("provision::group_plan", &["ids", "model", "provision::desired", "provision::plan"]),
     ("provision::status", &["ids", "model", "provision::desired", "provision::plan"]),
-    ("provision::handle", &["ids"]),
-    ("provision", &["ids", "clock", "telemetry", "model", "store", "openai"]),
-    ("directory", &["ids", "clock", "telemetry", "scim", "model", "store", "events", "provision::handle"]),
+    ("provision::handle", &["ids", "roster"]),
+    ("provision", &["ids", "clock", "telemetry", "model", "roster", "store", "openai"]),
+    (
+        "directory",
+        &["ids", "clock", "telemetry", "scim", "model", "roster", "store", "events", "provision::handle"],
+    ),
     (
         "http",
         &[
@@ -48,8 +53,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "config",
             "scim",
             "model",
+            "roster",
             "store",
             "directory",
+            "tls",
             "provision::handle",
         ],
     ),
@@ -70,6 +77,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "alarms",
             "directory",
             "http",
+            "seal",
+            "tls",
         ],
     ),
     (
@@ -88,6 +97,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "provision",
             "directory",
             "http",
+            "seal",
+            "tls",
             "simulator",
         ],
     ),

@@ -49,7 +49,7 @@ pub(super) fn keys() -> Table {
 async fn enter(Given((state, routes)): Given<(State, Router)>, request: Request) -> Response {
     let request = match admit(&state, request).await {
         Ok(request) => request,
-        Err(failure) => return failure.into_response(),
+        Err(refusal) => return refusal,
     };
     let caller = request.extensions().get::<Caller>().cloned();
     let trail = request.extensions().get::<Trail>().cloned();
@@ -72,20 +72,32 @@ async fn enter(Given((state, routes)): Given<(State, Router)>, request: Request)
     response
 }
 
-async fn admit(state: &State, mut request: Request) -> Result<Request, Failure> {
+async fn admit(state: &State, mut request: Request) -> Result<Request, Response> {
     let trail = request.extensions().get::<Trail>().cloned();
-    let trail = trail.ok_or_else(|| ScimError::internal("the request was not identified"))?;
+    let trail = trail.ok_or_else(reply::internal)?;
     let uri = request.uri().clone();
-    let base = Base::find(uri.path()).ok_or_else(no_such_endpoint)?;
-    let caller = auth::admit(state, &trail, base.tenant, request.headers()).await?;
+    let nowhere = || reply::refusal(&no_such_endpoint());
+    let base = Base::find(uri.path()).ok_or_else(nowhere)?;
+    // A tenant that cannot exist is refused at the door like every other stranger.
+    if let Some(tenant) = &base.tenant
+        && let Err(reason) = state.gate.check(tenant, request.headers(), request.extensions())
+    {
+        return Err(auth::refuse(state, &trail, Some(tenant), &reason.into()).into_response());
+    }
+    let caller =
+        auth::admit(state, &trail, base.tenant, request.headers()).await.map_err(Failure::into_response)?;
+    state
+        .gate
+        .spend(&caller.tenant, &caller.token)
+        .map_err(|wait| auth::slow_down(state, &trail, &caller.tenant, &caller.token, wait))?;
 
     // axum would answer what is not UTF-8 in words of its own.
     if percent_decode_str(base.rest).decode_utf8().is_err() {
-        return Err(no_such_endpoint().into());
+        return Err(nowhere());
     }
     let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
     let target: Result<PathAndQuery, _> = format!("{}{query}", base.rest).parse();
-    let target = target.map_err(|_malformed| no_such_endpoint())?;
+    let target = target.map_err(|_malformed| nowhere())?;
     *request.uri_mut() = Uri::from(target);
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(Template(base.template));

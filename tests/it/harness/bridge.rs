@@ -9,7 +9,7 @@ use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::directory::Directory;
 use openai_scim_bridge::events::key::SigningKey;
 use openai_scim_bridge::events::{Feed, Stream};
-use openai_scim_bridge::http::{self, Limits, Readiness};
+use openai_scim_bridge::http::{self, Gate, Limits, Readiness};
 use openai_scim_bridge::ids::TenantId;
 use openai_scim_bridge::model::policy::Policy;
 use openai_scim_bridge::model::scope::Scopes;
@@ -18,6 +18,7 @@ use openai_scim_bridge::provision::handle::Handle;
 use openai_scim_bridge::scim::profile::Profile;
 use openai_scim_bridge::store::{Store, StoreError};
 use openai_scim_bridge::telemetry::metrics::Metrics;
+use openai_scim_bridge::tls::server::ServerTls;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -44,6 +45,8 @@ pub(crate) struct Builder {
     database: Option<Database>,
     profiles: Vec<(TenantId, Profile)>,
     shared: Option<(Store, Clock)>,
+    gate: Option<Gate>,
+    tls: Option<ServerTls>,
     trust: Vec<(TenantId, Trust)>,
 }
 
@@ -93,6 +96,18 @@ impl Builder {
     /// With an event feed for a tenant.
     pub(crate) fn feed(mut self, tenant: &str) -> Self {
         self.feeds.push(tenant.parse().unwrap());
+        self
+    }
+
+    /// Behind this gate.
+    pub(crate) fn gate(mut self, gate: Gate) -> Self {
+        self.gate = Some(gate);
+        self
+    }
+
+    /// By HTTPS.
+    pub(crate) fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -155,6 +170,7 @@ impl Builder {
         }
         let state = http::State {
             directory: directory.clone(),
+            gate: self.gate.unwrap_or_else(|| Gate::new(clock.clone(), Vec::new(), 1_000_000)),
             door: door.clone(),
             metrics: Metrics::new(),
             readiness: Readiness::default(),
@@ -164,7 +180,11 @@ impl Builder {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let readiness = state.readiness.clone();
-        let served = tokio::spawn(http::serve(listener, http::router(state), self.limits, stop.clone()));
+        let router = http::router(state);
+        let served = match self.tls {
+            Some(tls) => tokio::spawn(http::serve_tls(listener, router, self.limits, tls, stop.clone())),
+            None => tokio::spawn(http::serve(listener, router, self.limits, stop.clone())),
+        };
         TestBridge { address, clock, store, directory, door, feed, readiness, stop, served, database, keys }
     }
 }
@@ -223,6 +243,8 @@ impl TestBridge {
             database: None,
             profiles: Vec::new(),
             shared: None,
+            gate: None,
+            tls: None,
             trust: Vec::new(),
         }
     }

@@ -147,6 +147,16 @@ impl Running {
         assert!(told.unwrap().success());
     }
 
+    /// Waits until the program has logged this.
+    pub(crate) async fn until_logged(&self, words: &str) {
+        let logged = async {
+            while !self.stderr().contains(words) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, logged).await.expect("the program logs it in time");
+    }
+
     /// Waits for the program to end by itself.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String, String) {
         let waited = tokio::task::spawn_blocking(move || {

@@ -116,7 +116,8 @@ async fn a_password_that_is_sent_is_kept_nowhere() {
     let (database, _keys) = bridge.leave().await;
     if let Some(folder) = database.folder() {
         for file in std::fs::read_dir(folder).unwrap() {
-            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            // A connection that closes last takes the journal away.
+            let Ok(bytes) = std::fs::read(file.unwrap().path()) else { continue };
             assert!(!String::from_utf8_lossy(&bytes).contains(secret));
         }
     }

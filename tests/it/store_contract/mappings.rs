@@ -19,6 +19,7 @@ on_both! {
     every_filter_finds_its_rows
     people_are_counted_by_status
     what_was_exported_imports_into_an_empty_directory_without_loss
+    what_was_exported_before_assignments_were_kept_imports
     an_import_makes_nobody_due
     an_import_updates_whom_it_knows_and_leaves_their_wishes
     an_import_of_what_is_there_changes_nothing
@@ -265,10 +266,30 @@ async fn an_import_steals_nothing(db: &Database) {
     assert_eq!(export(&store, &tenant()).await, before);
 }
 
+async fn what_was_exported_before_assignments_were_kept_imports(db: &Database) {
+    let store = db.open().await;
+    fill(db, &store).await;
+    for record in export(&store, &tenant()).await {
+        let mut line = serde_json::to_value(&record).unwrap();
+        line.as_object_mut().unwrap().remove("effective_assignments").unwrap();
+        let from_line: MappingRecord = serde_json::from_value(line).unwrap();
+        let mut table: Vec<_> = MappingRecord::COLUMNS.into_iter().zip(record.to_fields().unwrap()).collect();
+        table.retain(|(column, _)| *column != "effective_assignments");
+        let (columns, fields): (Vec<_>, Vec<_>) = table.into_iter().unzip();
+        let from_table = MappingRecord::from_fields(&columns, fields.iter().map(String::as_str)).unwrap();
+        assert_eq!(from_line, MappingRecord { effective_assignments: Vec::new(), ..record });
+        assert_eq!(from_table, from_line);
+        assert_eq!(import(&store, &from_table, true).await.unwrap(), Imported::Added);
+    }
+}
+
 #[test]
 fn a_table_of_other_columns_is_refused() {
     let mut columns = MappingRecord::COLUMNS;
     columns[3] = "activ";
     let error = MappingRecord::from_fields(&columns, [""; 20]).unwrap_err().to_string();
     assert!(error.contains("scim_id") && error.contains("activ,"), "{error}");
+    for columns in [&MappingRecord::COLUMNS[1..], &[&MappingRecord::COLUMNS[..], &["active"]].concat()] {
+        assert!(MappingRecord::from_fields(columns, [""; 22]).is_err(), "{columns:?}");
+    }
 }

@@ -44,6 +44,7 @@ macro_rules! write {
 
 mod agenda;
 mod chain;
+mod credentials;
 mod durability;
 mod events;
 mod grants;
@@ -53,6 +54,7 @@ mod mappings;
 mod mirror;
 mod operations;
 mod people;
+mod tenants;
 mod trail;
 
 fn tenant() -> TenantId {

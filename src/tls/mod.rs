@@ -1,8 +1,12 @@
-//! Whom clients of ours trust: the machine's root certificates, or Mozilla's where the machine has none.
+//! TLS, on both sides. [`server`]: HTTPS of our own; [`client_certificate`]: which of its clients' certificates are good.
 //!
+//! Here: whom clients of ours trust. The machine's root certificates, or Mozilla's where the machine has none.
 //! The machine's come first, so that a company's own authority (an inspecting gateway) is trusted once it is
 //! installed there; `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured. A bare container image has none at all, and
 //! `https://api.openai.com` must work there too.
+
+pub mod client_certificate;
+pub mod server;
 
 use std::sync::Arc;
 

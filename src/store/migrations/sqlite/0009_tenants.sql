@@ -1,0 +1,7 @@
+-- Tenants that are set up in the database instead of in the settings file.
+-- settings: their tables in TOML, as they would stand in a file. admin_key: sealed with the master key.
+-- revision: grows with every change, so that a running server notices. disabled_at: kept, and not served since then.
+ALTER TABLE tenants ADD COLUMN settings TEXT;
+ALTER TABLE tenants ADD COLUMN admin_key BLOB;
+ALTER TABLE tenants ADD COLUMN disabled_at INTEGER;
+ALTER TABLE tenants ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;

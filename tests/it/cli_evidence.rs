@@ -1,0 +1,102 @@
+//! Off-boarding evidence and the access review, on the real program.
+
+use std::time::Duration;
+
+use openai_scim_bridge::simulator::{OrgRole, ProjectRole};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::cli::{folder, upstream, user};
+use crate::harness::program::{PATIENCE, Running, call, fail, program, serving, succeed};
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waited = async {
+        while !holds().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+// The stand-in answers while this test waits for a command.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_left_is_told_with_the_keys_left_behind_and_the_review_finds_them_too() {
+    let (folder, (simulator, upstream)) = (folder(), upstream().await);
+    let project = simulator.seed_project("Research");
+    simulator.seed_member("root@example.com", OrgRole::Owner);
+    simulator.seed_member("stray@example.com", OrgRole::Reader);
+    simulator.seed_invite("late@example.com", OrgRole::Reader);
+    std::fs::write(
+        folder.path().join("settings.toml"),
+        "[upstream]\nrequests_per_minute = 60000\nsettle_seconds = 1\n[reconcile]\ninterval_seconds = 10\n",
+    )
+    .unwrap();
+    let mut serve = serving(folder.path(), upstream);
+    let (_serving, address) = Running::serve(serve.args(["--config", "settings.toml"])).await;
+    let bridge = |args: &[&str]| {
+        let mut command = program(folder.path());
+        command.args(args).args(["--config", "settings.toml"]);
+        command
+            .env("OPENAI_ADMIN_KEY", "sk-admin-simulator")
+            .env("OPENAI_BASE_URL", format!("http://{upstream}/v1"));
+        command
+    };
+    let read = |args: &[&str]| -> Value { serde_json::from_str(&succeed(&mut bridge(args))).unwrap() };
+
+    let jane = call(address, "POST", "/scim/v2/Users", Some(&user("jane@example.com"))).await.unwrap();
+    let path = format!("/scim/v2/Users/{}", jane.expect(201)["id"].as_str().unwrap());
+    until("invited", async || simulator.accept_invite("jane@example.com").is_ok()).await;
+    let status = async || {
+        let shown = call(address, "GET", &path, None).await.unwrap().expect(200);
+        shown["urn:ietf:params:scim:schemas:extension:openai:2.0:User"]["status"].as_str().unwrap().to_owned()
+    };
+    until("a member", async || status().await == "member").await;
+    simulator.seed_project_user(&project, "jane@example.com", ProjectRole::Member).unwrap();
+    let key = simulator.seed_project_key(&project, "jane@example.com", "notebook").unwrap();
+
+    let before = read(&["evidence", "jane@example.com", "--read", "--json"]);
+    assert_eq!((&before["asked"], &before["confirmed_at"]), (&Value::Null, &Value::Null), "{before}");
+    assert_eq!(before["keys_remaining"][0]["id"], json!(key), "{before:#}");
+    assert_eq!(before["keys_remaining"][0]["owner_has_access"], json!(true));
+
+    let patch = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{ "op": "replace", "path": "active", "value": false }],
+    });
+    call(address, "PATCH", &path, Some(&patch)).await.unwrap().expect(200);
+    until("parked", async || status().await == "parked").await;
+
+    // Nobody has looked at the keys since, and it says so.
+    let unread = read(&["evidence", "jane@example.com", "--json"]);
+    assert!(unread["caveats"][0].as_str().unwrap().contains("before the removal was confirmed"), "{unread}");
+    let after = read(&["evidence", "jane@example.com", "--read", "--json"]);
+    assert_eq!(after["asked"]["event"], "user.deactivate", "{after}");
+    assert!(after["asked"]["audit_hash"].is_string() && after["asked"]["request"].is_string());
+    assert_eq!(after["calls"][0]["kind"], "delete_user");
+    assert_eq!(after["confirmed_at"], after["calls"][0]["settled_at"]);
+    assert_eq!(after["keys_before"][0]["id"], json!(key));
+    assert_eq!(after["keys_remaining"][0]["owner_has_access"], json!(false), "it outlives its owner here");
+    assert_eq!(after["caveats"], json!([]));
+    let text = succeed(&mut bridge(&["evidence", "jane@example.com"]));
+    for words in ["asked      20", "confirmed  20", "notebook", "its owner has no access any more"] {
+        assert!(text.contains(words), "`{words}` is not in:\n{text}");
+    }
+    fail(&mut bridge(&["evidence", "nobody@example.com"]), 1);
+
+    let review = read(&["review", "--format", "json"]);
+    let found = |kind: &str, email: Option<&str>| {
+        let rows = review.as_array().unwrap().iter();
+        rows.filter(|row| row["finding"] == kind && email.is_none_or(|email| row["email"] == email)).count()
+    };
+    assert_eq!(found("owner", Some("root@example.com")), 1, "{review:#}");
+    assert_eq!(found("no-idp-link", Some("stray@example.com")), 1, "{review:#}");
+    assert_eq!(found("no-idp-link", Some("jane@example.com")), 0, "{review:#}");
+    assert_eq!(found("pending-invite", Some("late@example.com")), 1, "{review:#}");
+    assert_eq!(found("inactive-owner-key", None), 1, "{review:#}");
+    let table = succeed(&mut bridge(&["review", "--finding", "inactive-owner-key"]));
+    assert!(table.starts_with("FINDING") && table.contains("notebook"), "{table}");
+    assert!(!table.contains("root@example.com"), "{table}");
+    let rows = succeed(&mut bridge(&["review", "--format", "csv"]));
+    assert_eq!(rows.lines().count(), 1 + review.as_array().unwrap().len());
+    assert!(rows.starts_with("finding,id,email,role,"), "{rows}");
+}
