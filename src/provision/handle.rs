@@ -47,6 +47,17 @@ pub struct Health {
     pub oldest_removal: Option<Timestamp>,
 }
 
+/// How an engine rests that can do nothing before something comes in or the clock moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rest {
+    /// How many calls it waits for.
+    pub under_way: usize,
+    /// For how many people a request waits.
+    pub waiting: usize,
+    /// When the next thing is due.
+    pub wake_at: Option<Timestamp>,
+}
+
 /// What the engine of a tenant is told.
 #[derive(Debug)]
 pub enum Message {

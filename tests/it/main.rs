@@ -63,6 +63,7 @@ mod scim_query;
 mod scim_tenants;
 mod scim_tls;
 mod scim_users;
+mod simulation;
 mod simulator;
 mod store_contract;
 mod supply_chain;

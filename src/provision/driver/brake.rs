@@ -138,6 +138,12 @@ impl Driver {
 
     pub(super) fn take_owner(&mut self, result: Result<Vec<AdminKey>, Failure>) {
         let now = self.context.clock.now();
+        if let Err(Failure { kind: FailureKind::KeyRefused, status: Some(401), .. }) = &result {
+            // Not a key that may not read keys, but none at all: whose it is, is asked again when it is accepted.
+            self.refuse_key(Some(401), false);
+            self.key.ask_at = self.gate.key_probe_at().unwrap_or(now);
+            return;
+        }
         self.key.asked = true;
         match result {
             Ok(keys) => {

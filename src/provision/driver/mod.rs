@@ -29,7 +29,7 @@ use super::admit::Halt;
 use super::agenda::{Agenda, Need, PutOff};
 use super::context::Context;
 use super::execute::{Order, Outcome, chain};
-use super::handle::{Health, Message, Settlement, Upstream};
+use super::handle::{Health, Message, Rest, Settlement, Upstream};
 use super::observe::{Progress, ReadError, Reading};
 use super::pace::{Gate, Ticker, later};
 use super::plan::{Facts, Look, Read};
@@ -75,6 +75,7 @@ pub struct Engine {
     upstream: watch::Sender<Upstream>,
     health: watch::Sender<Health>,
     not_offered: watch::Sender<BTreeSet<Collection>>,
+    rest: watch::Sender<Option<Rest>>,
 }
 
 impl Engine {
@@ -92,7 +93,8 @@ impl Engine {
         let context =
             Context { tenant, policy: Arc::new(policy), store, client, clock, metrics, queue_alarms: false };
         let (upstream, health) = (watch::Sender::default(), watch::Sender::default());
-        Self { context, inbox, upstream, health, not_offered: watch::Sender::default() }
+        let (not_offered, rest) = (watch::Sender::default(), watch::Sender::default());
+        Self { context, inbox, upstream, health, not_offered, rest }
     }
 
     /// Tells which lists OpenAI does not offer to the organization, or not to its key, now and whenever that changes:
@@ -111,6 +113,12 @@ impl Engine {
         self.health.subscribe()
     }
 
+    /// Tells how the engine rests while it has nothing to do but wait, now and whenever that changes; `None` while it
+    /// works.
+    pub fn rest(&self) -> watch::Receiver<Option<Rest>> {
+        self.rest.subscribe()
+    }
+
     /// Has alarms put into the queue of those who are to be called.
     #[must_use]
     pub fn with_alarms(mut self) -> Self {
@@ -121,7 +129,7 @@ impl Engine {
     /// Works until `cancel` is cancelled, then lets the calls in flight end (for at most 25 seconds). What is left
     /// is in the store and goes on at the next start.
     pub async fn run(self, cancel: CancellationToken) {
-        Driver::new(self.context, self.upstream, self.health, self.not_offered)
+        Driver::new(self.context, self.upstream, self.health, self.not_offered, self.rest)
             .run(self.inbox, &cancel)
             .await;
     }
@@ -223,6 +231,7 @@ struct Driver {
     gauges_at: Timestamp,
     /// The next instant at which something can start, worked out each round.
     wake_at: Option<Timestamp>,
+    rest: watch::Sender<Option<Rest>>,
 }
 
 impl Driver {
@@ -231,6 +240,7 @@ impl Driver {
         upstream: watch::Sender<Upstream>,
         health: watch::Sender<Health>,
         not_offered: watch::Sender<BTreeSet<Collection>>,
+        rest: watch::Sender<Option<Rest>>,
     ) -> Self {
         Self {
             context,
@@ -264,6 +274,7 @@ impl Driver {
             groups: Groups::default(),
             gauges_at: Timestamp::MIN,
             wake_at: None,
+            rest,
         }
     }
 
@@ -296,6 +307,7 @@ impl Driver {
             let poll_at = later(self.context.clock.now(), POLL);
             let wake_at = self.wake_at.map_or(poll_at, |at| at.min(poll_at));
             let clock = self.context.clock.clone();
+            self.tell_rest(&inbox);
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
@@ -303,9 +315,13 @@ impl Driver {
                     Some(message) => self.hear(message),
                     None => is_reachable = false,
                 },
-                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => self.take(done).await,
+                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => {
+                    self.rest.send_replace(None);
+                    self.take(done).await;
+                }
                 () = clock.sleep_until(wake_at) => {}
             }
+            self.rest.send_replace(None);
         }
         self.drain().await;
     }
@@ -314,6 +330,16 @@ impl Driver {
     fn tell_upstream(&self) {
         let seen = self.gate.upstream(self.context.clock.now());
         self.upstream.send_if_modified(|told| std::mem::replace(told, seen) != seen);
+    }
+
+    /// Lets those who watch know that nothing happens until something comes in.
+    fn tell_rest(&self, inbox: &mpsc::UnboundedReceiver<Message>) {
+        let now = self.context.clock.now();
+        if inbox.is_empty() && self.wake_at.is_none_or(|at| at > now) {
+            let rest =
+                Rest { under_way: self.flights.len(), waiting: self.waiters.len(), wake_at: self.wake_at };
+            self.rest.send_replace(Some(rest));
+        }
     }
 
     /// Lets what is in flight end.

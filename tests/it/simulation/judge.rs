@@ -1,0 +1,246 @@
+//! The judge: what must hold after every step, read off the stand-in and the calls that reach it, never off the
+//! bridge's own opinion. Each complaint begins with the number of its invariant.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use openai_scim_bridge::simulator::{OrgRole, Simulator};
+use serde_json::Value;
+
+use super::network::Name;
+
+/// The owners that the organization begins with; nobody ever asks the bridge for anything about them.
+pub(super) const KEY_OWNER: &str = "owner@example.com";
+pub(super) const SECOND_OWNER: &str = "second.owner@example.com";
+/// A member of whom the identity provider knows nothing.
+pub(super) const STRANGER: &str = "stranger@example.com";
+/// What the bridge may ask of one endpoint in a minute.
+const CALLS_PER_MINUTE: usize = 7;
+/// The losses that a guarded small organization allows in an hour and in a day.
+const LOSSES_PER_HOUR: usize = 3;
+const LOSSES_PER_DAY: usize = 5;
+/// A change of the owners by hand that is younger than this need not be known to the bridge.
+const OWNERS_FRESH: SignedDuration = SignedDuration::from_secs(61);
+
+/// What the directory wishes, as far as the judge needs to know it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Wishes {
+    /// Addresses that are to have access.
+    pub(super) wanted: BTreeSet<String>,
+    /// These, and the addresses from which somebody with access is to move away.
+    pub(super) served: BTreeSet<String>,
+}
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub(super) struct Judge {
+    /// Addresses that the identity provider ever named.
+    pub(super) managed: BTreeSet<String>,
+    /// What was acknowledged, and what is being asked for.
+    pub(super) before: Wishes,
+    pub(super) after: Wishes,
+    pub(super) is_braked: bool,
+    is_guarded: bool,
+    /// People whose grants were reduced: an invite that says too much is replaced.
+    pub(super) reduced: BTreeSet<String>,
+    /// Addresses of people who were deleted: their removal is owed even if somebody else has the address by now.
+    pub(super) deleted: BTreeSet<String>,
+    /// When the owners were last changed by hand.
+    pub(super) owners_changed_at: Option<Timestamp>,
+    /// Changes that concern a person, over all lives.
+    pub(super) changes: usize,
+    key_refused: bool,
+    /// When calls of one life came, by endpoint.
+    calls: BTreeMap<(String, String), Vec<Timestamp>>,
+    /// Until when an endpoint asked to be left alone.
+    paused: BTreeMap<(String, String), Timestamp>,
+    /// The pauses that answers on their way ask for.
+    announced: BTreeMap<Name, SignedDuration>,
+    losses: Vec<Timestamp>,
+}
+
+impl Judge {
+    /// A judge who has seen nothing; `is_guarded` if removals are counted.
+    pub(super) fn new(is_guarded: bool) -> Self {
+        Self { is_guarded, ..Self::default() }
+    }
+
+    /// Another engine started: it knows nothing of earlier refusals.
+    pub(super) fn forget_life(&mut self) {
+        self.key_refused = false;
+        self.calls.clear();
+        self.paused.clear();
+        self.announced.clear();
+    }
+
+    /// A call reaches the organization.
+    pub(super) fn see_call(&mut self, name: &Name, simulator: &Simulator, now: Timestamp) {
+        let (method, path, body) = name;
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let endpoint = endpoint(method, path);
+        self.see_pressure(&endpoint, now);
+        if method == "GET" {
+            return;
+        }
+        assert!(
+            !self.key_refused,
+            "I21: {method} {path} although the key was refused and no read went through"
+        );
+        assert!(!self.is_braked, "I27: {method} {path} although changes are stopped");
+        let words: Vec<&str> = path.split('?').next().unwrap().split('/').skip(2).collect();
+        match (method.as_str(), words.as_slice()) {
+            ("POST", ["invites"]) => self.see_invite(&body),
+            ("DELETE", ["invites", invite]) => self.see_withdrawal(invite, simulator),
+            ("DELETE", ["users", user]) => {
+                let address = self.see_target(user, simulator);
+                let kept = |wishes: &Wishes| wishes.wanted.contains(&address);
+                assert!(
+                    !(kept(&self.before) && kept(&self.after)) || self.deleted.contains(&address),
+                    "I8: {address} is removed and nobody asked for it"
+                );
+                self.see_loss(now);
+            }
+            ("POST", ["users", user]) => {
+                self.see_target(user, simulator);
+                assert_ne!(body["role"], "owner", "I9: somebody is made an owner");
+            }
+            ("POST", ["projects", _, "users"]) => {
+                let address = self.see_target(body["user_id"].as_str().unwrap(), simulator);
+                let may_gain = self.before.served.contains(&address) || self.after.served.contains(&address);
+                assert!(
+                    may_gain || address.is_empty(),
+                    "I3: {address} gets a project and is not to have access"
+                );
+            }
+            ("DELETE" | "POST", ["projects", _, "users", user]) => {
+                self.see_target(user, simulator);
+            }
+            _ => panic!("I6: nobody asked for {method} {path}"),
+        }
+        self.changes += 1;
+    }
+
+    fn see_invite(&self, body: &Value) {
+        let address = body["email"].as_str().unwrap().to_lowercase();
+        let may_gain = self.before.wanted.contains(&address) || self.after.wanted.contains(&address);
+        assert!(may_gain, "I3: {address} is invited and is not to have access");
+        assert_eq!(body["role"], "reader", "I9: an invite of {address} with too much in it");
+        assert!(body["projects"].is_array(), "I9: an invite of {address} that leaves the projects open");
+    }
+
+    fn see_withdrawal(&self, invite: &str, simulator: &Simulator) {
+        let Some(invite) = simulator.invites().into_iter().find(|known| known.id == invite) else { return };
+        let address = invite.email.to_lowercase();
+        assert!(self.managed.contains(&address), "I6: the invite of {address} is not the bridge's");
+        let is_wanted = self.before.wanted.contains(&address) && self.after.wanted.contains(&address);
+        let may_be_replaced = self.reduced.contains(&address)
+            || self.deleted.contains(&address)
+            || simulator.pending_invites(&address).len() != 1
+            || simulator.member(&address).is_some();
+        assert!(
+            !is_wanted || may_be_replaced,
+            "I8: the invite of {address} is withdrawn and nobody asked for it"
+        );
+    }
+
+    /// The address of a user whom a change is about.
+    fn see_target(&self, user: &str, simulator: &Simulator) -> String {
+        // Somebody who is gone cannot be harmed.
+        let Some(member) = simulator.member(user) else { return String::new() };
+        let address = member.email.unwrap_or_default().to_lowercase();
+        assert!(
+            self.managed.contains(&address),
+            "I6: a change of {address}, of whom the directory knows nothing"
+        );
+        assert!(
+            !member.is_default && !member.is_service_account,
+            "I6: a change of {address}, who is untouchable"
+        );
+        address
+    }
+
+    fn see_loss(&mut self, now: Timestamp) {
+        if !self.is_guarded {
+            return;
+        }
+        self.losses.push(now);
+        let within =
+            |span: SignedDuration| self.losses.iter().filter(|at| now.duration_since(**at) < span).count();
+        let (hour, day) = (within(SignedDuration::from_hours(1)), within(SignedDuration::from_hours(24)));
+        assert!(
+            hour <= LOSSES_PER_HOUR && day <= LOSSES_PER_DAY,
+            "I7: {hour} removals in an hour and {day} in a day without a human"
+        );
+    }
+
+    fn see_pressure(&mut self, endpoint: &(String, String), now: Timestamp) {
+        let calls = self.calls.entry(endpoint.clone()).or_default();
+        calls.retain(|at| now.duration_since(*at) < SignedDuration::from_secs(60));
+        calls.push(now);
+        assert!(
+            calls.len() <= CALLS_PER_MINUTE,
+            "I18: {} calls of {endpoint:?} within a minute",
+            calls.len()
+        );
+        let until = self.paused.get(endpoint);
+        assert!(until.is_none_or(|until| now >= *until), "I18: {endpoint:?} although it asked for a pause");
+    }
+
+    /// An answer reaches the bridge.
+    pub(super) fn see_answer(&mut self, name: &Name, status: Option<u16>, now: Timestamp) {
+        let pause = self.announced.remove(name);
+        match status {
+            Some(401) => self.key_refused = true,
+            Some(200..300) if name.0 == "GET" => self.key_refused = false,
+            Some(429) => {
+                let until = pause.and_then(|pause| now.checked_add(pause).ok());
+                self.paused.extend(until.map(|until| (endpoint(&name.0, &name.1), until)));
+            }
+            _ => {}
+        }
+    }
+
+    /// The answer that is on its way asks to leave the endpoint alone for a while.
+    pub(super) fn see_pause(&mut self, name: &Name, pause: SignedDuration) {
+        self.announced.insert(name.clone(), pause);
+    }
+
+    /// What must hold of the organization after a change has been served.
+    pub(super) fn see_effect(
+        &self,
+        name: &Name,
+        simulator: &Simulator,
+        owners_before: usize,
+        now: Timestamp,
+    ) {
+        for address in &self.managed {
+            let pending = simulator.pending_invites(address);
+            assert!(pending.len() <= 1, "I4: {} live invites of {address}", pending.len());
+        }
+        let owners = owners(simulator);
+        let is_known = self.owners_changed_at.is_none_or(|at| now.duration_since(at) > OWNERS_FRESH);
+        assert!(
+            owners >= owners_before || owners >= if is_known { 2 } else { 1 },
+            "I5: {} {} leaves {owners} owners",
+            name.0,
+            name.1
+        );
+        for untouchable in [KEY_OWNER, STRANGER] {
+            assert!(simulator.member(untouchable).is_some(), "I6: {untouchable} is gone");
+        }
+    }
+}
+
+/// How many people own the organization.
+pub(super) fn owners(simulator: &Simulator) -> usize {
+    simulator.members().iter().filter(|member| member.role == OrgRole::Owner).count()
+}
+
+/// The endpoint of a call: its path with the ids left out.
+fn endpoint(method: &str, path: &str) -> (String, String) {
+    let words = path.split('?').next().unwrap_or_default().split('/').map(|word| {
+        let is_id = word.contains(['-', '_']) && word != "admin_api_keys" && word != "audit_logs";
+        if is_id { "{}" } else { word }
+    });
+    (method.to_owned(), words.collect::<Vec<_>>().join("/"))
+}

@@ -1,0 +1,125 @@
+//! What one seed decides: a stream of choices, and the kind of world they are made in.
+
+use jiff::SignedDuration;
+use openai_scim_bridge::model::grant::ProjectRole;
+use openai_scim_bridge::model::policy::{
+    GroupRule, GroupSelector, OnAddressChange, Policy, RemovalLimits, RuleEffect,
+};
+use openai_scim_bridge::simulator::{Dialect, EmailsFilter, Fault, Options, PageFault, Rejoin};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+/// The choices of one seed.
+#[derive(Debug)]
+pub(super) struct Chance(StdRng);
+
+impl Chance {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(StdRng::seed_from_u64(seed))
+    }
+
+    /// A number below `end`.
+    pub(super) fn below(&mut self, end: usize) -> usize {
+        self.0.random_range(0..end)
+    }
+
+    /// Yes, so many times in a hundred.
+    pub(super) fn percent(&mut self, percent: u32) -> bool {
+        self.0.random_range(0..100) < percent
+    }
+
+    pub(super) fn of<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())].clone()
+    }
+
+    pub(super) fn between(&mut self, from: i64, to: i64) -> i64 {
+        self.0.random_range(from..=to)
+    }
+}
+
+/// In what kind of world a seed plays.
+#[derive(Debug, Clone)]
+pub(super) struct Setting {
+    pub(super) people: usize,
+    pub(super) steps: usize,
+    /// How many calls in a hundred something goes wrong with.
+    pub(super) fault_percent: u32,
+    /// Whether the guard against mass removal can be reached.
+    pub(super) guarded: bool,
+    pub(super) policy: Policy,
+    pub(super) options: Options,
+}
+
+/// The name of the group that gives the project.
+pub(super) const GROUP: &str = "Engineering";
+pub(super) const PROJECT: &str = "Research";
+
+impl Setting {
+    pub(super) fn draw(chance: &mut Chance) -> Self {
+        let guarded = chance.percent(25);
+        let removals = if guarded {
+            RemovalLimits::default()
+        } else {
+            RemovalLimits {
+                max_removals: 1000,
+                max_removal_percent: 100_000,
+                max_removals_per_day: 1000,
+                max_removal_percent_per_day: 100_000,
+                ..RemovalLimits::default()
+            }
+        };
+        let project =
+            RuleEffect { project: Some((PROJECT.to_owned(), ProjectRole::Member)), ..RuleEffect::default() };
+        let policy = Policy {
+            removals,
+            on_address_change: chance.of(&[OnAddressChange::Hold, OnAddressChange::Reinvite]),
+            max_invites_per_address: 100,
+            group_rules: vec![GroupRule { group: GroupSelector::Name(GROUP.to_owned()), effect: project }],
+            reconcile_interval: SignedDuration::from_mins(chance.of(&[5, 10, 20])),
+            ..Policy::default()
+        };
+        let mut options = Options::default();
+        options.limiter.enabled = chance.percent(50);
+        options.limiter.requests = chance.of(&[5, 7]);
+        options.limiter.dialect = chance.of(&[Dialect::PlainText, Dialect::DelayInText, Dialect::RetryAfter]);
+        options.status_lag_ms = chance.of(&[0, 0, 20_000]);
+        options.list_lag_ms = chance.of(&[0, 0, 5_000]);
+        options.not_found_lag_ms = chance.of(&[0, 0, 3_000]);
+        options.emails_filter = chance.of(&[EmailsFilter::Correct, EmailsFilter::AlwaysEmpty]);
+        options.rejoin = chance.of(&[Rejoin::SameId, Rejoin::NewId]);
+        Self {
+            people: 2 + chance.below(5),
+            steps: 10 + chance.below(16),
+            fault_percent: chance.of(&[0, 10, 30]),
+            guarded,
+            policy,
+            options,
+        }
+    }
+
+    /// What goes wrong with a call, if anything does.
+    pub(super) fn fault(&self, chance: &mut Chance, method: &str) -> Option<Fault> {
+        if !chance.percent(self.fault_percent) {
+            return None;
+        }
+        let of_any = [
+            Fault::reset_before(),
+            Fault::reset_after(),
+            Fault::status(500),
+            Fault::status(503),
+            Fault::status_after_effect(502),
+            Fault::Malformed,
+            Fault::RateLimited { dialect: Dialect::DelayInText, milliseconds: 3_000 },
+            Fault::RateLimited { dialect: Dialect::RetryAfter, milliseconds: 20_000 },
+            Fault::status(401),
+        ];
+        let of_lists = [
+            Fault::Page { page: PageFault::Empty },
+            Fault::Page { page: PageFault::Truncated },
+            Fault::Page { page: PageFault::Repeated },
+        ];
+        let of_changes = [Fault::late(u32::try_from(chance.between(1, 45_000)).unwrap())];
+        let special: &[Fault] = if method == "GET" { &of_lists } else { &of_changes };
+        Some(if chance.percent(35) { chance.of(special) } else { chance.of(&of_any) })
+    }
+}

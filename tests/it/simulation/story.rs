@@ -1,0 +1,570 @@
+//! The story of one seed: what the identity provider, the people of the organization, the network and the machine do,
+//! what the directory must show after it, and what must have become of the organization in the end.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use jiff::SignedDuration;
+use openai_scim_bridge::model::hold::{Brake, BrakeCause};
+use openai_scim_bridge::model::policy::OnAddressChange;
+use openai_scim_bridge::simulator::{Fault, OrgRole};
+use openai_scim_bridge::store::StoreError;
+use serde_json::{Value, json};
+
+use super::judge::{Judge, SECOND_OWNER, STRANGER, Wishes, owners};
+use super::network::Name;
+use super::seed::{Chance, GROUP, PROJECT, Setting};
+use super::world::{Answer, World};
+
+/// How long faults may have been over before everything is as wished.
+const LIVENESS_ROUNDS: usize = 40;
+
+/// What happened, line by line. Outlives a seed that fails.
+pub(super) type Trace = Arc<Mutex<Vec<String>>>;
+
+/// Somebody in the directory.
+#[derive(Debug, Clone, Default)]
+struct Slot {
+    id: Option<String>,
+    external_id: String,
+    address: String,
+    active: bool,
+    /// Every address they had.
+    addresses: BTreeSet<String>,
+    /// Taken away by hand: the bridge reports that and does not invite again.
+    was_evicted: bool,
+    was_renamed: bool,
+}
+
+/// The one group.
+#[derive(Debug, Clone, Default)]
+struct Team {
+    id: Option<String>,
+    members: BTreeSet<usize>,
+}
+
+/// A directory as it must be.
+#[derive(Debug, Clone, Default)]
+struct Model {
+    slots: Vec<Slot>,
+    team: Team,
+}
+
+impl Model {
+    fn wishes(&self) -> Wishes {
+        let active = || self.slots.iter().filter(|slot| slot.id.is_some() && slot.active);
+        Wishes {
+            wanted: active().map(|slot| slot.address.clone()).collect(),
+            served: active().flat_map(|slot| slot.addresses.iter().cloned()).collect(),
+        }
+    }
+}
+
+/// A seed that is being played.
+pub(super) struct Story {
+    chance: Chance,
+    setting: Setting,
+    world: World,
+    judge: Judge,
+    model: Model,
+    project: String,
+    trace: Trace,
+}
+
+/// Plays a seed.
+pub(super) async fn play(seed: u64, trace: Trace) {
+    let mut chance = Chance::new(seed);
+    let setting = Setting::draw(&mut chance);
+    let world = World::new(seed, &setting).await;
+    world.simulator.seed_member(STRANGER, OrgRole::Reader);
+    let project = world.simulator.seed_project(PROJECT);
+    let slots = (0..setting.people)
+        .map(|number| {
+            let (address, external_id) = (format!("p{number}@example.com"), format!("ext-{number}"));
+            Slot { external_id, address, ..Slot::default() }
+        })
+        .collect();
+    let judge = Judge::new(setting.guarded);
+    let model = Model { slots, team: Team::default() };
+    let steps = setting.steps;
+    let mut story = Story { chance, setting, world, judge, model, project, trace };
+    for _ in 0..steps {
+        story.step().await;
+        let pushes = story.chance.below(6);
+        for _ in 0..pushes {
+            story.stand_still().await;
+            story.push().await;
+        }
+    }
+    story.end().await;
+}
+
+/// Time and network.
+impl Story {
+    fn note(&self, line: &str) {
+        let at = self.world.now();
+        self.trace.lock().unwrap().push(format!("{at} {line}"));
+    }
+
+    /// Waits until nothing moves, and has every new call judged.
+    async fn stand_still(&mut self) {
+        self.stand_still_with(&mut None).await;
+    }
+
+    async fn stand_still_with(&mut self, asked: &mut Option<super::world::Asked>) -> Option<Answer> {
+        let answer = self.world.stand_still(asked).await;
+        let mut new: Vec<Name> = Vec::new();
+        for held in self.world.network.held().iter_mut().filter(|held| held.is_new) {
+            held.is_new = false;
+            new.push(held.name());
+        }
+        new.sort();
+        for name in new {
+            self.note(&format!("call {} {} {}", name.0, name.1, String::from_utf8_lossy(&name.2)));
+            self.judge.see_call(&name, &self.world.simulator, self.world.now());
+        }
+        answer
+    }
+
+    /// Lets one thing happen: an answer arrives, a call is served, or time passes up to the next event.
+    async fn push(&mut self) {
+        if self.hand_over() || self.serve_one().await {
+            return;
+        }
+        if let Some(at) = self.world.next_event() {
+            self.world.clock.set(at);
+        }
+    }
+
+    fn hand_over(&mut self) -> bool {
+        let Some((name, status)) = self.world.network.hand_over(self.world.now()) else { return false };
+        self.note(&format!("answer {} {}: {status:?}", name.0, name.1));
+        self.judge.see_answer(&name, status, self.world.now());
+        true
+    }
+
+    async fn serve_one(&mut self) -> bool {
+        let unserved = self.world.network.unserved();
+        if unserved.is_empty() {
+            return false;
+        }
+        let name = self.chance.of(&unserved);
+        let fault = self.setting.fault(&mut self.chance, &name.0);
+        let takes = if self.setting.fault_percent > 0 && self.chance.percent(10) {
+            SignedDuration::from_millis(self.chance.between(1, 8_000))
+        } else {
+            SignedDuration::ZERO
+        };
+        let owners = owners(&self.world.simulator);
+        let status = self.world.serve(&name, fault.clone(), takes).await;
+        self.note(&format!("serve {} {} with {fault:?}: {status:?} after {takes}", name.0, name.1));
+        if let (Some(Fault::RateLimited { milliseconds, .. }), Some(429)) = (&fault, status) {
+            self.judge.see_pause(&name, SignedDuration::from_millis(i64::from(*milliseconds)));
+        }
+        if name.0 != "GET" {
+            self.judge.see_effect(&name, &self.world.simulator, owners, self.world.now());
+        }
+        true
+    }
+
+    /// Lets time pass, and everything happen that falls due in it.
+    async fn pass(&mut self, time: SignedDuration) {
+        let end = self.world.now().checked_add(time).unwrap();
+        loop {
+            self.stand_still().await;
+            if self.hand_over() {
+                continue;
+            }
+            if self.setting.fault_percent > 0 && self.chance.percent(1) {
+                self.kill().await;
+                continue;
+            }
+            if self.serve_one().await {
+                continue;
+            }
+            match self.world.next_event() {
+                Some(next) if next <= end => self.world.clock.set(next),
+                _ => break,
+            }
+        }
+        self.world.clock.set(end);
+        self.stand_still().await;
+    }
+
+    async fn kill(&mut self) {
+        let reopen = self.chance.percent(30);
+        self.note(&format!("killed{}", if reopen { " with the store" } else { "" }));
+        self.world.kill(reopen).await;
+        self.judge.forget_life();
+        self.stand_still().await;
+        if reopen {
+            for number in 0..self.model.slots.len() {
+                self.compare(number, "I1").await;
+            }
+        }
+    }
+}
+
+/// The identity provider.
+impl Story {
+    /// Sends a request and lets the world go on until it is answered.
+    async fn ask(&mut self, method: &str, path: &str, body: Option<&Value>, after: &Model) -> Answer {
+        self.stand_still().await;
+        let shown = body.map(ToString::to_string).unwrap_or_default();
+        self.note(&format!("{method} {path} {shown}"));
+        self.judge.after = after.wishes();
+        let mut asked = Some(self.world.ask(method, path, body));
+        let answer = loop {
+            if let Some(answer) = self.stand_still_with(&mut asked).await {
+                break answer;
+            }
+            self.push().await;
+        };
+        self.note(&format!("{}", answer.status));
+        answer
+    }
+
+    /// Sends a request that must succeed; from then on the directory is `after`.
+    async fn change(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        status: u16,
+        after: Model,
+    ) -> Answer {
+        let answer = self.ask(method, path, body, &after).await;
+        assert_eq!(answer.status, status, "I25: {method} {path} {body:?} is answered {}", answer.body);
+        self.model = after;
+        self.judge.before = self.model.wishes();
+        self.judge.after = self.model.wishes();
+        answer
+    }
+
+    /// Sends a request that must be refused and change nothing.
+    async fn refused(&mut self, method: &str, path: &str, body: &Value, status: u16, number: usize) {
+        let after = self.model.clone();
+        let answer = self.ask(method, path, Some(body), &after).await;
+        assert_eq!(answer.status, status, "I12: {method} {path} {body} is answered {}", answer.body);
+        self.compare(number, "I12").await;
+    }
+
+    /// The directory shows somebody as they must be.
+    async fn compare(&mut self, number: usize, invariant: &str) {
+        let slot = self.model.slots[number].clone();
+        let Some(id) = slot.id else { return };
+        self.stand_still().await;
+        let found = self.world.get(&format!("/Users/{id}")).await;
+        assert_eq!(found.status, 200, "{invariant}: {} is not found", slot.address);
+        let shown = (found.body["userName"].as_str(), found.body["active"].as_bool());
+        assert_eq!(shown, (Some(slot.address.as_str()), Some(slot.active)), "{invariant}: {}", found.body);
+    }
+
+    /// The directory shows the group as it must be.
+    async fn compare_team(&mut self) {
+        let Some(id) = self.model.team.id.clone() else { return };
+        let found = self.world.get(&format!("/Groups/{id}")).await;
+        assert_eq!(found.status, 200, "I13: the group is not found");
+        let members = found.body["members"].as_array().cloned().unwrap_or_default();
+        let shown: BTreeSet<&str> = members.iter().filter_map(|member| member["value"].as_str()).collect();
+        let slots = &self.model.slots;
+        let wished = self.model.team.members.iter().filter_map(|number| slots[*number].id.as_deref());
+        assert_eq!(shown, wished.collect(), "I15: the members of the group");
+    }
+
+    fn resource(slot: &Slot) -> Value {
+        json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+            "userName": slot.address,
+            "externalId": slot.external_id,
+            "name": {"givenName": "Test", "familyName": "User"},
+            "emails": [{"primary": true, "value": slot.address, "type": "work"}],
+            "active": slot.active,
+        })
+    }
+
+    async fn create(&mut self, number: usize) {
+        let mut after = self.model.clone();
+        let slot = &mut after.slots[number];
+        slot.active = true;
+        slot.addresses.insert(slot.address.clone());
+        self.judge.managed.insert(slot.address.clone());
+        let body = Self::resource(slot);
+        // Known before the answer, so that what the engine does meanwhile is judged by it.
+        slot.id = Some(String::new());
+        let made = self.change("POST", "/Users", Some(&body), 201, after).await;
+        self.model.slots[number].id = Some(made.body["id"].as_str().unwrap().to_owned());
+        if self.chance.percent(20) {
+            self.refused("POST", "/Users", &body, 409, number).await;
+        }
+    }
+
+    async fn activate(&mut self, number: usize, id: &str) {
+        let mut after = self.model.clone();
+        let active = !after.slots[number].active;
+        after.slots[number].active = active;
+        let patch = |operation: Value| json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation]});
+        let word = if active { "True" } else { "False" };
+        let (method, body) = match self.chance.below(3) {
+            0 => ("PATCH", patch(json!({"op": "replace", "value": {"active": active}}))),
+            1 => ("PATCH", patch(json!({"op": "Replace", "path": "active", "value": word}))),
+            _ => ("PUT", Self::resource(&after.slots[number])),
+        };
+        let path = format!("/Users/{id}");
+        self.change(method, &path, Some(&body), 200, after.clone()).await;
+        if self.chance.percent(25) {
+            self.change(method, &path, Some(&body), 200, after).await;
+        }
+    }
+
+    async fn rename(&mut self, number: usize, id: &str) {
+        let mut after = self.model.clone();
+        let slot = &mut after.slots[number];
+        slot.address = format!("x{}", slot.address);
+        slot.addresses.insert(slot.address.clone());
+        slot.was_renamed = true;
+        self.judge.managed.insert(slot.address.clone());
+        let path = format!("/Users/{id}");
+        let (method, body) = if self.chance.percent(50) {
+            slot.active = false;
+            let value = json!({
+                "userName": slot.address,
+                "emails": [{"primary": true, "value": slot.address, "type": "work"}],
+                "active": false,
+            });
+            (
+                "PATCH",
+                json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                "Operations": [{"op": "replace", "value": value}]}),
+            )
+        } else {
+            ("PUT", Self::resource(slot))
+        };
+        let answer = self.change(method, &path, Some(&body), 200, after).await;
+        assert_eq!(answer.body["id"], id, "I28: somebody else was changed");
+    }
+
+    async fn delete(&mut self, number: usize, id: &str) {
+        let mut after = self.model.clone();
+        after.slots[number].id = None;
+        after.slots[number].active = false;
+        self.judge.deleted.extend(after.slots[number].addresses.iter().cloned());
+        after.team.members.remove(&number);
+        self.change("DELETE", &format!("/Users/{id}"), None, 204, after).await;
+        let found = self.world.get(&format!("/Users/{id}")).await;
+        assert_eq!(found.status, 404, "I13: somebody who was deleted is found");
+    }
+
+    /// A good operation and a bad one in one request.
+    async fn half_bad(&mut self, number: usize, id: &str) {
+        let flipped = !self.model.slots[number].active;
+        let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [
+            {"op": "replace", "path": "active", "value": flipped},
+            {"op": "replace", "path": "userName", "value": ["a@example.com", "b@example.com"]},
+        ]});
+        self.refused("PATCH", &format!("/Users/{id}"), &body, 400, number).await;
+    }
+
+    async fn regroup(&mut self) {
+        let living: Vec<usize> =
+            (0..self.model.slots.len()).filter(|number| self.model.slots[*number].id.is_some()).collect();
+        if living.is_empty() {
+            return;
+        }
+        let number = self.chance.of(&living);
+        let slots = self.model.slots.clone();
+        let value = |number: usize| json!({"value": slots[number].id});
+        let mut after = self.model.clone();
+        let Some(id) = self.model.team.id.clone() else {
+            after.team = Team { id: Some(String::new()), members: BTreeSet::from([number]) };
+            let body = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"],
+                "displayName": GROUP, "members": [value(number)]});
+            let made = self.change("POST", "/Groups", Some(&body), 201, after).await;
+            self.model.team.id = Some(made.body["id"].as_str().unwrap().to_owned());
+            return self.compare_team().await;
+        };
+        let path = format!("/Groups/{id}");
+        if self.chance.percent(10) {
+            self.reduce(&self.model.team.members.clone());
+            after.team = Team::default();
+            self.change("DELETE", &path, None, 204, after).await;
+            return;
+        }
+        let operation = if after.team.members.contains(&number) {
+            after.team.members.remove(&number);
+            self.reduce(&BTreeSet::from([number]));
+            let by_list = json!({"op": "Remove", "path": "members", "value": [value(number)]});
+            let id = self.model.slots[number].id.clone().unwrap();
+            let by_path = json!({"op": "remove", "path": format!("members[value eq \"{id}\"]")});
+            if self.chance.percent(50) { by_list } else { by_path }
+        } else {
+            after.team.members.insert(number);
+            json!({"op": "add", "path": "members", "value": [value(number)]})
+        };
+        let body =
+            json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation]});
+        let answer = self.ask("PATCH", &path, Some(&body), &after).await;
+        assert!(matches!(answer.status, 200 | 204), "I25: {path} {body} is answered {}", answer.body);
+        self.model = after;
+        self.compare_team().await;
+    }
+
+    fn reduce(&mut self, numbers: &BTreeSet<usize>) {
+        for number in numbers {
+            self.judge.reduced.extend(self.model.slots[*number].addresses.iter().cloned());
+        }
+    }
+}
+
+/// Everybody else.
+impl Story {
+    async fn step(&mut self) {
+        // What the last move set going is not to race with this one.
+        self.stand_still().await;
+        let number = self.chance.below(self.model.slots.len());
+        let slot = self.model.slots[number].clone();
+        match (self.chance.below(100), slot.id) {
+            (0..45, None) => self.create(number).await,
+            (0..20, Some(id)) => self.activate(number, &id).await,
+            (20..25, Some(id)) => self.delete(number, &id).await,
+            (25..30, Some(id)) => self.rename(number, &id).await,
+            (30..33, Some(id)) => self.half_bad(number, &id).await,
+            (33..45, Some(_)) => self.regroup().await,
+            (45..65, _) => {
+                let accepted = self.world.simulator.accept_invite(&slot.address);
+                self.note(&format!("{} accepts: {accepted:?}", slot.address));
+                self.world.sweep();
+            }
+            (65..69, _) => self.evict(number),
+            (69..72, _) => self.promote(&slot.address),
+            (72..74, _) => self.brake().await,
+            (74..77, _) => self.kill().await,
+            (77..80, _) => {
+                self.note("a sweep is asked for");
+                self.world.sweep();
+            }
+            _ => {
+                let seconds = self.chance.of(&[1, 5, 30, 61, 120, 301, 900]);
+                self.pass(SignedDuration::from_secs(seconds)).await;
+            }
+        }
+        self.compare(number, "I13").await;
+    }
+
+    /// Somebody takes member or invite away by hand.
+    fn evict(&mut self, number: usize) {
+        let slot = &mut self.model.slots[number];
+        slot.was_evicted = true;
+        let (address, simulator) = (slot.address.clone(), &self.world.simulator);
+        if simulator.member(&address).is_some_and(|member| member.role == OrgRole::Owner) {
+            self.judge.owners_changed_at = Some(self.world.now());
+        }
+        let done = (simulator.remove_invite(&address).is_ok(), simulator.remove_member(&address).is_ok());
+        self.note(&format!("{address} is taken away by hand: {done:?}"));
+    }
+
+    /// Owners are made and unmade by hand.
+    fn promote(&mut self, address: &str) {
+        self.judge.owners_changed_at = Some(self.world.now());
+        let (who, role) = match self.chance.below(3) {
+            0 => (SECOND_OWNER, OrgRole::Reader),
+            1 => (SECOND_OWNER, OrgRole::Owner),
+            _ => (address, OrgRole::Owner),
+        };
+        let done = self.world.simulator.set_role(who, role).is_ok();
+        self.note(&format!("{who} becomes {role:?} by hand: {done}"));
+    }
+
+    /// The stop switch is used, or let go again.
+    async fn brake(&mut self) {
+        self.stand_still().await;
+        let stop = !self.judge.is_braked;
+        self.note(if stop { "stopped" } else { "resumed" });
+        let at = self.world.now();
+        let brake = Brake { cause: BrakeCause::Stop, reason: "test".to_owned(), by: "test".to_owned(), at };
+        let tenant = self.world.tenant.clone();
+        self.world
+            .store()
+            .write::<_, StoreError>(move |tx| {
+                let (tenant, brake) = (tenant.clone(), brake.clone());
+                Box::pin(async move {
+                    if stop {
+                        tx.put_brake(Some(&tenant), &brake).await
+                    } else {
+                        tx.release_brakes(Some(&tenant)).await.map(drop)
+                    }
+                })
+            })
+            .await
+            .unwrap();
+        self.judge.is_braked = stop;
+    }
+}
+
+/// The end.
+impl Story {
+    /// Nothing goes wrong any more, and soon everything is as wished.
+    async fn end(&mut self) {
+        self.note("faults are over");
+        self.setting.fault_percent = 0;
+        if self.judge.is_braked {
+            self.brake().await;
+        }
+        let mut complaint = None;
+        for _ in 0..LIVENESS_ROUNDS {
+            self.pass(SignedDuration::from_mins(5)).await;
+            complaint = self.complaint();
+            if complaint.is_none() {
+                break;
+            }
+        }
+        assert_eq!(complaint, None, "the end");
+        for number in 0..self.model.slots.len() {
+            self.compare(number, "I13").await;
+        }
+        self.compare_team().await;
+        self.audit().await;
+    }
+
+    /// What is not as wished in the organization.
+    fn complaint(&self) -> Option<String> {
+        let simulator = &self.world.simulator;
+        let held = self.setting.policy.on_address_change == OnAddressChange::Hold;
+        for (number, slot) in self.model.slots.iter().enumerate() {
+            let is_wanted = slot.id.is_some() && slot.active;
+            for address in &slot.addresses {
+                let (pending, member) = (simulator.pending_invites(address).len(), simulator.member(address));
+                let present = pending + usize::from(member.is_some());
+                let is_owner = member.as_ref().is_some_and(|member| member.role == OrgRole::Owner);
+                if is_wanted && *address == slot.address {
+                    let may_be_missing = slot.was_evicted || (slot.was_renamed && held);
+                    if present > 1 || (present == 0 && !may_be_missing) {
+                        return Some(format!("I16: {present} invites and memberships of {address}"));
+                    }
+                    let Some(member) = member else { continue };
+                    let projects = simulator.project_users(&self.project);
+                    let is_in = projects.iter().any(|(user, _)| *user == member.id);
+                    if !is_owner
+                        && is_in != self.model.team.members.contains(&number)
+                        && !self.setting.guarded
+                    {
+                        return Some(format!("I16: {address} in the project: {is_in}"));
+                    }
+                } else if present > 0 && !is_wanted && !self.setting.guarded && !is_owner {
+                    return Some(format!("I2: {present} invites and memberships of {address}"));
+                }
+            }
+        }
+        None
+    }
+
+    /// Every change is on record before it is made.
+    async fn audit(&self) {
+        let mut reader = self.world.store().reader().await.unwrap();
+        let trail = reader.list_audit(&self.world.tenant, None, 0, 100_000).await.unwrap();
+        let sent = trail.iter().filter(|record| record.entry.event == "operation.send").count();
+        let changes = self.judge.changes;
+        assert!(sent >= changes, "I19: {changes} changes and {sent} of them on record");
+        assert!(trail.iter().zip(1..).all(|(record, seq)| record.seq == seq), "I19: a gap in the trail");
+    }
+}

@@ -1,0 +1,268 @@
+//! One world: the bridge with all its parts, the organization, the network between them, and the one clock. Nothing
+//! moves but by the hand of the simulation.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::Request;
+use http_body_util::BodyExt as _;
+use jiff::{SignedDuration, Timestamp};
+use openai_scim_bridge::access::Door;
+use openai_scim_bridge::clock::Clock;
+use openai_scim_bridge::directory::Directory;
+use openai_scim_bridge::http::{self as bridge, Gate, Readiness};
+use openai_scim_bridge::ids::TenantId;
+use openai_scim_bridge::openai::{Client, Settings};
+use openai_scim_bridge::provision::Engine;
+use openai_scim_bridge::provision::handle::{Handle, Rest};
+use openai_scim_bridge::simulator::{Fault, Simulator};
+use openai_scim_bridge::store::Store;
+use openai_scim_bridge::telemetry::metrics::Metrics;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::network::{Name, Network};
+use super::seed::Setting;
+
+/// Longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+const TOKEN: &str = "static-token-of-the-default-tenant";
+const ADMIN_KEY: &str = "sk-admin-simulator";
+const START: &str = "2026-01-01T00:00:00Z";
+
+/// A running bridge.
+struct Running {
+    store: Store,
+    front: axum::Router,
+    handle: Handle,
+    rest: watch::Receiver<Option<Rest>>,
+    task: JoinHandle<()>,
+}
+
+/// The bridge and what is around it.
+pub(super) struct World {
+    pub(super) clock: Clock,
+    pub(super) simulator: Simulator,
+    pub(super) network: Network,
+    pub(super) tenant: TenantId,
+    setting: Setting,
+    organization: axum::Router,
+    base_url: String,
+    running: Option<Running>,
+    folder: TempDir,
+}
+
+/// An answer to a SCIM request.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Value,
+}
+
+/// A SCIM request that is being answered.
+pub(super) struct Asked(JoinHandle<Answer>);
+
+impl World {
+    pub(super) async fn new(seed: u64, setting: &Setting) -> Self {
+        let clock = Clock::seeded(START.parse().unwrap(), seed);
+        let folder = tempfile::tempdir_in(memory()).unwrap();
+        std::fs::write(folder.path().join("bridge.db"), template().await).unwrap();
+        let store = open(&folder, &clock).await;
+        let simulator = Simulator::new(setting.options.clone(), clock.clone());
+        let network = Network::default();
+        let base_url = network.listen().await;
+        let tenant = TenantId::default_tenant();
+        let organization = simulator.router();
+        let running = Some(start(setting, store, &clock, &base_url));
+        let setting = setting.clone();
+        Self { clock, simulator, network, tenant, setting, organization, base_url, running, folder }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("the bridge runs")
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.running().store
+    }
+
+    /// The engine dies at once, in the middle of whatever it does; if `reopen`, the whole process does. Another one
+    /// starts on what is stored.
+    pub(super) async fn kill(&mut self, reopen: bool) {
+        let Running { store, mut task, .. } = self.running.take().unwrap();
+        task.abort();
+        let _cancelled = (&mut task).await.is_err();
+        self.network.cut();
+        let store = if reopen {
+            store.close().await;
+            drop(store);
+            // What the engine had under way is dropped, and with it the last hold on the file.
+            settle().await;
+            open(&self.folder, &self.clock).await
+        } else {
+            store
+        };
+        self.running = Some(start(&self.setting, store, &self.clock, &self.base_url));
+    }
+
+    pub(super) fn sweep(&self) {
+        self.running().handle.sweep(&self.tenant);
+    }
+
+    /// Sends a request; it is answered while the world goes on.
+    pub(super) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Asked {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/scim/v2{path}"))
+            .header("host", "scim.example.com")
+            .header("authorization", format!("Bearer {TOKEN}"));
+        if body.is_some() {
+            request = request.header("content-type", "application/scim+json");
+        }
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let request = request.body(body).unwrap();
+        let (front, network) = (self.running().front.clone(), self.network.clone());
+        Asked(tokio::spawn(async move {
+            let Ok(response) = front.oneshot(request).await;
+            let status = response.status().as_u16();
+            let bytes = response.into_body().collect().await.unwrap().to_bytes();
+            let text = std::str::from_utf8(&bytes).unwrap();
+            assert!(!text.contains(ADMIN_KEY) && !text.contains(TOKEN), "I20: a secret in an answer: {text}");
+            network.tell();
+            Answer { status, body: serde_json::from_str(text).unwrap_or_default() }
+        }))
+    }
+
+    /// Sends a request that the engine has nothing to do with, and waits for its answer.
+    pub(super) async fn get(&mut self, path: &str) -> Answer {
+        let asked = self.ask("GET", path, None);
+        tokio::time::timeout(PATIENCE, asked.0).await.unwrap().unwrap()
+    }
+
+    /// Waits until nothing moves any more: every call is held by the network, and the request, if there is one, waits
+    /// for the engine. Answers the request if it is done.
+    pub(super) async fn stand_still(&mut self, asked: &mut Option<Asked>) -> Option<Answer> {
+        let still = self.wait(asked);
+        tokio::time::timeout(PATIENCE, still).await.expect("the world comes to rest")
+    }
+
+    async fn wait(&mut self, asked: &mut Option<Asked>) -> Option<Answer> {
+        loop {
+            settle().await;
+            let running = self.running.as_mut().expect("the bridge runs");
+            assert!(!running.task.is_finished(), "the engine ended by itself");
+            let rest = *running.rest.borrow_and_update();
+            let held = self.network.held().len();
+            if let Some(rest) = rest.filter(|rest| rest.under_way == held) {
+                match asked {
+                    None => return None,
+                    Some(Asked(task)) if task.is_finished() => {
+                        let answer = task.await.unwrap();
+                        *asked = None;
+                        return Some(answer);
+                    }
+                    Some(_) if rest.waiting > 0 => return None,
+                    Some(_) => {}
+                }
+            }
+            tokio::select! {
+                changed = running.rest.changed() => changed.expect("the engine lives"),
+                () = self.network.news() => {}
+            }
+        }
+    }
+
+    /// Serves a call, with this fault if any; its answer takes so long to arrive.
+    pub(super) async fn serve(
+        &self,
+        name: &Name,
+        fault: Option<Fault>,
+        takes: SignedDuration,
+    ) -> Option<u16> {
+        let at = self.now().checked_add(takes).unwrap();
+        self.network.serve(name, &self.simulator, &self.organization, fault, at).await
+    }
+
+    /// The next instant at which something happens by itself.
+    pub(super) fn next_event(&self) -> Option<Timestamp> {
+        let rest = *self.running().rest.borrow();
+        let wake_at = rest.and_then(|rest| rest.wake_at);
+        [wake_at, self.network.next_arrival()].into_iter().flatten().min()
+    }
+}
+
+/// Gives whoever was woken their turn.
+async fn settle() {
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn open(folder: &TempDir, clock: &Clock) -> Store {
+    let url = format!("sqlite://{}", folder.path().join("bridge.db").display());
+    Store::open(&url, clock.clone()).await.unwrap()
+}
+
+/// Where databases live that are gone in a moment.
+fn memory() -> std::path::PathBuf {
+    let memory = std::path::PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
+}
+
+/// An empty database with all its tables.
+async fn template() -> &'static [u8] {
+    static TEMPLATE: OnceLock<Vec<u8>> = OnceLock::new();
+    if TEMPLATE.get().is_none() {
+        let folder = tempfile::tempdir_in(memory()).unwrap();
+        open(&folder, &Clock::manual(START.parse().unwrap())).await.close().await;
+        let _first = TEMPLATE.set(std::fs::read(folder.path().join("bridge.db")).unwrap()).is_ok();
+    }
+    TEMPLATE.get().unwrap()
+}
+
+fn start(setting: &Setting, store: Store, clock: &Clock, base_url: &str) -> Running {
+    let tenant = TenantId::default_tenant();
+    let (handle, mut inboxes) = Handle::new([tenant.clone()]);
+    let (_, inbox) = inboxes.pop().unwrap();
+    let settings = Settings::new("default", base_url.parse().unwrap(), ADMIN_KEY.into());
+    let client = Client::new(settings, clock.clone(), Metrics::new()).unwrap();
+    let policy = setting.policy.clone();
+    let clock = clock.clone();
+    let engine = Engine::new(
+        tenant.clone(),
+        policy.clone(),
+        store.clone(),
+        client,
+        clock.clone(),
+        Metrics::new(),
+        inbox,
+    );
+    let rest = engine.rest();
+    let directory = Directory::new(
+        store.clone(),
+        handle.clone(),
+        clock.clone(),
+        [(tenant.clone(), policy)],
+        "https://scim.example.com",
+    );
+    let state = bridge::State {
+        directory: directory.with_answer_wait(PATIENCE),
+        door: Door::new(store.clone(), clock.clone(), &[(tenant, TOKEN.into())]),
+        metrics: Metrics::new(),
+        readiness: Readiness::default(),
+        gate: Gate::new(clock.clone(), Vec::new(), 1_000_000),
+        clock,
+    };
+    let front = bridge::router(state);
+    let task = tokio::spawn(engine.run(CancellationToken::new()));
+    Running { store, front, handle, rest, task }
+}
