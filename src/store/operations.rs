@@ -109,7 +109,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes down what came of an operation; one that had no effect gives back what guards counted it as. `Stale` when it is unknown, or was settled otherwise before.
+    /// Writes down what came of an operation; one that had no effect gives back what guards counted it as. A refusal may
+    /// later turn out to be no more than a failure. `Stale` when it is unknown, or was settled otherwise before.
     pub async fn settle_operation(
         &mut self,
         tenant: &TenantId,
@@ -123,7 +124,7 @@ impl Tx {
         self.execute_or_stale(
             sql("UPDATE operations SET state = $3, settled_at = $4,
                         upstream_request_id = COALESCE($5, upstream_request_id), outcome = COALESCE($6, outcome)
-                 WHERE tenant = $1 AND id = $2 AND (state IN ('sending', 'unknown') OR state = $3)")
+                 WHERE tenant = $1 AND id = $2 AND (state IN ('sending', 'unknown') OR state = $3 OR (state = 'refused' AND $3 = 'failed'))")
             .bind(tenant.as_str())
             .bind(id.to_string())
             .bind(state.as_str())

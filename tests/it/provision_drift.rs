@@ -3,7 +3,8 @@
 use openai_scim_bridge::ids::{PersonId, ProjectId};
 use openai_scim_bridge::model::grant::{ProjectGrant, ProjectRole};
 use openai_scim_bridge::model::mapping::{Origin, Status};
-use openai_scim_bridge::model::policy::{DriftPolicy, OnDrift, Policy};
+use openai_scim_bridge::model::policy::{DriftPolicy, GroupRule, GroupSelector, OnDrift, Policy, RuleEffect};
+use openai_scim_bridge::provision::desired::EXTENSION;
 use openai_scim_bridge::simulator::{self as sim, OrgRole};
 use openai_scim_bridge::store::{Condition, Sequence};
 
@@ -46,6 +47,19 @@ async fn in_project(drift: DriftPolicy) -> (Bridge, String, PersonId, String) {
     let (user, _) = bridge.member("jane").unwrap();
     assert_eq!(bridge.sim.project_users(&project).len(), 1);
     (bridge, project, jane, user)
+}
+
+/// A bridge with a project that a group rule gives, to nobody so far.
+async fn with_managed_project(drift: DriftPolicy) -> (Bridge, String) {
+    let mut bridge = Bridge::start().await;
+    let project = bridge.sim.seed_project("Research");
+    bridge.stop().await;
+    let effect =
+        RuleEffect { project: Some((project.as_str().into(), ProjectRole::Member)), ..RuleEffect::default() };
+    let rule = GroupRule { group: GroupSelector::Name("Research".into()), effect };
+    bridge.set_policy(Policy { drift, group_rules: vec![rule], ..Policy::default() });
+    bridge.run();
+    (bridge, project)
 }
 
 #[tokio::test]
@@ -115,9 +129,11 @@ async fn somebody_made_an_owner_by_hand_is_met_as_the_policy_says() {
 
 #[tokio::test]
 async fn a_project_taken_away_by_hand_is_met_as_the_policy_says() {
-    for (reaction, status, members) in
-        [(OnDrift::Report, Status::Held, 0), (OnDrift::Adopt, Status::Member, 0)]
-    {
+    for (reaction, status, members) in [
+        (OnDrift::Report, Status::Held, 0),
+        (OnDrift::Adopt, Status::Member, 0),
+        (OnDrift::Revert, Status::Member, 1),
+    ] {
         let drift = DriftPolicy { project_removed: reaction, ..DriftPolicy::default() };
         let (bridge, project, jane, user) = in_project(drift).await;
         bridge.sim.remove_project_user(&project, &user).unwrap();
@@ -128,6 +144,30 @@ async fn a_project_taken_away_by_hand_is_met_as_the_policy_says() {
         assert_eq!(bridge.sim.effects("POST", PROJECT_USERS), members, "{reaction:?}");
         assert_eq!(found(&bridge).await, ["project_removed"], "{reaction:?}");
     }
+}
+
+/// OpenAI refuses to put somebody into a project who is in it, which says nothing about putting them back later.
+#[tokio::test]
+async fn a_project_whose_grant_was_refused_because_it_was_there_is_put_back_too() {
+    let (bridge, project) = with_managed_project(DriftPolicy::default()).await;
+    let jane = member(&bridge, "jane").await;
+    notice(&bridge).await;
+    let (user, _) = bridge.member("jane").unwrap();
+    bridge.sim.seed_project_user(&project, &user, sim::ProjectRole::Member).unwrap();
+    let projects = serde_json::json!([{ "value": project, "role": "member" }]);
+    bridge
+        .change(jane, |person| {
+            let own = serde_json::json!({ "projects": projects });
+            person.attributes.insert(EXTENSION.to_owned(), own);
+        })
+        .await;
+    notice(&bridge).await;
+    assert_eq!(bridge.sim.calls("POST", PROJECT_USERS), 1);
+    assert_eq!(bridge.mapping(jane).await.effective_projects.len(), 1);
+    bridge.sim.remove_project_user(&project, &user).unwrap();
+    notice(&bridge).await;
+    notice(&bridge).await;
+    assert_eq!(bridge.sim.project_users(&project).len(), 1);
 }
 
 #[tokio::test]
@@ -150,19 +190,8 @@ async fn a_managed_project_given_by_hand_is_met_as_the_policy_says() {
         (OnDrift::Report, Status::Held, 1),
         (OnDrift::Adopt, Status::Member, 1),
     ] {
-        let mut bridge = Bridge::start().await;
-        let project = bridge.sim.seed_project("Research");
-        bridge.stop().await;
-        let rule = openai_scim_bridge::model::policy::GroupRule {
-            group: openai_scim_bridge::model::policy::GroupSelector::Name("Research".into()),
-            effect: openai_scim_bridge::model::policy::RuleEffect {
-                project: Some((project.as_str().into(), ProjectRole::Member)),
-                ..Default::default()
-            },
-        };
         let drift = DriftPolicy { project_added: reaction, ..DriftPolicy::default() };
-        bridge.set_policy(Policy { drift, group_rules: vec![rule], ..Policy::default() });
-        bridge.run();
+        let (bridge, project) = with_managed_project(drift).await;
         let jane = member(&bridge, "jane").await;
         let (user, _) = bridge.member("jane").unwrap();
         bridge.sim.seed_project_user(&project, &user, sim::ProjectRole::Member).unwrap();
@@ -181,12 +210,11 @@ async fn what_the_bridge_itself_does_is_no_drift() {
     let research = bridge.sim.seed_project("Research");
     let jane = bridge.create("jane").await;
     bridge.join("jane").await;
-    let extension = openai_scim_bridge::provision::desired::EXTENSION;
     for projects in [serde_json::json!([{ "value": research, "role": "member" }]), serde_json::json!([])] {
         bridge
             .change(jane, |person| {
                 let own = serde_json::json!({ "projects": projects });
-                person.attributes.insert(extension.to_owned(), own);
+                person.attributes.insert(EXTENSION.to_owned(), own);
             })
             .await;
         notice(&bridge).await;

@@ -232,6 +232,7 @@ pub fn plan_person(
 ) -> Vec<Planned> {
     let mut planner = Planner::new(now, desired, observed, facts, policy);
     if planner.settle_open_operations() == Flow::Continue {
+        planner.forget_needless_refusals();
         planner.note_claim();
         if planner.is_unclaimed() {
             planner.keep_unclaimed();

@@ -20,6 +20,30 @@ impl Planner<'_> {
         Flow::Continue
     }
 
+    /// A grant that OpenAI refused and that is there all the same, such as a project that the invite had carried: the
+    /// refusal says nothing about giving it again, should somebody take it away.
+    pub(super) fn forget_needless_refusals(&mut self) {
+        for operation in &self.observed.recent {
+            if operation.state == OperationState::Refused && self.is_given(&operation.action) {
+                self.conclude(
+                    operation,
+                    OperationState::Failed,
+                    "it was so already, or came to be so otherwise",
+                );
+            }
+        }
+    }
+
+    fn is_given(&self, action: &Action) -> bool {
+        match action {
+            Action::AddToProject { project, user, .. } => self.project_member(project, user).is_some(),
+            Action::Assign { .. }
+            | Action::SetRole { lowers: false, .. }
+            | Action::SetProjectRole { lowers: false, .. } => self.took_effect(action),
+            _ => false,
+        }
+    }
+
     fn conclude(&mut self, operation: &Operation, state: OperationState, reason: &str) {
         self.push(operation.action.lane(), Step::Conclude(operation.id, state), reason);
     }
