@@ -180,6 +180,7 @@ pub(super) struct Drift {
     pub(super) project_added: Field<String>,
     pub(super) project_removed: Field<String>,
     pub(super) new_member: Field<String>,
+    pub(super) group_deleted: Field<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

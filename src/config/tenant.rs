@@ -307,6 +307,7 @@ fn drift_policy(drift: Drift, source: &Source) -> Result<DriftPolicy, ConfigErro
         project_added,
         project_removed,
         new_member,
+        group_deleted,
     } = DriftPolicy::default();
     Ok(DriftPolicy {
         member_removed: read(drift.member_removed, member_removed, &[REPORT, REVERT])?,
@@ -315,6 +316,7 @@ fn drift_policy(drift: Drift, source: &Source) -> Result<DriftPolicy, ConfigErro
         project_added: read(drift.project_added, project_added, &[REPORT, REVERT, ADOPT])?,
         project_removed: read(drift.project_removed, project_removed, &[REPORT, REVERT, ADOPT])?,
         new_member: read(drift.new_member, new_member, &[REPORT, ADOPT])?,
+        group_deleted: read(drift.group_deleted, group_deleted, &[REPORT, REVERT, ADOPT])?,
     })
 }
 

@@ -79,6 +79,9 @@ pub struct DriftPolicy {
     pub project_removed: OnDrift,
     /// Somebody became a member whom no identity provider speaks of: report, or show them to identity providers.
     pub new_member: OnDrift,
+    /// An OpenAI group that the bridge keeps for a SCIM group was deleted: report, make it anew, or do without it. One that
+    /// only a rule names is reported whatever this says, because the bridge did not make it.
+    pub group_deleted: OnDrift,
 }
 
 impl DriftPolicy {
@@ -91,6 +94,7 @@ impl DriftPolicy {
             DriftClass::ProjectAdded => self.project_added,
             DriftClass::ProjectRemoved => self.project_removed,
             DriftClass::NewMember => self.new_member,
+            DriftClass::GroupDeleted => self.group_deleted,
         }
     }
 }
@@ -104,6 +108,7 @@ impl Default for DriftPolicy {
             project_added: OnDrift::Revert,
             project_removed: OnDrift::Revert,
             new_member: OnDrift::Report,
+            group_deleted: OnDrift::Revert,
         }
     }
 }
