@@ -41,7 +41,7 @@ use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::model::policy::Policy;
 use crate::openai::wire::AuditEvent;
-use crate::openai::{AdminKey, Client, Endpoint, Failure, Page};
+use crate::openai::{AdminKey, Client, Endpoint, Failure, Learnt, Page};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -230,6 +230,8 @@ struct Driver {
     not_offered: watch::Sender<BTreeSet<Collection>>,
     groups: Groups,
     gauges_at: Timestamp,
+    /// What the store knows of the budgets.
+    kept_budgets: BTreeMap<Endpoint, Learnt>,
     /// The next instant at which something can start, worked out each round.
     wake_at: Option<Timestamp>,
     rest: watch::Sender<Option<Rest>>,
@@ -275,6 +277,7 @@ impl Driver {
             not_offered,
             groups: Groups::default(),
             gauges_at: Timestamp::MIN,
+            kept_budgets: BTreeMap::new(),
             wake_at: None,
             rest,
         }
@@ -354,6 +357,7 @@ impl Driver {
                 () = clock.sleep_until(deadline) => break,
             }
         }
+        self.keep_budgets().await;
     }
 
     fn hear(&mut self, message: Message) {
