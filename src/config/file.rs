@@ -133,6 +133,7 @@ pub(super) struct Upstream {
 pub(super) struct Reconcile {
     pub(super) interval_seconds: Field<u32>,
     pub(super) audit_log: Field<bool>,
+    pub(super) keys_interval_hours: Field<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -147,6 +147,7 @@ pub(super) fn read(
     let policy = policy(invites, safety, grants, source)?;
     let policy = Policy {
         reconcile_interval: seconds(number(reconcile.interval_seconds, 300, 10..=86_400, source)?.value),
+        census_interval: census_interval(number(reconcile.keys_interval_hours, 24, 0..=8_760, source)?.value),
         follow_audit_log: reconcile.audit_log.is_some_and(Spanned::into_inner),
         settle_time: seconds(number(upstream.settle_seconds.take(), 60, 1..=600, source)?.value),
         drift: drift_policy(drift, source)?,
@@ -291,6 +292,11 @@ fn policy(invites: Invites, safety: Safety, given: Grants, source: &Source) -> R
         default_projects: grants::default_projects(invites.default_projects, source)?,
         ..defaults
     })
+}
+
+/// 0 hours: never.
+fn census_interval(hours: u32) -> Option<SignedDuration> {
+    (hours > 0).then(|| SignedDuration::from_hours(i64::from(hours)))
 }
 
 /// What to do about changes by others. A removal cannot be adopted, because the identity provider still wants the

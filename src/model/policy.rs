@@ -270,6 +270,8 @@ pub struct Policy {
     pub reconcile_interval: SignedDuration,
     /// Whether the organization's audit log is followed, so that acceptances and removals are noticed sooner.
     pub follow_audit_log: bool,
+    /// How often it is read which keys each project has; `None`: only when somebody asks.
+    pub census_interval: Option<SignedDuration>,
     /// How long an invite whose sending brought no answer may still appear: twice the time limit of a call and half a
     /// minute, unless the settings say otherwise. Only a reading that began later shows that it was never made. After
     /// an acceptance the new member may be missing from the list of members for half as long.
@@ -324,6 +326,7 @@ impl Default for Policy {
             role_change: RoleChange::default(),
             reconcile_interval: SignedDuration::from_secs(300),
             follow_audit_log: false,
+            census_interval: None,
             settle_time: SignedDuration::from_secs(60),
         }
     }

@@ -46,6 +46,7 @@ impl Driver {
         let mut sightings: Vec<Sighting> = Guard::ALL.map(|guard| held(guard, count(guard))).into();
         sightings.extend(self.sightings(&health, now));
         sightings.push(self.refused(&mut reader).await?);
+        sightings.extend(self.census.live_keys.map(outliving));
         let standing = reader.standing_causes(&self.context.tenant).await?;
         drop(reader);
         for sighting in sightings {
@@ -121,6 +122,14 @@ impl Driver {
 fn sighting(cause: &str, is_there: bool, text: impl FnOnce() -> String) -> Sighting {
     let text = if is_there { text() } else { String::new() };
     Sighting { cause: cause.to_owned(), size: i64::from(is_there), text }
+}
+
+fn outliving(size: i64) -> Sighting {
+    let text = format!(
+        "{size} API keys of people who were removed are still live; revoke them at OpenAI. `scim-bridge review --finding \
+         live-key` lists them"
+    );
+    Sighting { cause: "key.outlives".to_owned(), size, text }
 }
 
 fn held(guard: Guard, size: i64) -> Sighting {

@@ -6,6 +6,7 @@
 
 mod alarms;
 mod brake;
+mod census;
 mod drift;
 mod gauges;
 mod groups;
@@ -23,10 +24,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::census::Census;
 use self::groups::Groups;
 use self::hints::Hints;
 use super::admit::Halt;
 use super::agenda::{Agenda, Need, PutOff};
+use super::census::{Count, Counted};
 use super::context::Context;
 use super::execute::{Order, Outcome, chain};
 use super::handle::{Health, Message, Rest, Settlement, Upstream};
@@ -160,6 +163,12 @@ enum Report {
         call: GroupCall,
         outcome: Outcome,
     },
+    /// A page of a project's keys or service accounts.
+    Counted {
+        order: census::Order,
+        count: Count,
+        counted: Result<Counted, Failure>,
+    },
     /// A task that broke off.
     Lost,
 }
@@ -173,6 +182,7 @@ enum Flight {
     Probe,
     Hints,
     Owner,
+    Census,
 }
 
 /// What is known of the admin key in use.
@@ -229,6 +239,7 @@ struct Driver {
     /// Lists that OpenAI does not offer to this organization.
     not_offered: watch::Sender<BTreeSet<Collection>>,
     groups: Groups,
+    census: Census,
     gauges_at: Timestamp,
     /// What the store knows of the budgets.
     kept_budgets: BTreeMap<Endpoint, Learnt>,
@@ -276,6 +287,7 @@ impl Driver {
             granted_at: Timestamp::MIN,
             not_offered,
             groups: Groups::default(),
+            census: Census::default(),
             gauges_at: Timestamp::MIN,
             kept_budgets: BTreeMap::new(),
             wake_at: None,
@@ -302,6 +314,9 @@ impl Driver {
             }
             if let Err(error) = self.tend_groups().await {
                 self.groups.look();
+                self.pause_for_store(&error);
+            }
+            if let Err(error) = self.tend_census().await {
                 self.pause_for_store(&error);
             }
             self.start_jobs();
