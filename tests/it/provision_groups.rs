@@ -7,7 +7,7 @@ use openai_scim_bridge::model::group::Group;
 use openai_scim_bridge::model::mapping::Status;
 use openai_scim_bridge::model::operation::Lane;
 use openai_scim_bridge::model::policy::{
-    DriftPolicy, GroupMode, GroupRule, GroupSelector, OnDrift, Policy, RuleEffect, Standstill,
+    DriftPolicy, GroupMode, GroupRule, GroupSelector, OnDrift, Policy, RemovalLimits, RuleEffect, Standstill,
 };
 use openai_scim_bridge::simulator::{Fault, Feature, OrgRole, Simulator};
 use serde_json::Map;
@@ -262,6 +262,52 @@ async fn a_kept_group_that_was_deleted_by_hand_is_made_anew() {
     let (again, _) = only_group(&bridge);
     assert_ne!(again, id);
     assert_eq!(bridge.sim.group_members(&again).len(), 1);
+}
+
+/// People who have a project by their OpenAI group alone lose it with the group; that is counted like a removal of each.
+#[tokio::test]
+async fn a_group_leaves_a_project_only_if_so_many_may_lose_it_at_once() {
+    let mut research = String::new();
+    let prepare = |sim: &Simulator| research = sim.seed_project("Research");
+    let effect =
+        RuleEffect { project: Some(("Research".to_owned(), ProjectRole::Member)), ..RuleEffect::default() };
+    let rule = GroupRule { group: GroupSelector::Name("Staff".to_owned()), effect };
+    // Who is taken out of the project by hand stays out of it, and in the group.
+    let drift = DriftPolicy { project_removed: OnDrift::Adopt, ..DriftPolicy::default() };
+    let granting = Policy { group_rules: vec![rule], drift, ..mirror() };
+    let mut bridge = Bridge::with(granting, |_| {}, prepare).await;
+    let mut people = Vec::new();
+    for n in 0..5 {
+        people.push(member(&bridge, &format!("m{n}")).await);
+    }
+    let ids: Vec<PersonId> = people.iter().map(|(id, _)| *id).collect();
+    add(&bridge, "Staff", &ids).await;
+    bridge.minutes(20).await;
+    let (group, _) = only_group(&bridge);
+    assert_eq!((bridge.sim.group_members(&group).len(), bridge.sim.project_users(&research).len()), (5, 5));
+    for (_, user) in &people {
+        bridge.sim.remove_project_user(&research, user).unwrap();
+    }
+    bridge.minutes(20).await;
+    assert!(bridge.sim.project_users(&research).is_empty());
+
+    bridge.stop().await;
+    bridge.set_policy(mirror());
+    bridge.run();
+    bridge.minutes(20).await;
+    assert_eq!(
+        bridge.sim.project_groups(&research).len(),
+        1,
+        "three may lose access in an hour, and five would"
+    );
+    let trail = bridge.store.reader().await.unwrap().list_audit(&bridge.tenant, None, 0, 1000).await.unwrap();
+    assert_eq!(trail.iter().filter(|record| record.entry.event == "group.hold").count(), 1);
+    bridge.stop().await;
+    let removals = RemovalLimits { max_removal_percent: 100, ..RemovalLimits::default() };
+    bridge.set_policy(Policy { removals, ..mirror() });
+    bridge.run();
+    bridge.minutes(70).await;
+    assert!(bridge.sim.project_groups(&research).is_empty());
 }
 
 /// How often it was told that a group was deleted.

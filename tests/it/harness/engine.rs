@@ -42,6 +42,8 @@ pub(crate) struct Bridge {
     pub(crate) tenant: TenantId,
     policy: Policy,
     handle: Handle,
+    key: String,
+    client: Option<Client>,
     base_url: Url,
     running: Option<(CancellationToken, JoinHandle<()>)>,
     server: JoinHandle<()>,
@@ -95,6 +97,8 @@ impl Bridge {
             tenant: TenantId::default_tenant(),
             policy,
             handle: Handle::default(),
+            key: "sk-admin-simulator".to_owned(),
+            client: None,
             base_url: format!("http://{address}/v1").parse().unwrap(),
             running: None,
             server,
@@ -109,8 +113,9 @@ impl Bridge {
     pub(crate) fn run(&mut self) {
         let (handle, mut inboxes) = Handle::new([self.tenant.clone()]);
         let (_, inbox) = inboxes.pop().unwrap();
-        let settings = Settings::new("default", self.base_url.clone(), "sk-admin-simulator".into());
+        let settings = Settings::new("default", self.base_url.clone(), self.key.clone().into());
         let client = Client::new(settings, self.clock.clone(), self.metrics.clone()).unwrap();
+        self.client = Some(client.clone());
         let engine = Engine::new(
             self.tenant.clone(),
             self.policy.clone(),
@@ -138,6 +143,14 @@ impl Bridge {
         let (_, task) = self.running.take().unwrap();
         task.abort();
         let _cancelled = task.await.is_err();
+    }
+
+    /// Exchanges the admin key while the engine runs.
+    pub(crate) async fn exchange_key(&mut self, key: &str) {
+        key.clone_into(&mut self.key);
+        assert!(self.client.as_ref().unwrap().set_key(&key.into()).unwrap());
+        self.handle.key_changed(&self.tenant);
+        self.quiet().await;
     }
 
     /// Another policy from the next start on.
