@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openai_scim_bridge::simulator::{OrgRole, ProjectRole};
+use openai_scim_bridge::simulator::{Feature, OrgRole, ProjectRole};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -81,6 +81,13 @@ async fn who_left_is_told_with_the_keys_left_behind_and_the_review_finds_them_to
     for words in ["asked      20", "confirmed  20", "notebook", "its owner has no access any more"] {
         assert!(text.contains(words), "`{words}` is not in:\n{text}");
     }
+    simulator.set_options(|options| options.project_keys_of_removed_members = Feature::On);
+    let live = read(&["evidence", "jane@example.com", "--read", "--json"]);
+    assert_eq!((&after["keys_live"], &live["keys_live"][0]["id"]), (&json!([]), &json!(key)), "{live:#}");
+    let text = succeed(&mut bridge(&["evidence", "jane@example.com"]));
+    assert!(text.contains("KEYS THAT ARE LIVE"), "{text}");
+    simulator.set_options(|options| options.project_keys_of_removed_members = Feature::Off);
+    read(&["evidence", "jane@example.com", "--read", "--json"]);
     fail(&mut bridge(&["evidence", "nobody@example.com"]), 1);
 
     let review = read(&["review", "--format", "json"]);

@@ -1,6 +1,7 @@
 //! Which keys there are is read while the engine works, at a low rate, and stands in the way of nothing.
 
 use jiff::SignedDuration;
+use openai_scim_bridge::model::credential::CredentialKind;
 use openai_scim_bridge::model::policy::Policy;
 use openai_scim_bridge::simulator::{Fault, ProjectRole};
 
@@ -9,22 +10,29 @@ use crate::harness::engine::Bridge;
 const KEYS: &str = "/organization/projects/{project_id}/api_keys";
 const ACCOUNTS: &str = "/organization/projects/{project_id}/service_accounts";
 
-fn daily() -> Policy {
-    Policy { census_interval: Some(SignedDuration::from_hours(24)), ..Policy::default() }
+/// A census every two hours, and few readings of anything else.
+fn counting() -> Policy {
+    Policy {
+        census_interval: Some(SignedDuration::from_hours(2)),
+        reconcile_interval: SignedDuration::from_hours(24),
+        ..Policy::default()
+    }
 }
 
 /// How many projects were read, and how many keys are known.
 async fn known(bridge: &Bridge) -> (usize, usize) {
     let mut reader = bridge.store.reader().await.unwrap();
     let readings = reader.credential_readings(&bridge.tenant).await.unwrap().len();
-    (readings, reader.credentials(&bridge.tenant).await.unwrap().len())
+    let mut known = reader.credentials(&bridge.tenant).await.unwrap();
+    known.retain(|seen| seen.credential.kind == CredentialKind::UserKey);
+    (readings, known.len())
 }
 
 #[tokio::test]
 async fn keys_are_known_without_anybody_asking_and_read_once_in_the_interval() {
     let mut projects = 0;
     let bridge = Bridge::with(
-        daily(),
+        counting(),
         |_| {},
         |sim| {
             sim.seed_member("jane@example.com", openai_scim_bridge::simulator::OrgRole::Reader);
@@ -46,9 +54,9 @@ async fn keys_are_known_without_anybody_asking_and_read_once_in_the_interval() {
     assert_eq!((bridge.sim.calls("GET", KEYS), bridge.sim.calls("GET", ACCOUNTS)), (projects, projects));
     bridge.stop().await;
     bridge.run();
-    bridge.minutes(22 * 60).await;
+    bridge.minutes(50).await;
     assert_eq!(bridge.sim.calls("GET", KEYS), projects, "a restart is no reason to read again");
-    bridge.minutes(3 * 60).await;
+    bridge.minutes(90).await;
     assert_eq!(bridge.sim.calls("GET", KEYS), 2 * projects);
 }
 
@@ -64,7 +72,7 @@ async fn a_key_that_may_not_read_keys_is_asked_again_in_a_day_and_no_trouble() {
     let forbidden = |sim: &openai_scim_bridge::simulator::Simulator| {
         sim.fail_next("GET", KEYS, Fault::status(403), 1).unwrap();
     };
-    let bridge = Bridge::with(daily(), |_| {}, forbidden).await;
+    let bridge = Bridge::with(counting(), |_| {}, forbidden).await;
     bridge.minutes(60).await;
     assert_eq!((bridge.sim.calls("GET", KEYS), known(&bridge).await.0), (1, 0));
     let causes = bridge.store.reader().await.unwrap().standing_causes(&bridge.tenant).await.unwrap();
@@ -78,7 +86,7 @@ async fn a_key_that_may_not_read_keys_is_asked_again_in_a_day_and_no_trouble() {
 #[tokio::test]
 async fn a_project_that_cannot_be_read_is_tried_again_and_hinders_no_other() {
     let bridge = Bridge::with(
-        daily(),
+        counting(),
         |_| {},
         |sim| {
             for n in 0..3 {

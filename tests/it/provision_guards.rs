@@ -375,16 +375,15 @@ async fn a_key_without_the_scope_to_write_is_an_alarm_and_everything_goes_on_wit
 #[tokio::test]
 async fn a_key_that_runs_out_is_an_alarm_before_and_when_it_does() {
     let mut bridge = unlimited(Policy::default()).await;
-    let in_days = |bridge: &Bridge, days: i64| {
-        bridge.clock.now().checked_add(SignedDuration::from_hours(24 * days)).unwrap()
-    };
-    bridge.sim.let_key_expire("sk-admin-simulator", in_days(&bridge, 20)).unwrap();
+    let in_hours = |bridge: &Bridge, hours: i64| bridge.clock.now() + SignedDuration::from_hours(hours);
+    bridge.sim.let_key_expire("sk-admin-simulator", in_hours(&bridge, 14 * 24 + 1)).unwrap();
     bridge.stop().await;
     bridge.run();
     assert_eq!(causes(&bridge).await, [""; 0]);
-    bridge.pass(SignedDuration::from_hours(7 * 24)).await;
+    bridge.minutes(70).await;
     assert_eq!(causes(&bridge).await, ["key.expiring"]);
-    bridge.pass(SignedDuration::from_hours(13 * 24)).await;
+    bridge.sim.let_key_expire("sk-admin-simulator", in_hours(&bridge, 1)).unwrap();
+    bridge.minutes(70).await;
     assert!(causes(&bridge).await.contains(&"key.refused".to_owned()));
     bridge.sim.seed_admin_key("sk-admin-second", false);
     bridge.exchange_key("sk-admin-second").await;

@@ -11,12 +11,13 @@ use openai_scim_bridge::model::person::Person;
 use openai_scim_bridge::model::policy::Policy;
 use openai_scim_bridge::openai::{Client, Settings};
 use openai_scim_bridge::provision::Engine;
-use openai_scim_bridge::provision::handle::{Handle, Settlement};
+use openai_scim_bridge::provision::handle::{Handle, Health, Settlement};
 use openai_scim_bridge::simulator::{Options, OrgRole, Simulator};
 use openai_scim_bridge::store::{Store, StoreError};
 use openai_scim_bridge::telemetry::metrics::Metrics;
 use serde_json::Map;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -44,6 +45,7 @@ pub(crate) struct Bridge {
     handle: Handle,
     key: String,
     client: Option<Client>,
+    health: Option<watch::Receiver<Health>>,
     base_url: Url,
     running: Option<(CancellationToken, JoinHandle<()>)>,
     server: JoinHandle<()>,
@@ -99,6 +101,7 @@ impl Bridge {
             handle: Handle::default(),
             key: "sk-admin-simulator".to_owned(),
             client: None,
+            health: None,
             base_url: format!("http://{address}/v1").parse().unwrap(),
             running: None,
             server,
@@ -125,6 +128,7 @@ impl Bridge {
             self.metrics.clone(),
             inbox,
         );
+        self.health = Some(engine.health());
         let cancel = CancellationToken::new();
         let task = tokio::spawn(engine.run(cancel.clone()));
         self.handle = handle;
@@ -143,6 +147,11 @@ impl Bridge {
         let (_, task) = self.running.take().unwrap();
         task.abort();
         let _cancelled = task.await.is_err();
+    }
+
+    /// What the engine says of itself.
+    pub(crate) fn health(&self) -> Health {
+        self.health.as_ref().unwrap().borrow().clone()
     }
 
     /// Exchanges the admin key while the engine runs.

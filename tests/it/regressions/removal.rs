@@ -216,7 +216,7 @@ async fn who_was_removed_outside_is_reported_once_and_not_looked_for_for_ever() 
 #[tokio::test]
 async fn a_key_that_is_live_after_its_owner_was_removed_is_an_alarm() {
     for outlives in [Feature::On, Feature::Off] {
-        let policy = Policy { census_interval: Some(SignedDuration::from_hours(24)), ..Policy::default() };
+        let policy = Policy { census_interval: Some(SignedDuration::from_mins(10)), ..Policy::default() };
         let bridge =
             Bridge::with(policy, |options| options.project_keys_of_removed_members = outlives, |_| {}).await;
         let project = bridge.sim.seed_project("Research");
@@ -224,7 +224,7 @@ async fn a_key_that_is_live_after_its_owner_was_removed_is_an_alarm() {
         bridge.join("jane").await;
         bridge.sim.seed_project_user(&project, "jane@example.com", ProjectRole::Member).unwrap();
         let key = bridge.sim.seed_project_key(&project, "jane@example.com", "notebook").unwrap();
-        bridge.minutes(25 * 60).await;
+        bridge.minutes(12).await;
         bridge.deactivate(jane).await;
         assert_eq!(bridge.status(jane).await, Status::Parked);
         bridge.minutes(5).await;
@@ -238,9 +238,12 @@ async fn a_key_that_is_live_after_its_owner_was_removed_is_an_alarm() {
         let told = trail.iter().filter(|record| record.entry.event == "key.outlives").count();
         let alarms = causes.iter().filter(|(cause, _)| cause == "key.outlives").count();
         assert_eq!((told, alarms), if outlives == Feature::On { (1, 1) } else { (0, 0) });
+        if told == 0 {
+            continue;
+        }
         // It is over once it is, and told once.
         bridge.sim.set_options(|options| options.project_keys_of_removed_members = Feature::Off);
-        bridge.minutes(70).await;
+        bridge.minutes(12).await;
         let mut reader = bridge.store.reader().await.unwrap();
         let causes = reader.standing_causes(&bridge.tenant).await.unwrap();
         assert!(causes.iter().all(|(cause, _)| cause != "key.outlives"), "{causes:?}");
