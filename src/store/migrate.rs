@@ -8,7 +8,7 @@ use super::error::classify;
 use super::session::sql;
 
 /// The version that this program writes.
-const CURRENT: i64 = 12;
+const CURRENT: i64 = 13;
 
 /// Brings a SQLite database up to date.
 pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreError> {
@@ -25,6 +25,7 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (10, "orders", include_str!("migrations/sqlite/0010_orders.sql")),
         (11, "credentials", include_str!("migrations/sqlite/0011_credentials.sql")),
         (12, "budgets", include_str!("migrations/sqlite/0012_budgets.sql")),
+        (13, "skips", include_str!("migrations/sqlite/0013_skips.sql")),
     ];
     run(connection, steps).await
 }
@@ -44,6 +45,7 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (10, "orders", include_str!("migrations/postgres/0010_orders.sql")),
         (11, "credentials", include_str!("migrations/postgres/0011_credentials.sql")),
         (12, "budgets", include_str!("migrations/postgres/0012_budgets.sql")),
+        (13, "skips", include_str!("migrations/postgres/0013_skips.sql")),
     ];
     run(connection, steps).await
 }
