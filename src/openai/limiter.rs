@@ -56,6 +56,8 @@ struct Budget {
     refusals: u32,
     /// When `allowed` last changed.
     changed_at: Timestamp,
+    /// Whether there was ever a call.
+    was_called: bool,
 }
 
 impl Limiter {
@@ -76,6 +78,7 @@ impl Limiter {
             let ready = budget.ready_at(now) <= now;
             if ready {
                 budget.starts.push_back(now);
+                budget.was_called = true;
             }
             ready
         })
@@ -137,7 +140,12 @@ impl Limiter {
 
     /// What was learnt of the endpoints that were called.
     pub fn learnt(&self, now: Timestamp) -> BTreeMap<Endpoint, Learnt> {
-        let called: Vec<Endpoint> = self.lock().keys().copied().collect();
+        let called: Vec<Endpoint> = self
+            .lock()
+            .iter()
+            .filter(|(_, budget)| budget.was_called)
+            .map(|(endpoint, _)| *endpoint)
+            .collect();
         let learnt = called.into_iter().map(|endpoint| {
             let learnt = self.with(endpoint, now, |budget| Learnt {
                 allowed: budget.allowed,
@@ -160,6 +168,7 @@ impl Limiter {
             paused_until: learnt.paused_until,
             refusals: 0,
             changed_at: learnt.changed_at,
+            was_called: true,
         };
         self.lock().insert(endpoint, budget);
     }
@@ -178,7 +187,14 @@ impl Limiter {
 
 impl Budget {
     fn new(allowed: u32, now: Timestamp) -> Self {
-        Self { allowed, starts: VecDeque::new(), paused_until: None, refusals: 0, changed_at: now }
+        Self {
+            allowed,
+            starts: VecDeque::new(),
+            paused_until: None,
+            refusals: 0,
+            changed_at: now,
+            was_called: false,
+        }
     }
 
     /// Forgets what is over, and allows one more when that is due. A clock that was set back must not stretch a
@@ -327,6 +343,7 @@ mod tests {
             assert!(before.take(E, at(0)));
         }
         before.on_rate_limited(E, at(0), Some(SignedDuration::from_secs(90)));
+        assert_eq!(before.allowed(Endpoint::DeleteUser, at(0)), 10, "asked about, and not called");
         let learnt = before.learnt(at(1));
         assert_eq!(learnt.keys().collect::<Vec<_>>(), [&E]);
         let after = Limiter::new(Some(10));

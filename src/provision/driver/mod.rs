@@ -131,9 +131,8 @@ impl Engine {
     /// Works until `cancel` is cancelled, then lets the calls in flight end (for at most 25 seconds). What is left
     /// is in the store and goes on at the next start.
     pub async fn run(self, cancel: CancellationToken) {
-        Driver::new(self.context, self.upstream, self.health, self.not_offered, self.rest)
-            .run(self.inbox, &cancel)
-            .await;
+        let driver = Driver::new(self.context, self.upstream, self.health, self.not_offered, self.rest);
+        Box::pin(driver.run(self.inbox, &cancel)).await;
     }
 }
 
