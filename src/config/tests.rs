@@ -51,7 +51,10 @@ fn without_any_setting_the_defaults_hold() {
     let tenant = default_tenant(&config);
     assert_eq!(tenant.base_url.value.as_str(), "https://api.openai.com/v1");
     assert_eq!((tenant.base_url.origin.clone(), tenant.requests_per_minute.value), (Origin::Default, 7));
-    assert_eq!(tenant.policy, Policy::default());
+    assert_eq!(
+        tenant.policy,
+        Policy { census_interval: Some(SignedDuration::from_hours(24)), ..Policy::default() }
+    );
 }
 
 #[test]

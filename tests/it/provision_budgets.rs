@@ -11,7 +11,9 @@ async fn taught() -> (Bridge, Vec<openai_scim_bridge::ids::PersonId>) {
     let bridge = Bridge::with(Policy::default(), |options| options.limiter.requests = 4, |_| {}).await;
     let mut people = Vec::new();
     for n in 0..40 {
-        people.push(bridge.insert(&format!("p{n}")).await);
+        let person = bridge.insert(&format!("p{n}")).await;
+        bridge.nudge(person);
+        people.push(person);
     }
     bridge.minutes(3).await;
     (bridge, people)
@@ -32,9 +34,9 @@ async fn a_restart_forgets_no_budget() {
         // A budget that was just written down is known after a crash as well.
         bridge.minutes(1).await;
         if kill {
-            bridge.kill().await
+            bridge.kill().await;
         } else {
-            bridge.stop().await
+            bridge.stop().await;
         }
         bridge.sim.clear_ledger();
         bridge.run();
