@@ -16,12 +16,12 @@ use openai_scim_bridge::simulator::{Options, OrgRole, Simulator};
 use openai_scim_bridge::store::{Store, StoreError};
 use openai_scim_bridge::telemetry::metrics::Metrics;
 use serde_json::Map;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::database::Database;
+use super::standin;
 
 /// Path templates that tests count calls of.
 pub(crate) const AUDIT_LOG: &str = "/organization/audit_logs";
@@ -81,12 +81,7 @@ impl Bridge {
         options(&mut chosen);
         let sim = Simulator::new(chosen, clock.clone());
         prepare(&sim);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = tokio::spawn({
-            let sim = sim.clone();
-            async move { sim.serve(listener, std::future::pending()).await.unwrap() }
-        });
+        let (address, server) = standin::serve(&sim).await;
         let mut bridge = Self {
             sim,
             store,
