@@ -26,8 +26,7 @@ async fn found(bridge: &Bridge) -> Vec<String> {
 }
 
 async fn member(bridge: &Bridge, name: &str) -> PersonId {
-    let person = bridge.create(name).await;
-    bridge.join(name).await;
+    let (person, _) = bridge.create_member(name).await;
     assert_eq!(bridge.status(person).await, Status::Member);
     person
 }
