@@ -345,15 +345,8 @@ impl Endpoint {
         now: Timestamp,
     ) -> Result<(), OauthError> {
         let id = client.id.clone();
-        let entry = AuditEntry {
-            tenant: client.tenant.clone(),
-            at: now,
-            actor: Actor::Token(id.clone()),
-            request: None,
-            person: None,
-            event: event.to_owned(),
-            detail: json!({ "jti": jti }),
-        };
+        let actor = Actor::Token(id.clone());
+        let entry = AuditEntry::by(actor, &client.tenant, now, event, json!({ "jti": jti }));
         let noted: Result<(), StoreError> = self
             .store
             .write(move |tx| {

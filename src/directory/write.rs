@@ -385,14 +385,11 @@ pub(super) fn audit(
     event: &str,
     detail: Value,
 ) -> AuditEntry {
+    let actor = Actor::Token(caller.token.clone());
     AuditEntry {
-        tenant: caller.tenant.clone(),
-        at,
-        actor: Actor::Token(caller.token.clone()),
         request: Some(caller.request),
         person: person.into(),
-        event: event.to_owned(),
-        detail,
+        ..AuditEntry::by(actor, &caller.tenant, at, event, detail)
     }
 }
 

@@ -332,15 +332,7 @@ impl Tx {
         }
         self.put_head(tenant, &end).await?;
         let detail = json!({ "entries": end.last });
-        let entry = AuditEntry {
-            tenant: tenant.clone(),
-            at: self.now(),
-            actor: Actor::Engine,
-            request: None,
-            person: None,
-            event: "audit.chain".to_owned(),
-            detail,
-        };
+        let entry = AuditEntry::by(Actor::Engine, tenant, self.now(), "audit.chain", detail);
         self.append_audit(&entry).await?;
         Ok(end.last)
     }

@@ -87,10 +87,9 @@ impl Script {
     fn read(text: &str) -> Self {
         let now: Timestamp = "2026-01-10T12:00:00Z".parse().unwrap();
         let clock = Clock::manual(now);
-        let (tenant, id) = (TenantId::default_tenant(), PersonId::new(&clock));
         let person = Person {
-            tenant: tenant.clone(),
-            id,
+            tenant: TenantId::default_tenant(),
+            id: PersonId::new(&clock),
             user_name: "jane@example.com".into(),
             external_id: None,
             address: Address::parse("jane@example.com").ok(),
@@ -101,23 +100,7 @@ impl Script {
             modified_at: now,
             attributes: serde_json::Map::new(),
         };
-        let observed = Observed {
-            tenant,
-            person: id,
-            version: 1,
-            mapping: None,
-            open: Vec::new(),
-            recent: Vec::new(),
-            members: Vec::new(),
-            invites: Vec::new(),
-            projects: Vec::new(),
-            assignments: Vec::new(),
-            claims: BTreeMap::new(),
-            address_wanted_elsewhere: false,
-            address_in_transit: false,
-            looks: Vec::new(),
-            holds: Vec::new(),
-        };
+        let observed = Observed::nothing_of(&person);
         let mut script = Self {
             now,
             clock,

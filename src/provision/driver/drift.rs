@@ -121,14 +121,6 @@ impl Driver {
     }
 
     fn entry(&self, event: &str, at: Timestamp, detail: Value) -> AuditEntry {
-        AuditEntry {
-            tenant: self.context.tenant.clone(),
-            at,
-            actor: Actor::Engine,
-            request: None,
-            person: None,
-            event: event.to_owned(),
-            detail,
-        }
+        AuditEntry::by(Actor::Engine, &self.context.tenant, at, event, detail)
     }
 }
