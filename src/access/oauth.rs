@@ -177,8 +177,8 @@ impl Endpoint {
         Ok(Issued { client: text("client_id")?, scopes, id: text("jti")? })
     }
 
-    /// Gives a client an access token. `welcome` judges a client that has been proven, and tells the SCIM base URL of its
-    /// tenant, or `None` if clients of that get none.
+    /// Gives a client an access token. `welcome` judges a client that has been proven, and tells the SCIM base URL of
+    /// its tenant, or `None` if clients of that get none.
     pub async fn grant(
         &self,
         request: &Request,

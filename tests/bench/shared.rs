@@ -106,7 +106,8 @@ pub(crate) async fn create(store: &Store, person: Person) {
     written.await.unwrap();
 }
 
-/// The time it takes to do something so many times, shared out among clients who do it at once. Each is told its number.
+/// The time it takes to do something so many times, shared out among clients who do it at once. Each is told its
+/// number.
 pub(crate) async fn time<Done: Future<Output = ()> + Send>(
     clients: usize,
     times: u64,

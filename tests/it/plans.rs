@@ -2,7 +2,8 @@
 //! the engine.
 //!
 //! Above the line `---` stands the state, one fact a line; below it the plan, one step a line, and the status it
-//! leads to. `~` stands for a blank in a name. Instants are relative to now (`-90s`, `+2h`, `-3d`). `UPDATE_PLANS=1` writes the plans anew.
+//! leads to. `~` stands for a blank in a name. Instants are relative to now (`-90s`, `+2h`, `-3d`). `UPDATE_PLANS=1`
+//! writes the plans anew.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! Plain HTTP/1.1, byte by byte: a client that sends exactly what it is told to, as identity providers' odd requests need,
-//! and what the servers of tests read and answer.
+//! Plain HTTP/1.1, byte by byte: a client that sends exactly what it is told to, as identity providers' odd requests
+//! need, and what the servers of tests read and answer.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
