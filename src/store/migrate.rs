@@ -12,54 +12,47 @@ const CURRENT: i64 = 13;
 /// Where `sqlx` keeps on record which steps a database has seen.
 const RECORD: &str = "_sqlx_migrations";
 
-fn sqlite_steps() -> Vec<Migration> {
-    let steps = [
-        (1, "foundation", include_str!("migrations/sqlite/0001_foundation.sql")),
-        (2, "events", include_str!("migrations/sqlite/0002_events.sql")),
-        (3, "catalogue", include_str!("migrations/sqlite/0003_catalogue.sql")),
-        (4, "assignments", include_str!("migrations/sqlite/0004_assignments.sql")),
-        (5, "guards", include_str!("migrations/sqlite/0005_guards.sql")),
-        (6, "chain", include_str!("migrations/sqlite/0006_chain.sql")),
-        (7, "upkeep", include_str!("migrations/sqlite/0007_upkeep.sql")),
-        (8, "access", include_str!("migrations/sqlite/0008_access.sql")),
-        (9, "tenants", include_str!("migrations/sqlite/0009_tenants.sql")),
-        (10, "orders", include_str!("migrations/sqlite/0010_orders.sql")),
-        (11, "credentials", include_str!("migrations/sqlite/0011_credentials.sql")),
-        (13, "skips", include_str!("migrations/sqlite/0013_skips.sql")),
-    ];
-    steps.map(migration).into()
-}
+/// A step's version, its name and its SQL.
+type Step = (i64, &'static str, &'static str);
 
-fn postgres_steps() -> Vec<Migration> {
-    let steps = [
-        (1, "foundation", include_str!("migrations/postgres/0001_foundation.sql")),
-        (2, "events", include_str!("migrations/postgres/0002_events.sql")),
-        (3, "catalogue", include_str!("migrations/postgres/0003_catalogue.sql")),
-        (4, "assignments", include_str!("migrations/postgres/0004_assignments.sql")),
-        (5, "guards", include_str!("migrations/postgres/0005_guards.sql")),
-        (6, "chain", include_str!("migrations/postgres/0006_chain.sql")),
-        (7, "upkeep", include_str!("migrations/postgres/0007_upkeep.sql")),
-        (8, "access", include_str!("migrations/postgres/0008_access.sql")),
-        (9, "tenants", include_str!("migrations/postgres/0009_tenants.sql")),
-        (10, "orders", include_str!("migrations/postgres/0010_orders.sql")),
-        (11, "credentials", include_str!("migrations/postgres/0011_credentials.sql")),
-        (13, "skips", include_str!("migrations/postgres/0013_skips.sql")),
-    ];
-    steps.map(migration).into()
-}
+const SQLITE: [Step; 12] = [
+    (1, "foundation", include_str!("migrations/sqlite/0001_foundation.sql")),
+    (2, "events", include_str!("migrations/sqlite/0002_events.sql")),
+    (3, "catalogue", include_str!("migrations/sqlite/0003_catalogue.sql")),
+    (4, "assignments", include_str!("migrations/sqlite/0004_assignments.sql")),
+    (5, "guards", include_str!("migrations/sqlite/0005_guards.sql")),
+    (6, "chain", include_str!("migrations/sqlite/0006_chain.sql")),
+    (7, "upkeep", include_str!("migrations/sqlite/0007_upkeep.sql")),
+    (8, "access", include_str!("migrations/sqlite/0008_access.sql")),
+    (9, "tenants", include_str!("migrations/sqlite/0009_tenants.sql")),
+    (10, "orders", include_str!("migrations/sqlite/0010_orders.sql")),
+    (11, "credentials", include_str!("migrations/sqlite/0011_credentials.sql")),
+    (13, "skips", include_str!("migrations/sqlite/0013_skips.sql")),
+];
 
-fn migration((version, name, text): (i64, &'static str, &'static str)) -> Migration {
-    Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
-}
+const POSTGRES: [Step; 12] = [
+    (1, "foundation", include_str!("migrations/postgres/0001_foundation.sql")),
+    (2, "events", include_str!("migrations/postgres/0002_events.sql")),
+    (3, "catalogue", include_str!("migrations/postgres/0003_catalogue.sql")),
+    (4, "assignments", include_str!("migrations/postgres/0004_assignments.sql")),
+    (5, "guards", include_str!("migrations/postgres/0005_guards.sql")),
+    (6, "chain", include_str!("migrations/postgres/0006_chain.sql")),
+    (7, "upkeep", include_str!("migrations/postgres/0007_upkeep.sql")),
+    (8, "access", include_str!("migrations/postgres/0008_access.sql")),
+    (9, "tenants", include_str!("migrations/postgres/0009_tenants.sql")),
+    (10, "orders", include_str!("migrations/postgres/0010_orders.sql")),
+    (11, "credentials", include_str!("migrations/postgres/0011_credentials.sql")),
+    (13, "skips", include_str!("migrations/postgres/0013_skips.sql")),
+];
 
 /// Brings a SQLite database up to date.
 pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreError> {
-    run(connection, sqlite_steps()).await
+    run(connection, SQLITE).await
 }
 
 /// Brings a PostgreSQL database up to date; processes that start at once take turns (an advisory lock).
 pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), StoreError> {
-    run(connection, postgres_steps()).await
+    run(connection, POSTGRES).await
 }
 
 /// Refuses a SQLite database that is not exactly as this program writes it: for a command that runs beside a server,
@@ -70,7 +63,7 @@ pub(super) async fn check_is_current(connection: &mut AnyConnection) -> Result<(
     if newest > CURRENT {
         return Err(too_new(newest));
     }
-    for step in sqlite_steps() {
+    for step in migrations(SQLITE) {
         match applied.iter().find(|applied| applied.version == step.version) {
             Some(applied) if applied.checksum == step.checksum => {}
             Some(_) => return Err(explain(MigrateError::VersionMismatch(step.version))),
@@ -91,8 +84,14 @@ pub(super) async fn check_is_current(connection: &mut AnyConnection) -> Result<(
     Ok(())
 }
 
-async fn run(connection: &mut AnyConnection, steps: Vec<Migration>) -> Result<(), StoreError> {
-    Migrator::with_migrations(steps).run(connection).await.map_err(explain)
+async fn run<const N: usize>(connection: &mut AnyConnection, steps: [Step; N]) -> Result<(), StoreError> {
+    Migrator::with_migrations(migrations(steps).into()).run(connection).await.map_err(explain)
+}
+
+fn migrations<const N: usize>(steps: [Step; N]) -> [Migration; N] {
+    steps.map(|(version, name, text)| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+    })
 }
 
 fn explain(error: MigrateError) -> StoreError {

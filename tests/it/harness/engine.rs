@@ -153,8 +153,29 @@ impl Bridge {
 
     /// A new person `name@example.com`, written as the directory writes them, without a nudge.
     pub(crate) async fn insert(&self, name: &str) -> PersonId {
+        self.insert_all([name.to_owned()]).await[0]
+    }
+
+    /// Many new people, in one transaction.
+    pub(crate) async fn insert_all(&self, names: impl IntoIterator<Item = String>) -> Vec<PersonId> {
+        let people: Vec<Person> = names.into_iter().map(|name| self.person(&name)).collect();
+        let ids = people.iter().map(|person| person.id).collect();
+        self.write(move |tx| {
+            let people = people.clone();
+            Box::pin(async move {
+                for person in &people {
+                    tx.insert_person(person, Lane::Invite).await?;
+                }
+                Ok(())
+            })
+        })
+        .await;
+        ids
+    }
+
+    fn person(&self, name: &str) -> Person {
         let now = self.clock.now();
-        let person = Person {
+        Person {
             tenant: self.tenant.clone(),
             id: PersonId::new(&self.clock),
             user_name: format!("{name}@example.com"),
@@ -166,14 +187,7 @@ impl Bridge {
             created_at: now,
             modified_at: now,
             attributes: Map::new(),
-        };
-        let id = person.id;
-        self.write(move |tx| {
-            let person = person.clone();
-            Box::pin(async move { tx.insert_person(&person, Lane::Invite).await })
-        })
-        .await;
-        id
+        }
     }
 
     /// A new person, and all that can be done about them now.
@@ -210,6 +224,15 @@ impl Bridge {
 
     pub(crate) async fn deactivate(&self, id: PersonId) {
         self.change(id, |person| person.active = false).await;
+    }
+
+    /// Deactivates many at the same instant.
+    pub(crate) async fn deactivate_all(&self, ids: &[PersonId]) {
+        for id in ids {
+            self.edit(*id, |person| person.active = false).await;
+            self.handle.nudge(&self.tenant, *id);
+        }
+        self.quiet().await;
     }
 
     pub(crate) async fn activate(&self, id: PersonId) {
