@@ -318,13 +318,5 @@ fn entry(link: &GroupLink, at: Timestamp, event: &str, mut detail: serde_json::V
     if let Some(fields) = detail.as_object_mut() {
         fields.insert("group".to_owned(), json!(link.group.to_string()));
     }
-    AuditEntry {
-        tenant: link.tenant.clone(),
-        at,
-        actor: Actor::Engine,
-        request: None,
-        person: None,
-        event: event.to_owned(),
-        detail,
-    }
+    AuditEntry::by(Actor::Engine, &link.tenant, at, event, detail)
 }

@@ -34,8 +34,8 @@ impl Driver {
         if self.is_strange(known).await? { Ok(()) } else { self.meet_newcomers(before).await }
     }
 
-    /// Tells of those who came in since the reading before and whom no identity provider speaks of. They are reported, or
-    /// shown to identity providers; nothing about them is ever changed.
+    /// Tells of those who came in since the reading before and whom no identity provider speaks of. They are reported,
+    /// or shown to identity providers; nothing about them is ever changed.
     async fn meet_newcomers(&mut self, before: Option<Sweep>) -> Result<(), StoreError> {
         let tenant = self.context.tenant.clone();
         let mut reader = self.context.store.reader().await?;
@@ -162,14 +162,6 @@ impl Driver {
     }
 
     fn entry(&self, event: &str, at: Timestamp, detail: Value) -> AuditEntry {
-        AuditEntry {
-            tenant: self.context.tenant.clone(),
-            at,
-            actor: Actor::Engine,
-            request: None,
-            person: None,
-            event: event.to_owned(),
-            detail,
-        }
+        AuditEntry::by(Actor::Engine, &self.context.tenant, at, event, detail)
     }
 }

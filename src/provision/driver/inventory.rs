@@ -42,7 +42,8 @@ impl Driver {
         self.renew_inventory().await
     }
 
-    /// Loads the inventory anew. If there is something else to give than before, everybody's grants are looked at again.
+    /// Loads the inventory anew. If there is something else to give than before, everybody's grants are looked at
+    /// again.
     pub(super) async fn renew_inventory(&mut self) -> Result<(), StoreError> {
         let not_offered = self.not_offered.borrow().clone();
         let mut reader = self.context.store.reader().await?;

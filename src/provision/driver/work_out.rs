@@ -205,8 +205,8 @@ impl Driver {
         self.answer(person, &finding.settlement());
     }
 
-    /// Writes down what a look at a person came to, if it is news. Tells whether it still held: not if the person, their
-    /// mapping or their operations were written meanwhile.
+    /// Writes down what a look at a person came to, if it is news. Tells whether it still held: not if the person,
+    /// their mapping or their operations were written meanwhile.
     async fn keep(&self, finding: &Finding, rest: Option<Rest>, now: Timestamp) -> Result<bool, StoreError> {
         let work = &finding.loaded.work;
         let moves = rest.is_some_and(|rest| work.due_at != rest.due_at || work.attempts != rest.attempts);
