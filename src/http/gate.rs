@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{Extensions, HeaderMap};
 use ipnet::IpNet;
-use jiff::{SignedDuration, Timestamp};
 
 use super::bucket::{Buckets, Pace};
 use super::peer::{self, Peer};
@@ -15,9 +14,6 @@ use crate::config::NetworkRules;
 use crate::ids::TenantId;
 use crate::roster::Roster;
 use crate::tls::client_certificate::{AuthorityError, ClientCertificates};
-
-/// How often a refusal for its origin is logged, per tenant; all of them are counted.
-const TELL_EVERY: SignedDuration = SignedDuration::from_secs(60);
 
 /// The gates of all tenants. Clones share everything.
 #[derive(Debug, Clone)]
@@ -37,7 +33,6 @@ struct Rules {
     certificates: Option<ClientCertificates>,
     all: Mutex<Buckets<()>>,
     tokens: Mutex<Buckets<String>>,
-    told_at: Mutex<Option<Timestamp>>,
 }
 
 impl Gate {
@@ -58,7 +53,6 @@ impl Gate {
             certificates,
             all: Mutex::new(Buckets::new(Pace::new(per_tenant))),
             tokens: Mutex::new(Buckets::new(Pace::new(per_token))),
-            told_at: Mutex::new(None),
         };
         self.0.tenants.insert(tenant, Arc::new(rules));
         Ok(())
@@ -83,7 +77,7 @@ impl Gate {
     /// Whether a request may come to the tenant's door at all.
     ///
     /// # Errors
-    /// A word that says why not, for the metrics and never for the caller.
+    /// A word that says why not, for the account of those who were turned away and never for the caller.
     pub(super) fn check(
         &self,
         tenant: &TenantId,
@@ -101,18 +95,13 @@ impl Gate {
                 peer.is_some_and(|peer| certificates.takes(&peer.certificates, now))
             })
         };
-        let reason = if !is_near {
-            "address"
+        if !is_near {
+            Err("address")
         } else if is_certified() {
-            return Ok(());
+            Ok(())
         } else {
-            "certificate"
-        };
-        if rules.is_worth_telling(now) {
-            let address = address.map(tracing::field::display);
-            tracing::warn!(%tenant, address, reason, "a client is refused before its token is looked at");
+            Err("certificate")
         }
-        Err(reason)
     }
 
     /// Counts a request of a caller who was let in.
@@ -133,17 +122,6 @@ impl Gate {
     pub(super) fn count_failure(&self, address: IpAddr) -> Result<(), i64> {
         let now = self.0.clock.now();
         self.0.failures.lock().unwrap_or_else(PoisonError::into_inner).take(&network_of(address), now)
-    }
-}
-
-impl Rules {
-    fn is_worth_telling(&self, now: Timestamp) -> bool {
-        let mut told_at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = told_at.is_none_or(|at| now.duration_since(at) >= TELL_EVERY);
-        if is_due {
-            *told_at = Some(now);
-        }
-        is_due
     }
 }
 

@@ -12,7 +12,6 @@ use super::desired::{managed_groups, managed_projects};
 use super::observe::{Judge, Reading};
 use super::pace::later;
 use super::plan::Facts;
-use crate::model::inventory::Inventory;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::model::policy::Policy;
@@ -34,10 +33,14 @@ pub(super) struct NextPage {
 }
 
 /// The collections that are read from time to time: where people stand, and what access can be given to.
-pub(super) fn periodic(policy: &Policy, inventory: &Inventory) -> BTreeSet<Collection> {
+pub(super) fn periodic(policy: &Policy, facts: &Facts) -> BTreeSet<Collection> {
+    let inventory = &facts.inventory;
     let whole = [Collection::Members, Collection::Invites, Collection::Projects, Collection::Roles];
     let groups = Some(Collection::Groups).filter(|_| policy.uses_openai_groups());
-    let in_projects = managed_projects(policy, inventory).into_iter().map(Collection::ProjectMembers);
+    // Also where no rule but only somebody's own attributes give a project, others may take it away.
+    let granted = facts.granted_projects.iter().filter(|project| inventory.may_have(project)).cloned();
+    let projects = managed_projects(policy, inventory).into_iter().chain(granted);
+    let in_projects = projects.map(Collection::ProjectMembers);
     let in_groups = managed_groups(policy, inventory).into_iter().map(Collection::GroupMembers);
     whole.into_iter().chain(groups).chain(in_projects).chain(in_groups).collect()
 }

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::simulator::{Effect, Fault, LimiterOptions, Options, Simulator};
+use openai_scim_bridge::simulator::{Effect, Fault, Options, Simulator};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-use crate::harness::program::{PATIENCE, Running, call_as, program, run, serving};
+use crate::harness::program::{PATIENCE, Running, call_as, folder, program, run, serving};
+use crate::harness::standin;
 use crate::harness::wire::Answer;
 
 const ADMIN_KEY: &str = "sk-admin-canary0Qx7pWk3Zt9RfLm2Vb8Ns5";
@@ -136,16 +136,10 @@ async fn answer_with(address: SocketAddr, path: &str, words: &str) -> Answer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_anything_that_is_ever_written() {
-    let limiter = LimiterOptions { enabled: false, ..LimiterOptions::default() };
-    let options = Options { limiter, admin_keys: vec![ADMIN_KEY.to_owned()], ..Options::default() };
+    let options = Options { admin_keys: vec![ADMIN_KEY.to_owned()], ..standin::unlimited() };
     let simulator = Simulator::new(options, Clock::system());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream = listener.local_addr().unwrap();
-    tokio::spawn({
-        let simulator = simulator.clone();
-        async move { simulator.serve(listener, std::future::pending()).await }
-    });
-    let folder = tempfile::tempdir().unwrap();
+    let (upstream, _task) = standin::serve(&simulator).await;
+    let folder = folder();
     let settings = "[upstream]\nrequests_per_minute = 60000\n[reconcile]\ninterval_seconds = 10\n[alarms]\n\
                     url = 'http://127.0.0.1:9/hook'\nallow_http = true\nsecret_env = 'ALARM_SECRET'\n";
     std::fs::write(folder.path().join("settings.toml"), settings).unwrap();

@@ -9,4 +9,5 @@ pub(crate) mod python;
 pub(crate) mod receiver;
 pub(crate) mod scripted;
 pub(crate) mod stage;
+pub(crate) mod standin;
 pub(crate) mod wire;
