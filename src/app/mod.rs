@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::{SignedDuration, Timestamp};
@@ -41,6 +42,8 @@ pub use reload::Reader;
 pub use tenants::settings_of;
 pub(crate) use tenants::{Wanted, wanted};
 
+/// How long whoever guesses tokens waits for each further answer.
+const GUESSING_PAUSE: Duration = Duration::from_secs(1);
 /// How often the high-water mark of the database is moved.
 const MARK_EVERY: SignedDuration = SignedDuration::from_secs(5);
 
@@ -103,7 +106,8 @@ impl App {
             clock.clone(),
             entrance.trusted_proxies.clone(),
             entrance.failed_logins_per_minute.value,
-        );
+        )
+        .with_pause(GUESSING_PAUSE);
         let router = http::router(http::State {
             directory: directory.clone(),
             door: door.clone(),
