@@ -1,7 +1,7 @@
 //! The decision about a presented credential: which tenant it opens, and for what.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
@@ -104,7 +104,7 @@ pub struct Door {
     clock: Clock,
     fixed: Roster<[u8; 32]>,
     tenants: Roster<Arc<Tenant>>,
-    endpoint: Option<Endpoint>,
+    endpoint: Arc<OnceLock<Endpoint>>,
     refusals: Refusals,
     recent: Arc<Mutex<BTreeMap<String, Recent>>>,
 }
@@ -132,7 +132,7 @@ impl Door {
             clock,
             fixed,
             tenants: Roster::default(),
-            endpoint: None,
+            endpoint: Arc::default(),
             refusals,
             recent: Arc::default(),
         }
@@ -178,26 +178,25 @@ impl Door {
         Ok(())
     }
 
-    /// The same door with a token endpoint; `public_url` is how clients know the program, and names it as the issuer.
-    #[must_use]
-    pub fn with_endpoint(mut self, key: Arc<SigningKey>, public_url: &str) -> Self {
-        self.endpoint = Some(Endpoint::new(self.store.clone(), self.clock.clone(), key, public_url));
-        self
+    /// Has a token endpoint from now on; `public_url` is how clients know the program, and names it as the issuer. One
+    /// that there is already stays.
+    pub fn open_endpoint(&self, key: Arc<SigningKey>, public_url: &str) {
+        self.endpoint.get_or_init(|| Endpoint::new(self.store.clone(), self.clock.clone(), key, public_url));
     }
 
     /// The token endpoint, if there is one.
     pub fn endpoint(&self) -> Option<&Endpoint> {
-        self.endpoint.as_ref()
+        self.endpoint.get()
     }
 
     /// Whether clients of the tenant get access tokens.
     pub fn gives_tokens(&self, tenant: &TenantId) -> bool {
-        self.endpoint.is_some() && self.tenants.get(tenant).is_some_and(|tenant| tenant.trust.oauth)
+        self.endpoint().is_some() && self.tenants.get(tenant).is_some_and(|tenant| tenant.trust.oauth)
     }
 
     /// The keys of access tokens, for everybody.
     pub fn public_keys(&self) -> Option<Value> {
-        self.endpoint.as_ref().map(Endpoint::public_keys)
+        self.endpoint().map(Endpoint::public_keys)
     }
 
     /// The account of those who were turned away.
@@ -297,7 +296,7 @@ impl Door {
             return Ok(Err(Fault::Malformed.into()));
         };
         let now = self.clock.now();
-        if let Some(endpoint) = self.endpoint.as_ref().filter(|own| own.issuer() == unproven.issuer) {
+        if let Some(endpoint) = self.endpoint().filter(|own| own.issuer() == unproven.issuer) {
             if !settings.trust.oauth {
                 return Ok(Err(Fault::Issuer.into()));
             }

@@ -9,10 +9,9 @@ mod fleet;
 mod reload;
 mod tenants;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -27,7 +26,6 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Entrance, TenantConfig};
 use crate::directory::Directory;
 use crate::events::Feed;
-use crate::events::key::SigningKey;
 use crate::http::{self, Gate, Limits, Readiness};
 use crate::ids::TenantId;
 use crate::provision::handle::Handle;
@@ -91,16 +89,10 @@ impl App {
         let (tasks, stop_tasks) = (TaskTracker::new(), CancellationToken::new());
         let hang_ups = reload::hang_ups(stop_tasks.clone())?;
         tasks.spawn(keep_high_water(store.clone(), clock.clone(), stop_tasks.clone()));
-        let feed = open_feed(config, &wanted.tenants, &store, &clock)?;
-        let directory = match &feed {
-            Some(feed) => {
-                let directory = directory.with_feed(feed.clone());
-                tasks.spawn(directory.clone().tend_feeds(stop_tasks.clone()));
-                directory
-            }
-            None => directory,
-        };
-        let door = open_door(config, &wanted.tenants, &store, &clock, &public_url)?;
+        let feed = Feed::new(store.clone(), clock.clone());
+        let directory = directory.with_feed(feed.clone());
+        tasks.spawn(directory.clone().tend_feeds(stop_tasks.clone()));
+        let door = Door::new(store.clone(), clock.clone(), &[]);
         tasks.spawn(door.refusals().clone().tend(stop_tasks.clone()));
         let gate = Gate::new(
             clock.clone(),
@@ -116,11 +108,23 @@ impl App {
             readiness: readiness.clone(),
             clock: clock.clone(),
         });
-        let served = Mutex::default();
-        let fleet =
-            Fleet { store, clock, metrics, readiness, handle, directory, door, gate, feed, hang_ups, served };
+        let fleet = Fleet {
+            store,
+            clock,
+            metrics,
+            readiness,
+            handle,
+            directory,
+            door,
+            gate,
+            feed,
+            hang_ups,
+            public_url: public_url.clone(),
+            signing_key: OnceLock::new(),
+            served: Mutex::default(),
+        };
         for tenant in wanted.tenants.into_values() {
-            fleet.start(tenant)?;
+            fleet.start(tenant, config)?;
         }
 
         let stop_serving = CancellationToken::new();
@@ -151,7 +155,7 @@ impl App {
         let (fleet, config, tls) = (Arc::clone(&self.fleet), self.config.clone(), self.tls.clone());
         let revisions = self.revisions.clone();
         let told = self.fleet.hang_ups.clone();
-        let watch = Watch { fleet, config, read, tls, revisions, told };
+        let watch = Watch { fleet, began_with: config.clone(), config, read, tls, revisions, told };
         self.tasks.spawn(watch.run(self.stop_tasks.clone()));
     }
 
@@ -174,9 +178,7 @@ impl App {
     pub async fn stop(self) {
         tracing::info!("stopping: answers under way are finished, the rest is kept for the next start");
         self.stop_serving.cancel();
-        if let Some(feed) = &self.fleet.feed {
-            feed.close().await;
-        }
+        self.fleet.feed.close().await;
         if let Err(error) = self.server.await {
             tracing::error!(%error, "the listener broke down");
         }
@@ -216,36 +218,6 @@ fn limits(entrance: &Entrance) -> Limits {
         unlimited: entrance.trusted_proxies.clone(),
         ..Limits::default()
     }
-}
-
-/// The door of all tenants, with the token endpoint if some tenant has clients.
-fn open_door(
-    config: &Config,
-    tenants: &BTreeMap<TenantId, TenantConfig>,
-    store: &Store,
-    clock: &Clock,
-    public_url: &str,
-) -> anyhow::Result<Door> {
-    let door = Door::new(store.clone(), clock.clone(), &[]);
-    if !tenants.values().any(|tenant| tenant.trust.value.oauth) {
-        return Ok(door);
-    }
-    let key = SigningKey::open(&config.signing_key_place()?)?;
-    Ok(door.with_endpoint(Arc::new(key), public_url))
-}
-
-/// The feeds of the tenants, if the settings of any turn one on; each has its own opened when it is served.
-fn open_feed(
-    config: &Config,
-    tenants: &BTreeMap<TenantId, TenantConfig>,
-    store: &Store,
-    clock: &Clock,
-) -> anyhow::Result<Option<Feed>> {
-    if tenants.values().all(|tenant| tenant.events.is_none()) {
-        return Ok(None);
-    }
-    let key = SigningKey::open(&config.signing_key_place()?)?;
-    Ok(Some(Feed::new(store.clone(), clock.clone(), key, [])))
 }
 
 /// Checks what the settings alone cannot know to be missing: that every tenant has a key, event feeds theirs, and

@@ -22,6 +22,9 @@ pub type Reader = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 /// Watches what the settings are made of.
 pub(super) struct Watch {
     pub(super) fleet: Arc<Fleet>,
+    /// The settings that the program was started with.
+    pub(super) began_with: Config,
+    /// Those that it goes by now.
     pub(super) config: Config,
     pub(super) read: Reader,
     pub(super) tls: Option<ServerTls>,
@@ -60,6 +63,14 @@ impl Watch {
             Ok(config) => {
                 self.config = config;
                 tracing::info!("the settings were read anew");
+                let later = self.began_with.differs_for_the_next_start(&self.config);
+                if !later.is_empty() {
+                    let settings = later.join(", ");
+                    tracing::warn!(
+                        settings,
+                        "restart the program for what it takes up at its start alone: {settings}"
+                    );
+                }
             }
             Err(error) => {
                 tracing::error!("the settings have a mistake, so the present ones stay: {error:#}");
@@ -81,7 +92,7 @@ impl Watch {
             Ok(wanted) if all || wanted.revisions != self.revisions => {
                 wanted.report(&self.fleet.readiness);
                 self.revisions = wanted.revisions;
-                self.fleet.apply(wanted.tenants).await;
+                self.fleet.apply(wanted.tenants, &self.config).await;
                 if let Some(tls) = &self.tls {
                     tls.ask_for_certificates(self.fleet.gate.asks_for_certificates());
                 }
