@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::out::{self, Table};
 use super::{Desk, Global};
 use crate::app;
-use crate::config::{TenantConfig, edit_stored};
+use crate::config::{TenantConfig, check_apart, edit_stored};
 use crate::ids::TenantId;
 use crate::model::audit::{Actor, AuditEntry};
 use crate::model::tenant::TenantRecord;
@@ -204,8 +204,13 @@ fn check(desk: &Desk, record: &TenantRecord) -> anyhow::Result<()> {
     let without_key = [KEY_ENV, KEY_FILE].into_iter().fold(record.settings.clone(), |text, key| {
         edit_stored(&text, key, None).unwrap_or_else(|_not_set| text.clone())
     });
-    desk.config.read_stored(&record.tenant, &without_key, None)?;
-    Ok(())
+    let tenant = desk.config.read_stored(&record.tenant, &without_key, None)?;
+    if tenant.signs() {
+        desk.config.signing_key_place()?;
+    }
+    let mut tenants = desk.wanted.tenants.clone();
+    tenants.insert(record.tenant.clone(), tenant);
+    Ok(check_apart(&tenants)?)
 }
 
 impl Add {
@@ -263,9 +268,11 @@ impl List {
         }
         for record in &records {
             let config = app::settings_of(&desk.config, record);
-            let state = match &config {
+            let unusable = desk.wanted.unusable.iter().find(|(unusable, _)| *unusable == record.tenant);
+            let state = match (&config, unusable) {
                 _ if record.disabled_at.is_some() => "disabled".to_owned(),
-                config => state_of(config.as_ref()),
+                (_, Some((_, error))) => state_of(Err(error)),
+                (config, None) => state_of(config.as_ref()),
             };
             rows.push((record.tenant.clone(), "database", state, config.ok()));
         }

@@ -296,3 +296,29 @@ async fn settings_for_which_nothing_can_be_signed_change_nothing() {
     let ready = call(address, "GET", "/readyz", None).await.unwrap().expect(200);
     assert_eq!(ready["components"].get("tenant:default"), None, "{ready}");
 }
+
+#[test]
+fn no_two_tenants_take_the_same_signed_tokens_wherever_they_are_set_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let entra = "auth.entra.directory_id=cbb1a5ac-f33b-45fa-9bf5-f37db0fed422";
+    let add = |name: &str, setting: &str| {
+        let mut command = beside(folder.path(), &["tenant", "add", name, "--key-env", "KEY", setting]);
+        command.env("KEY", OTHER_KEY);
+        command
+    };
+    succeed(&mut add("acme", entra));
+    let told = fail(&mut add("beta", entra), 1);
+    assert!(told.contains("`acme`") && told.contains("`beta`") && told.contains("same tokens"), "{told}");
+    succeed(&mut add("beta", "safety.min_owners=3"));
+    let told = fail(beside(folder.path(), &["tenant", "set", "beta", entra]).env("KEY", OTHER_KEY), 1);
+    assert!(told.contains("same tokens"), "{told}");
+    // Those of the settings are judged with those of the database.
+    std::fs::write(
+        folder.path().join("settings.toml"),
+        "[auth.entra]\ndirectory_id = 'cbb1a5ac-f33b-45fa-9bf5-f37db0fed422'\n",
+    )
+    .unwrap();
+    let mut list = beside(folder.path(), &["tenant", "list", "--config", "settings.toml"]);
+    let list = succeed(list.env("KEY", OTHER_KEY).env("OPENAI_ADMIN_KEY", OTHER_KEY));
+    assert!(list.contains("unusable") && list.contains("same tokens"), "{list}");
+}
