@@ -8,7 +8,7 @@ use super::error::classify;
 use super::session::sql;
 
 /// The version that this program writes.
-const CURRENT: i64 = 11;
+const CURRENT: i64 = 13;
 
 /// Brings a SQLite database up to date.
 pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreError> {
@@ -24,6 +24,7 @@ pub(super) async fn sqlite(connection: &mut AnyConnection) -> Result<(), StoreEr
         (9, "tenants", include_str!("migrations/sqlite/0009_tenants.sql")),
         (10, "orders", include_str!("migrations/sqlite/0010_orders.sql")),
         (11, "credentials", include_str!("migrations/sqlite/0011_credentials.sql")),
+        (13, "skips", include_str!("migrations/sqlite/0013_skips.sql")),
     ];
     run(connection, steps).await
 }
@@ -42,6 +43,7 @@ pub(super) async fn postgres(connection: &mut AnyConnection) -> Result<(), Store
         (9, "tenants", include_str!("migrations/postgres/0009_tenants.sql")),
         (10, "orders", include_str!("migrations/postgres/0010_orders.sql")),
         (11, "credentials", include_str!("migrations/postgres/0011_credentials.sql")),
+        (13, "skips", include_str!("migrations/postgres/0013_skips.sql")),
     ];
     run(connection, steps).await
 }

@@ -170,6 +170,31 @@ fn pages(criterion: &mut Criterion, runtime: &Runtime, bench: &Bench) {
     }
 }
 
+/// The dearest pages that are given, and one that is not: what they cost beside any other page is what the bounds are
+/// chosen by.
+fn bounds(criterion: &mut Criterion, runtime: &Runtime, bench: &Bench) {
+    let mut benches = criterion.benchmark_group("bounds");
+    let prefixes: Vec<_> = (10..19).map(|prefix| format!("userName sw \"person.{prefix}\"")).collect();
+    let few = prefixes.join(" or ");
+    let sorted = Query::from_parameters([("sortBy", "name.familyName"), ("filter", &*few), ("count", "100")]);
+    let sorted = sorted.unwrap();
+    benches.bench_function("sort_9999_in_memory", |bencher| {
+        bencher.to_async(runtime).iter(async || black_box(bench.list(&sorted).await));
+    });
+    let start = if cfg!(debug_assertions) { "1000" } else { "10000" };
+    let deep = Query::from_parameters([("startIndex", start), ("count", "100")]).unwrap();
+    benches.bench_function("all_types_at_10000", |bencher| {
+        bencher
+            .to_async(runtime)
+            .iter(async || black_box(bench.directory.list(&bench.caller, &Kind::ALL, &deep).await.unwrap()));
+    });
+    let scanned = Query::from_parameters([("filter", "title eq \"nobody's\""), ("count", "100")]).unwrap();
+    benches.bench_function("filter_without_index", |bencher| {
+        bencher.to_async(runtime).iter(async || black_box(bench.list(&scanned).await));
+    });
+    benches.finish();
+}
+
 fn patches(criterion: &mut Criterion, runtime: &Runtime, bench: &Arc<Bench>) {
     let mut benches = criterion.benchmark_group("patch");
     benches.throughput(Throughput::Elements(1));
@@ -206,6 +231,7 @@ fn all(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let bench = Arc::new(runtime.block_on(Bench::new()));
     pages(criterion, &runtime, &bench);
+    bounds(criterion, &runtime, &bench);
     patches(criterion, &runtime, &bench);
 }
 
