@@ -8,7 +8,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::simulator::{Effect, Fault, LimiterOptions, Options, Simulator};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
@@ -122,22 +123,6 @@ fn requests(id: &str) -> Vec<(&'static str, String, Value)> {
     ]
 }
 
-/// A form for the token endpoint, and the same client by Basic authentication.
-async fn ask_for_token(address: SocketAddr, path: &str, parameters: &[(&str, &str)], basic: &str) -> Answer {
-    let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-    let basic = if basic.is_empty() {
-        String::new()
-    } else {
-        format!("Authorization: Basic {}\r\n", STANDARD.encode(basic))
-    };
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: b\r\nConnection: close\r\nContent-Length: {}\r\n{basic}\
-         Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
-        form.len()
-    );
-    exchange(address, request.as_bytes()).await.unwrap()
-}
-
 /// A receiver of events and alarms that refuses all of them, and repeats in its refusal whatever it was sent.
 async fn unkind_receiver() -> (SocketAddr, Arc<Mutex<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -187,6 +172,200 @@ async fn answer_with(address: SocketAddr, path: &str, words: &str) -> Answer {
     timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("{path} never says {words}"))
 }
 
+/// What the program finds in its environment.
+const ENVIRONMENT: [(&str, &str); 5] = [
+    ("SCIM_BRIDGE_MASTER_KEY", MASTER_KEY),
+    ("PUSH_TOKEN", PUSH_TOKEN),
+    ("OPENAI_ADMIN_KEY", ADMIN_KEY),
+    ("SCIM_BRIDGE_TOKEN", STATIC_TOKEN),
+    ("ALARM_SECRET", ALARM_SECRET),
+];
+
+/// The program, with all that it has written so far.
+struct Played {
+    folder: TempDir,
+    bridge: Running,
+    address: SocketAddr,
+    written: Written,
+}
+
+/// What clients of the token endpoint have proven themselves with, and been given.
+struct Proofs {
+    secret: String,
+    assertion: String,
+    access: String,
+}
+
+impl Played {
+    async fn start(upstream: SocketAddr, receiver: SocketAddr) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = format!(
+            "[upstream]\nrequests_per_minute = 60000\n[reconcile]\ninterval_seconds = 10\n\
+             [alarms]\nurl = 'http://{receiver}/hook'\nallow_http = true\nsecret_env = 'ALARM_SECRET'\n\
+             [events]\nenabled = true\npush_url = 'http://{receiver}/events'\npush_token_env = 'PUSH_TOKEN'\n\
+             [auth]\nbasic = true\noauth = true\n"
+        );
+        std::fs::write(folder.path().join("settings.toml"), settings).unwrap();
+        let mut serve = serving(folder.path(), upstream);
+        serve.args(["--config", "settings.toml", "--log", "trace"]).envs(ENVIRONMENT);
+        let (bridge, address) = Running::serve(&mut serve).await;
+        Self { folder, bridge, address, written: Written::default() }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program(self.folder.path());
+        command.args(arguments).args(["--config", "settings.toml"]).envs(ENVIRONMENT);
+        command
+    }
+
+    /// Sends a request, and keeps the answer.
+    async fn ask(&mut self, token: &str, method: &str, path: &str, body: &Value) -> Answer {
+        let body = (!body.is_null()).then_some(body);
+        let answer = call_as(token, self.address, method, path, body).await.unwrap();
+        self.written.add(format!("the answer to {method} {path}"), format!("{answer:?}"));
+        answer
+    }
+
+    /// Makes a token. Here alone it is shown, and never again.
+    fn make_token(&mut self, tenant: &str) -> String {
+        let output = run(&mut self.command(&["token", "create", "--tenant", tenant]));
+        assert!(output.status.success(), "{output:?}");
+        let told = String::from_utf8(output.stdout).unwrap();
+        let token = told.split_whitespace().max_by_key(|word| word.len()).unwrap().to_owned();
+        self.written.add("what `token create` says beside the token", told.replacen(&token, "", 1));
+        self.written.add("the notes of `token create`", output.stderr);
+        token
+    }
+
+    /// Sets up a tenant whose key is in the database, and lets it work; tells a token of it.
+    async fn another_tenant(&mut self, upstream: SocketAddr) -> String {
+        let url = format!("upstream.base_url=http://{upstream}/v1");
+        let mut add = self.command(&["tenant", "add", "acme", "--key-stdin", &url]);
+        add.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut adding = add.spawn().unwrap();
+        adding.stdin.take().unwrap().write_all(STORED_KEY.as_bytes()).unwrap();
+        let added = adding.wait_with_output().unwrap();
+        assert!(added.status.success(), "{added:?}");
+        self.written.add("what `tenant add` says", [added.stdout, added.stderr].concat());
+        self.bridge.until_logged("tenant acme is served from now on").await;
+        let token = self.make_token("acme");
+        self.ask(&token, "POST", "/tenants/acme/scim/v2/Users", &person("zoe")).await.expect(201);
+        token
+    }
+
+    /// Sends a form to the token endpoint, with a client's credentials in the header if there are any.
+    async fn ask_for_token(&self, path: &str, parameters: &[(&str, &str)], basic: &str) -> Answer {
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        let basic = match basic {
+            "" => String::new(),
+            basic => format!("Authorization: Basic {}\r\n", STANDARD.encode(basic)),
+        };
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: b\r\nConnection: close\r\nContent-Length: {}\r\n{basic}\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
+            form.len()
+        );
+        exchange(self.address, request.as_bytes()).await.unwrap()
+    }
+
+    /// Makes a client with a secret and one with a key, and lets them ask well and badly.
+    async fn clients(&mut self) -> Proofs {
+        let grant = ("grant_type", "client_credentials");
+        let made = |output: Output| serde_json::from_slice::<Value>(&output.stdout).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let client = made(run(&mut self.command(&["client", "add", "--json"])));
+        let (id, secret) = (text(&client["client_id"]), text(&client["client_secret"]));
+        let granted = self.ask_for_token("/oauth/token", &[grant], &format!("{id}:{secret}")).await;
+        let access = text(&granted.expect(200)["access_token"]);
+        self.written.add("what is beside an access token", granted.body.replacen(&access, "", 1));
+
+        let key = TestKey::new("canary");
+        let keys = json!({ "keys": [key.public()] });
+        std::fs::write(self.folder.path().join("keys.json"), keys.to_string()).unwrap();
+        let signer = made(run(&mut self.command(&["client", "add", "--keys", "keys.json", "--json"])));
+        let (signer, issuer) = (&signer["client_id"], format!("http://{}", self.address));
+        let ends = Clock::system().now().as_second() + 300;
+        let assertion =
+            key.sign(&json!({ "iss": signer, "sub": signer, "aud": issuer, "jti": "canary", "exp": ends }));
+        let proof = [
+            grant,
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", &*assertion),
+        ];
+        self.ask_for_token("/oauth/token", &proof, "").await.expect(200);
+        let own = [("client_id", &*id), ("client_secret", &*secret)];
+        let more = |parameters: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
+            own.iter().chain(parameters).map(|(name, value)| (*name, (*value).to_owned())).collect()
+        };
+        for (path, parameters) in [
+            ("/oauth/token", proof.map(|(name, value)| (name, value.to_owned())).to_vec()),
+            ("/oauth/token", more(&[grant, ("scope", &secret)])),
+            ("/oauth/token", more(&[("grant_type", &secret)])),
+            ("/oauth/token", more(&[grant, ("client_secret", &secret)])),
+            ("/oauth/token", more(&[grant, (WRONG_TOKEN, WRONG_TOKEN)])),
+            ("/oauth/revoke", more(&[("token", WRONG_TOKEN)])),
+        ] {
+            let parameters: Vec<_> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let answer = self.ask_for_token(path, &parameters, "").await;
+            assert!(matches!(answer.status, 200 | 400 | 401 | 429), "{answer:?}");
+            // The one that is granted for a parameter which nobody knows gives a token of its own.
+            self.written.add(format!("the answer of {path}"), format!("{answer:?}"));
+        }
+        let wrong = self.ask_for_token("/oauth/token", &[grant], &format!("{id}:{secret}x")).await;
+        self.written.add("the answer to a wrong secret", format!("{wrong:?}"));
+        Proofs { secret, assertion, access }
+    }
+
+    /// Runs every command that shows something.
+    fn commands(&mut self) {
+        for arguments in [
+            &["token", "list"][..],
+            &["token", "list", "--json"],
+            &["mapping", "list", "--json"],
+            &["mapping", "export"],
+            &["holds", "list", "--json"],
+            &["tenant", "list", "--json"],
+            &["tenant", "show", "default"],
+            &["tenant", "show", "acme"],
+            &["client", "list", "--json"],
+            &["doctor"],
+            &["doctor", "--ipsie"],
+            &["plan", "--json"],
+            &["why", "ann@x.example"],
+            &["review", "--format", "json"],
+            &["audit", "list"],
+            &["audit", "export"],
+            &["audit", "export", "--tenant", "acme"],
+            &["mapping", "list", "--email", PASSWORD],
+            &["db", "backup", "backup.db"],
+        ] {
+            let output = run(&mut self.command(arguments));
+            self.written.add(format!("the output of {arguments:?}"), output.stdout);
+            // What the caller said may be repeated to them.
+            if !arguments.contains(&PASSWORD) {
+                self.written.add(format!("the errors of {arguments:?}"), output.stderr);
+            }
+        }
+    }
+
+    /// Stops the program; tells all that was written, and the private key of the program itself.
+    async fn end(self) -> (Written, String) {
+        let Self { folder, bridge, mut written, .. } = self;
+        bridge.ask_to_stop();
+        let (status, stdout, stderr) = bridge.ended().await;
+        assert!(status.success(), "{stderr}");
+        assert!(stderr.contains("TRACE") || stderr.contains("DEBUG"), "the finest level is on");
+        written.add("the log", stderr);
+        written.add("the output", stdout);
+        // The settings and the keys of a client are the administrator's own files.
+        let signing_key = "scim-bridge.db.signing-key";
+        written.add_files(folder.path(), &["settings.toml", "keys.json", signing_key]);
+        assert!(written.0.iter().any(|(place, _)| place.contains("backup.db")));
+        let key = std::fs::read_to_string(folder.path().join(signing_key)).unwrap();
+        (written, key.lines().nth(1).unwrap().to_owned())
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_anything_that_is_ever_written() {
     let limiter = LimiterOptions { enabled: false, ..LimiterOptions::default() };
@@ -199,180 +378,49 @@ async fn no_secret_is_in_anything_that_is_ever_written() {
         let simulator = simulator.clone();
         async move { simulator.serve(listener, std::future::pending()).await }
     });
-    let folder = tempfile::tempdir().unwrap();
     let (receiver, received) = unkind_receiver().await;
-    let settings = format!(
-        "[upstream]\nrequests_per_minute = 60000\n[reconcile]\ninterval_seconds = 10\n\
-         [alarms]\nurl = 'http://{receiver}/hook'\nallow_http = true\nsecret_env = 'ALARM_SECRET'\n\
-         [events]\nenabled = true\npush_url = 'http://{receiver}/events'\npush_token_env = 'PUSH_TOKEN'\n\
-         [auth]\nbasic = true\noauth = true\n"
-    );
-    std::fs::write(folder.path().join("settings.toml"), settings).unwrap();
-    let secrets = [
-        ("SCIM_BRIDGE_MASTER_KEY", MASTER_KEY),
-        ("PUSH_TOKEN", PUSH_TOKEN),
-        ("OPENAI_ADMIN_KEY", ADMIN_KEY),
-        ("SCIM_BRIDGE_TOKEN", STATIC_TOKEN),
-        ("ALARM_SECRET", ALARM_SECRET),
-    ];
-    let command = |arguments: &[&str]| {
-        let mut command = program(folder.path());
-        command.args(arguments).args(["--config", "settings.toml"]).envs(secrets);
-        command
-    };
+    let mut played = Played::start(upstream, receiver).await;
 
-    let mut written = Written::default();
-    let mut serve = serving(folder.path(), upstream);
-    let (bridge, address) =
-        Running::serve(serve.args(["--config", "settings.toml", "--log", "trace"]).envs(secrets)).await;
-
-    let ann = call_as(STATIC_TOKEN, address, "POST", "/scim/v2/Users", Some(&person("ann"))).await.unwrap();
+    let ann = played.ask(STATIC_TOKEN, "POST", "/scim/v2/Users", &person("ann")).await;
     let id = ann.expect(201)["id"].as_str().unwrap().to_owned();
-    written.add("the answer to a create", format!("{ann:?}"));
-    let output = run(&mut command(&["token", "create", "--label", "canary"]));
-    assert!(output.status.success(), "{output:?}");
-    // The one place where a token is shown; it is never shown again.
-    let told = String::from_utf8(output.stdout).unwrap();
-    let minted = told.split_whitespace().max_by_key(|word| word.len()).unwrap().to_owned();
-    written.add("what `token create` says beside the token", told.replacen(&minted, "", 1));
-
-    // A tenant whose key is in the database.
-    let url = format!("upstream.base_url=http://{upstream}/v1");
-    let mut add = command(&["tenant", "add", "acme", "--key-stdin", &url]);
-    let mut adding = add.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    adding.stdin.take().unwrap().write_all(STORED_KEY.as_bytes()).unwrap();
-    let added = adding.wait_with_output().unwrap();
-    assert!(added.status.success(), "{added:?}");
-    written.add("what `tenant add` says", [added.stdout, added.stderr].concat());
-    bridge.until_logged("tenant acme is served from now on").await;
-    let output = run(&mut command(&["token", "create", "--tenant", "acme"]));
-    let of_acme = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-    let zoe = call_as(&of_acme, address, "POST", "/tenants/acme/scim/v2/Users", Some(&person("zoe"))).await;
-    let zoe = zoe.unwrap();
-    zoe.expect(201);
-    written.add("the answer to a create of another tenant", format!("{zoe:?}"));
-
-    // Clients of the token endpoint: one with a secret, one with a key.
-    let output = run(&mut command(&["client", "add", "--json"]));
-    let client: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let (client, client_secret) =
-        (client["client_id"].as_str().unwrap(), client["client_secret"].as_str().unwrap());
-    let grant = ("grant_type", "client_credentials");
-    let granted =
-        ask_for_token(address, "/oauth/token", &[grant], &format!("{client}:{client_secret}")).await;
-    let access = granted.expect(200)["access_token"].as_str().unwrap().to_owned();
-    written.add("the answer with an access token beside it", granted.body.replacen(&access, "", 1));
-    let key = TestKey::new("canary");
-    std::fs::write(folder.path().join("keys.json"), json!({ "keys": [key.public()] }).to_string()).unwrap();
-    let output = run(&mut command(&["client", "add", "--keys", "keys.json", "--json"]));
-    let signer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let signer = signer["client_id"].as_str().unwrap();
-    let ends = Clock::system().now().as_second() + 300;
-    let issuer = format!("http://{address}");
-    let assertion =
-        key.sign(&json!({ "iss": signer, "sub": signer, "aud": issuer, "jti": "canary", "exp": ends }));
-    let proof = [
-        grant,
-        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-        ("client_assertion", &*assertion),
-    ];
-    ask_for_token(address, "/oauth/token", &proof, "").await.expect(200);
-    let long_secret = format!("{client}:{client_secret}x");
-    for (path, parameters, basic) in [
-        ("/oauth/token", &proof[..], ""),
-        ("/oauth/token", &[grant], &*long_secret),
-        (
-            "/oauth/token",
-            &[grant, ("client_id", client), ("client_secret", client_secret), ("scope", client_secret)],
-            "",
-        ),
-        ("/oauth/token", &[("grant_type", client_secret), ("client_id", client_secret)], ""),
-        ("/oauth/token", &[("client_secret", client_secret), ("client_secret", client_secret)], ""),
-        (
-            "/oauth/revoke",
-            &[("client_id", client), ("client_secret", client_secret), ("token", WRONG_TOKEN)],
-            "",
-        ),
-    ] {
-        let answer = ask_for_token(address, path, parameters, basic).await;
-        assert!(matches!(answer.status, 200 | 400 | 401 | 429), "{answer:?}");
-        written.add(format!("the answer of {path}"), format!("{answer:?}"));
-    }
-
-    let minted_secret = minted.rsplit('_').nth(1).unwrap_or(&minted).to_owned();
+    let minted = played.make_token("default");
+    let of_acme = played.another_tenant(upstream).await;
+    let Proofs { secret, assertion, access } = played.clients().await;
     for token in [STATIC_TOKEN, &minted, &access] {
         for (method, path, body) in requests(&id) {
-            let body = (!body.is_null()).then_some(&body);
-            let answer = call_as(token, address, method, &path, body).await.unwrap();
+            let answer = played.ask(token, method, &path, &body).await;
             assert!(answer.status < 500 || answer.status == 503, "{method} {path}: {answer:?}");
-            written.add(format!("the answer to {method} {path}"), format!("{answer:?}"));
         }
     }
-    for wrong in [
-        WRONG_TOKEN,
-        &format!("{minted}x"),
-        &format!("{WRONG_BASIC}\u{e9}"),
-        &format!("{access}x"),
-        &assertion,
-        client_secret,
-        &of_acme,
-        ADMIN_KEY,
-        MASTER_KEY,
-    ] {
-        let answer = call_as(wrong, address, "GET", "/scim/v2/Users", None).await.unwrap();
-        assert_eq!(answer.status, 401, "{answer:?}");
-        written.add("the answer to a wrong token", format!("{answer:?}"));
+    let (almost, not_text, forged) =
+        (format!("{minted}x"), format!("{WRONG_BASIC}\u{e9}"), format!("{access}x"));
+    for wrong in
+        [WRONG_TOKEN, &almost, &not_text, &forged, &assertion, &secret, &of_acme, ADMIN_KEY, MASTER_KEY]
+    {
+        played.ask(wrong, "GET", "/scim/v2/Users", &Value::Null).await.expect(401);
     }
     // What OpenAI says when it refuses somebody is told, without the key.
     unkind_answer(&simulator, "POST", "/organization/invites", 400);
-    let carl = call_as(STATIC_TOKEN, address, "POST", "/scim/v2/Users", Some(&person("carl"))).await.unwrap();
+    let carl = played.ask(STATIC_TOKEN, "POST", "/scim/v2/Users", &person("carl")).await;
     assert!(carl.body.contains("Incorrect API key provided"), "{carl:?}");
-    written.add("the answer to a create that OpenAI refuses", format!("{carl:?}"));
     unkind_answer(&simulator, "*", "*", 401);
-    let unready = answer_with(address, "/readyz", "the admin key (401)").await;
-    written.add("readiness with a refused key", format!("{unready:?}"));
-
-    for arguments in [
-        &["token", "list"][..],
-        &["token", "list", "--json"],
-        &["mapping", "list", "--json"],
-        &["mapping", "export"],
-        &["holds", "list", "--json"],
-        &["tenant", "list", "--json"],
-        &["tenant", "show", "default"],
-        &["tenant", "show", "acme"],
-        &["client", "list", "--json"],
-        &["doctor"],
-        &["doctor", "--ipsie"],
-        &["plan", "--json"],
-        &["why", "ann@x.example"],
-        &["review", "--format", "json"],
-        &["audit", "list"],
-        &["audit", "export"],
-        &["audit", "export", "--tenant", "acme"],
-        &["mapping", "list", "--email", PASSWORD],
-        &["db", "backup", "backup.db"],
-    ] {
-        let output = run(&mut command(arguments));
-        written.add(format!("the output of {arguments:?}"), output.stdout);
-        // What the caller said may be repeated to them.
-        if !arguments.contains(&PASSWORD) {
-            written.add(format!("the errors of {arguments:?}"), output.stderr);
-        }
-    }
+    let unready = answer_with(played.address, "/readyz", "the admin key (401)").await;
+    played.written.add("readiness with a refused key", format!("{unready:?}"));
+    played.commands();
     for sent in [format!("Bearer {PUSH_TOKEN}"), "webhook-signature: ".to_owned()] {
-        assert!(received.lock().unwrap().contains(&sent), "nobody was told anything");
+        let arrived = async {
+            while !received.lock().unwrap().contains(&sent) {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(PATIENCE, arrived).await.expect("the receiver is told");
     }
-    bridge.ask_to_stop();
-    let (status, stdout, stderr) = bridge.ended().await;
-    assert!(status.success(), "{stderr}");
-    assert!(stderr.contains("TRACE") || stderr.contains("DEBUG"), "the finest level is on");
-    written.add("the log", stderr);
-    written.add("the output", stdout);
-    // The settings and the keys of a client are the administrator's own files.
-    written.add_files(folder.path(), &["settings.toml", "keys.json"]);
-    assert!(written.0.iter().any(|(place, _)| place.contains("backup.db")));
 
+    let (written, signing_key) = played.end().await;
+    let (middle, end) = (
+        |text: &str| text.rsplit('_').nth(1).unwrap().to_owned(),
+        |text: &str| text.rsplit('.').next().unwrap().to_owned(),
+    );
     for (what, secret) in [
         ("the admin key", ADMIN_KEY),
         ("the static token", STATIC_TOKEN),
@@ -382,15 +430,14 @@ async fn no_secret_is_in_anything_that_is_ever_written() {
         ("the master key", MASTER_KEY),
         ("the key of a tenant in the database", STORED_KEY),
         ("the token of an event receiver", PUSH_TOKEN),
-        ("the secret of a client", client_secret),
-        ("the secret part of a client's secret", client_secret.rsplit('_').nth(1).unwrap()),
-        ("the signature of an assertion", assertion.rsplit('.').next().unwrap()),
-        ("the signature of an access token", access.rsplit('.').next().unwrap()),
-        ("the token of another tenant", &of_acme),
+        ("the private key of the program", &signing_key),
+        ("the secret of a client", &middle(&secret)),
+        ("the signature of an assertion", &end(&assertion)),
+        ("the signature of an access token", &end(&access)),
+        ("the token of another tenant", &middle(&of_acme)),
         ("a wrong token", WRONG_TOKEN),
         ("a wrong credential", WRONG_BASIC),
-        ("a minted token", &minted),
-        ("the secret of a minted token", &minted_secret),
+        ("the secret of a minted token", &middle(&minted)),
     ] {
         written.must_not_have(what, secret);
     }

@@ -12,10 +12,9 @@ const SHORTEST: usize = 16;
 pub(crate) fn must_not_be_in(place: &str, bytes: &[u8], secrets: &[String]) {
     let text = String::from_utf8_lossy(bytes);
     for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST) {
-        if let Some(at) = text.find(secret.as_str()) {
-            let before: String = text[..at].chars().rev().take(300).collect();
-            let before: String = before.chars().rev().collect();
-            panic!("a secret is in {place}, behind: {before}");
+        if let Some((before, _)) = text.split_once(secret.as_str()) {
+            let start = before.char_indices().nth_back(300).map_or(0, |(at, _)| at);
+            panic!("a secret is in {place}, behind: {}", before.split_at(start).1);
         }
     }
 }
