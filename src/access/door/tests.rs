@@ -63,6 +63,8 @@ async fn every_refusal_of_a_token_costs_the_same() {
     let body = format!("scim_{}_{}", part(&good, 1), part(&foreign, 2));
     let wrong_secret = format!("{body}_{:08x}", crc32fast::hash(body.as_bytes()));
 
+    let cut_short: String = good.chars().take(good.len() - 1).collect();
+
     // Twice: what was read a moment ago is remembered, and must not make a difference.
     for round in 0..2 {
         for (case, credential, outcome) in [
@@ -72,7 +74,7 @@ async fn every_refusal_of_a_token_costs_the_same() {
             ("revoked", &*revoked, "revoked"),
             ("of another tenant", &*foreign, "foreign tenant"),
             ("rubbish", "x", "malformed"),
-            ("a letter too few", &good[..good.len() - 1], "malformed"),
+            ("a letter too few", &*cut_short, "malformed"),
             ("almost the token of the settings", "a-token-of-the-settings-that-is-lonh", "malformed"),
             ("very long", &*"x".repeat(4_000), "malformed"),
         ] {
