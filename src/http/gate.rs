@@ -19,7 +19,7 @@ use crate::roster::Roster;
 use crate::tls::client_certificate::{AuthorityError, ClientCertificates};
 
 /// How many who guess are kept waiting at once. Each takes up a connection, of which there must be some left.
-const MOST_WAITING: usize = 64;
+const MOST_WAITING: usize = 128;
 /// How often a refusal for its origin is logged, per tenant; all of them are counted.
 const TELL_EVERY: SignedDuration = SignedDuration::from_secs(60);
 

@@ -231,18 +231,18 @@ async fn whoever_guesses_is_kept_waiting_and_does_not_take_up_all_connections() 
     let database = Database::sqlite();
     // Nobody who waits is answered before the test is over.
     let gate = Gate::new(database.clock.clone(), Vec::new(), 1).with_pause(Duration::from_hours(1));
-    let limits = Limits { connections: 100, ..Limits::default() };
+    let limits = Limits { connections: 200, ..Limits::default() };
     let bridge = TestBridge::builder().gate(gate).limits(limits).on(database).start().await;
     let stranger = bridge.okta().with_authorization("Bearer guess");
     stranger.get("/Users").await.expect_error(401, None);
     let mut flood = tokio::task::JoinSet::new();
-    for _ in 0..200 {
+    for _ in 0..300 {
         let stranger = stranger.clone();
         flood.spawn(async move { stranger.get("/Users").await.status });
     }
-    for _ in 0..136 {
+    for _ in 0..172 {
         assert_eq!(flood.join_next().await.unwrap().unwrap(), 429);
     }
     bridge.okta().create_named("jane@x.example").await;
-    assert!(flood.try_join_next().is_none(), "64 wait");
+    assert!(flood.try_join_next().is_none(), "128 wait");
 }
