@@ -42,6 +42,7 @@ pub(crate) async fn with_secret(bridge: &TestBridge, tenant: &str, scopes: &str)
     let (secret, record) =
         client::with_secret(&bridge.clock, tenant.parse().unwrap(), "test".to_owned(), scopes);
     keep(bridge, &record).await;
+    bridge.database.hand_out(secret.expose_secret());
     (record.id, secret.expose_secret().to_owned())
 }
 

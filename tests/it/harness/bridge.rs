@@ -165,6 +165,7 @@ impl Builder {
         if let Some(feed) = &feed {
             directory = directory.with_feed(feed.clone());
         }
+        database.hand_out(STATIC_TOKEN);
         let fixed = [(TenantId::default_tenant(), SecretString::from(STATIC_TOKEN))];
         let door = Door::new(store.clone(), clock.clone(), &fixed).with_trust(self.trust.clone()).unwrap();
         if self.trust.iter().any(|(_, trust)| trust.oauth) {
@@ -325,6 +326,7 @@ impl TestBridge {
             .await
             .map_err(|error: StoreError| error)
             .unwrap();
+        self.database.hand_out(text.expose_secret());
         (id, text.expose_secret().to_owned())
     }
 }
