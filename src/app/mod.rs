@@ -155,7 +155,8 @@ impl App {
         let (fleet, config, tls) = (Arc::clone(&self.fleet), self.config.clone(), self.tls.clone());
         let revisions = self.revisions.clone();
         let told = self.fleet.hang_ups.clone();
-        let watch = Watch { fleet, began_with: config.clone(), config, read, tls, revisions, told };
+        let (began_with, later) = (config.clone(), Vec::new());
+        let watch = Watch { fleet, began_with, config, later, read, tls, revisions, told };
         self.tasks.spawn(watch.run(self.stop_tasks.clone()));
     }
 

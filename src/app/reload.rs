@@ -26,6 +26,8 @@ pub(super) struct Watch {
     pub(super) began_with: Config,
     /// Those that it goes by now.
     pub(super) config: Config,
+    /// What of them waits for the next start.
+    pub(super) later: Vec<&'static str>,
     pub(super) read: Reader,
     pub(super) tls: Option<ServerTls>,
     pub(super) revisions: tenants::Revisions,
@@ -64,13 +66,13 @@ impl Watch {
                 self.config = config;
                 tracing::info!("the settings were read anew");
                 let later = self.began_with.differs_for_the_next_start(&self.config);
-                if !later.is_empty() {
-                    let settings = later.join(", ");
+                if !later.is_empty() && later != self.later {
                     tracing::warn!(
-                        settings,
-                        "restart the program for what it takes up at its start alone: {settings}"
+                        "restart the program for what it takes up at its start alone: {}",
+                        later.join(", ")
                     );
                 }
+                self.later = later;
             }
             Err(error) => {
                 tracing::error!("the settings have a mistake, so the present ones stay: {error:#}");
