@@ -2,6 +2,7 @@
 //! a trickle. The first of a kind is entered at once, the others of the same minute are counted and entered together.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -57,9 +58,15 @@ impl Refusals {
         Self { store, clock, books: Arc::default(), wake: Arc::default() }
     }
 
-    /// Enters an attempt on a tenant that there is; tells whether it is the first of its kind for now, and so worth
-    /// a line in the log.
-    pub fn note(&self, tenant: &TenantId, refusal: &Refusal, request: RequestId) -> bool {
+    /// Enters an attempt on a tenant that there is, from this address; tells whether it is the first of its kind
+    /// within a minute, and so worth a line in the log.
+    pub fn note(
+        &self,
+        tenant: &TenantId,
+        refusal: &Refusal,
+        request: RequestId,
+        client: Option<IpAddr>,
+    ) -> bool {
         let Refusal { reason, token } = refusal.clone();
         let now = self.clock.now();
         let mut kind = Kind { tenant: tenant.clone(), reason, token };
@@ -80,6 +87,7 @@ impl Refusals {
             tenant = %kind.tenant,
             request.id = %request,
             token.id = kind.token,
+            client = client.map(tracing::field::display),
             reason,
             "a caller of tenant {tenant} was turned away: {reason}",
         );

@@ -113,22 +113,23 @@ async fn survey(desk: &Desk, tenant: &TenantId) -> anyhow::Result<Vec<Line>> {
         reader.last_sweep(tenant, &Collection::Members).await?.is_some(),
         "the organization has not been read yet: start the server, or use `scim-bridge apply`"
     );
+    let policy = &desk.settings(tenant)?.policy;
     let (mut lines, mut after) = (Vec::new(), None);
     loop {
-        let members = reader.mirrored_members(tenant, after.as_ref(), PAGE).await?;
-        let Some(last) = members.last() else { break };
+        let members = reader.members_with_person(tenant, after.as_ref(), PAGE).await?;
+        let Some((last, _)) = members.last() else { break };
         after = Some(last.id.clone());
-        for member in &members {
-            lines.push(survey_member(&mut reader, tenant, &desk.settings(tenant)?.policy, member).await?);
+        for (member, bound) in &members {
+            lines.push(survey_member(&mut reader, tenant, policy, member, *bound).await?);
         }
     }
     let mut after = None;
     loop {
-        let invites = reader.mirrored_invites(tenant, after.as_ref(), PAGE).await?;
-        let Some(last) = invites.last() else { break };
+        let invites = reader.open_invites_with_person(tenant, after.as_ref(), PAGE).await?;
+        let Some((last, _)) = invites.last() else { break };
         after = Some(last.id.clone());
-        for invite in &invites {
-            lines.extend(survey_invite(&mut reader, tenant, invite).await?);
+        for (invite, bound) in &invites {
+            lines.extend(survey_invite(&mut reader, tenant, invite, *bound).await?);
         }
     }
     lines.sort_by(|a, b| (a.is_invite, a.kind, &a.email, &a.id).cmp(&(b.is_invite, b.kind, &b.email, &b.id)));

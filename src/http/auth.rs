@@ -57,9 +57,7 @@ pub(super) async fn admit(
 
 /// The one answer to whoever is not let in.
 pub(super) fn refuse(state: &State, trail: &Trail, tenant: Option<&TenantId>, refusal: &Refusal) -> Failure {
-    if !turn_away(state, trail, tenant, refusal) {
-        trail.hush();
-    }
+    turn_away(state, trail, tenant, refusal);
     ScimError::unauthorized(
         "send `Authorization: Bearer` with a token of this tenant; `scim-bridge token create` makes one",
     )
@@ -69,19 +67,24 @@ pub(super) fn refuse(state: &State, trail: &Trail, tenant: Option<&TenantId>, re
 /// The answer to a caller with a good credential who asks too often.
 pub(super) fn slow_down(state: &State, trail: &Trail, tenant: &TenantId, token: &str, wait: i64) -> Response {
     let refusal = Refusal { reason: "too many", token: Some(token.to_owned()) };
-    if !turn_away(state, trail, Some(tenant), &refusal) {
-        trail.hush();
-    }
+    turn_away(state, trail, Some(tenant), &refusal);
     reply::slow_down(wait)
 }
 
-/// Accounts for somebody who was turned away; tells whether it is the first of its kind for now, and so worth a line in
-/// the log. What is no tenant of ours has no trail to enter it in, and is not worth one.
-pub(super) fn turn_away(state: &State, trail: &Trail, tenant: Option<&TenantId>, refusal: &Refusal) -> bool {
+/// Accounts for somebody who was turned away. One more of a kind leaves no line of its own in the log.
+pub(super) fn turn_away(state: &State, trail: &Trail, tenant: Option<&TenantId>, refusal: &Refusal) {
+    if !note(state, trail, tenant, refusal) {
+        trail.hush();
+    }
+}
+
+/// Accounts for something that was refused; tells whether it is the first of its kind within a minute, and so worth a
+/// line in the log. What is no tenant of ours has no trail to enter it in, and is not worth one.
+pub(super) fn note(state: &State, trail: &Trail, tenant: Option<&TenantId>, refusal: &Refusal) -> bool {
     state.metrics.token_refused(refusal.reason);
     tenant
         .filter(|tenant| state.directory.serves(tenant))
-        .is_some_and(|tenant| state.door.refusals().note(tenant, refusal, trail.request))
+        .is_some_and(|tenant| state.door.refusals().note(tenant, refusal, trail.request, trail.client))
 }
 
 /// What is said when nothing can be decided.

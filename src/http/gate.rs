@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use http::{Extensions, HeaderMap};
 use ipnet::IpNet;
-use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 
 use super::bucket::{Buckets, Pace};
@@ -20,8 +19,6 @@ use crate::tls::client_certificate::{AuthorityError, ClientCertificates};
 
 /// How many who guess are kept waiting at once. Each takes up a connection, of which there must be some left.
 const MOST_WAITING: usize = 128;
-/// How often a refusal for its origin is logged, per tenant; all of them are counted.
-const TELL_EVERY: SignedDuration = SignedDuration::from_secs(60);
 
 /// The gates of all tenants. Clones share everything.
 #[derive(Debug, Clone)]
@@ -43,7 +40,6 @@ struct Rules {
     certificates: Option<ClientCertificates>,
     all: Mutex<Buckets<()>>,
     tokens: Mutex<Buckets<String>>,
-    told_at: Mutex<Option<Timestamp>>,
 }
 
 impl Gate {
@@ -76,7 +72,6 @@ impl Gate {
             certificates,
             all: Mutex::new(Buckets::new(Pace::new(per_tenant))),
             tokens: Mutex::new(Buckets::new(Pace::new(per_token))),
-            told_at: Mutex::new(None),
         };
         self.0.tenants.insert(tenant, Arc::new(rules));
         Ok(())
@@ -101,7 +96,7 @@ impl Gate {
     /// Whether a request may come to the tenant's door at all.
     ///
     /// # Errors
-    /// A word that says why not, for the metrics and never for the caller.
+    /// A word that says why not, for the account of those who were turned away and never for the caller.
     pub(super) fn check(
         &self,
         tenant: &TenantId,
@@ -119,18 +114,13 @@ impl Gate {
                 peer.is_some_and(|peer| certificates.takes(&peer.certificates, now))
             })
         };
-        let reason = if !is_near {
-            "address"
+        if !is_near {
+            Err("address")
         } else if is_certified() {
-            return Ok(());
+            Ok(())
         } else {
-            "certificate"
-        };
-        if rules.is_worth_telling(now) {
-            let address = address.map(tracing::field::display);
-            tracing::warn!(%tenant, address, reason, "a client is refused before its token is looked at");
+            Err("certificate")
         }
-        Err(reason)
     }
 
     /// Counts a request of a caller who was let in.
@@ -159,17 +149,6 @@ impl Gate {
         if let Ok(_place) = self.0.waiting.try_acquire() {
             tokio::time::sleep(self.0.pause).await;
         }
-    }
-}
-
-impl Rules {
-    fn is_worth_telling(&self, now: Timestamp) -> bool {
-        let mut told_at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = told_at.is_none_or(|at| now.duration_since(at) >= TELL_EVERY);
-        if is_due {
-            *told_at = Some(now);
-        }
-        is_due
     }
 }
 

@@ -2,6 +2,7 @@
 //! around panics, the time limit, and the limits on the head.
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -49,11 +50,14 @@ const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What the inner parts learn about a request and the account of it shows. Never the query, a body or an address.
+/// What the inner parts learn about a request and the account of it shows. Never the query, a body or an
+/// e-mail address.
 #[derive(Debug, Clone)]
 pub(super) struct Trail {
     /// The id of the request: ours, whatever the client may have sent.
     pub(super) request: RequestId,
+    /// Where it came from, if over a connection.
+    pub(super) client: Option<IpAddr>,
     /// The template of the route, such as `/scim/v2/Users/{id}`.
     pub(super) route: Arc<OnceLock<String>>,
     /// Who asked.
@@ -112,15 +116,16 @@ async fn account(
     next: Next,
 ) -> Response {
     let started = Instant::now();
+    let client = gate.client_of(request.headers(), request.extensions());
     let trail = Trail {
         request: RequestId::new(&clock),
+        client,
         route: Arc::default(),
         admission: Arc::default(),
         is_hushed: Arc::default(),
     };
     let method = request.method().clone();
     request.extensions_mut().insert(trail.clone());
-    let client = gate.client_of(request.headers(), request.extensions());
     let is_encrypted = request.extensions().get::<Peer>().is_some_and(|peer| peer.is_encrypted);
     let mut response = next.run(request).await;
     // Guessing is slowed down; whoever has a good token is not concerned.

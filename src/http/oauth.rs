@@ -127,9 +127,7 @@ fn refuse(state: &State, trail: &Trail, error: &OauthError) -> Response {
             return auth::slow_down(state, trail, tenant, client, *wait);
         }
         OauthError::InvalidClient { tenant, refusal } => {
-            if !auth::turn_away(state, trail, tenant.as_ref(), refusal) {
-                trail.hush();
-            }
+            auth::turn_away(state, trail, tenant.as_ref(), refusal);
             (StatusCode::UNAUTHORIZED, "the client could not be proven; see `scim-bridge client list`")
         }
         OauthError::Store(error) => {

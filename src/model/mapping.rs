@@ -7,7 +7,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{InviteId, PersonId, TenantId, UserId};
+use crate::ids::{InviteId, PersonId, ProjectId, TenantId, UserId};
 use crate::model::address::Address;
 use crate::model::grant::{Assignment, OrgRole, ProjectGrant};
 use crate::model::upkeep::Upkeep;
@@ -173,5 +173,11 @@ impl Mapping {
             last_synced_at: None,
             upkeep: Upkeep::default(),
         }
+    }
+
+    /// The projects that the person has by a grant, or had until somebody else took them away.
+    pub fn granted_projects(&self) -> impl Iterator<Item = ProjectId> {
+        let held = self.effective_projects.iter().map(|grant| grant.id.clone());
+        held.chain(self.upkeep.lost_projects())
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::UserId;
+use crate::ids::{ProjectId, UserId};
 
 /// Kept with the mapping row, as one document.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -19,6 +19,14 @@ pub struct Upkeep {
     pub instruction: Option<Instruction>,
     /// What somebody else changed upstream and is still so.
     pub drift: BTreeSet<Drift>,
+}
+
+impl Upkeep {
+    /// Projects that somebody else took away although they are granted.
+    pub fn lost_projects(&self) -> impl Iterator<Item = ProjectId> {
+        let lost = self.drift.iter().filter(|drift| drift.class == DriftClass::ProjectRemoved);
+        lost.map(|drift| ProjectId::from(drift.subject.as_str()))
+    }
 }
 
 /// An administrator's word about one person.

@@ -72,12 +72,13 @@ pub struct Line {
     pub note: String,
 }
 
-/// Holds one member against the directory.
+/// Holds one member against the directory, with the person whom they stand for.
 pub async fn survey_member(
     reader: &mut Reader,
     tenant: &TenantId,
     policy: &Policy,
     member: &Member,
+    bound: Option<PersonId>,
 ) -> Result<Line, StoreError> {
     let line = |kind, person: Option<&Person>, note: &str| Line {
         kind,
@@ -95,7 +96,7 @@ pub async fn survey_member(
     if member.is_scim_managed {
         return Ok(line(Kind::ScimManaged, None, "managed by OpenAI's own directory sync"));
     }
-    if let Some(bound) = reader.bound_to(tenant, &member.id).await? {
+    if let Some(bound) = bound {
         let work = reader.load_work(tenant, bound).await?;
         let is_unclaimed =
             work.as_ref().is_some_and(|work| is_unclaimed(&work.person, work.mapping.as_ref()));
@@ -118,16 +119,17 @@ pub async fn survey_member(
     Ok(line(kind, person.as_ref(), note))
 }
 
-/// Holds one invite against the directory; `None` for one that is over.
+/// Holds one invite against the directory, with the person whom it stands for; `None` for one that is over.
 pub async fn survey_invite(
     reader: &mut Reader,
     tenant: &TenantId,
     invite: &Invite,
+    bound: Option<PersonId>,
 ) -> Result<Option<Line>, StoreError> {
     if invite.status != InviteStatus::Pending {
         return Ok(None);
     }
-    let (kind, person, note) = match reader.invite_bound_to(tenant, &invite.id).await? {
+    let (kind, person, note) = match bound {
         Some(bound) => {
             let work = reader.load_work(tenant, bound).await?;
             (Kind::Linked, work.map(|work| work.person), "")

@@ -161,8 +161,9 @@ pub(super) async fn load_facts(
     not_offered: &BTreeSet<Collection>,
 ) -> Result<Facts, StoreError> {
     let inventory = load_inventory(tenant, policy, reader, not_offered).await?;
-    let mut facts = Facts { owners: reader.owners(tenant).await?, inventory, ..Facts::default() };
-    for collection in periodic(policy, &facts.inventory) {
+    let (owners, granted_projects) = (reader.owners(tenant).await?, reader.granted_projects(tenant).await?);
+    let mut facts = Facts { owners, inventory, granted_projects, ..Facts::default() };
+    for collection in periodic(policy, &facts) {
         if let Some(sweep) = reader.last_sweep(tenant, &collection).await? {
             facts.sweeps.insert(collection, sweep);
         }

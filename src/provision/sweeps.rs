@@ -12,7 +12,6 @@ use super::desired::{managed_groups, managed_projects};
 use super::observe::{Judge, Reading};
 use super::pace::later;
 use super::plan::Facts;
-use crate::model::inventory::Inventory;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::model::policy::Policy;
@@ -34,10 +33,14 @@ pub(super) struct NextPage {
 }
 
 /// The collections that are read from time to time: where people stand, and what access can be given to.
-pub(super) fn periodic(policy: &Policy, inventory: &Inventory) -> BTreeSet<Collection> {
+pub(super) fn periodic(policy: &Policy, facts: &Facts) -> BTreeSet<Collection> {
+    let inventory = &facts.inventory;
     let whole = [Collection::Members, Collection::Invites, Collection::Projects, Collection::Roles];
     let groups = Some(Collection::Groups).filter(|_| policy.uses_openai_groups());
-    let in_projects = managed_projects(policy, inventory).into_iter().map(Collection::ProjectMembers);
+    // Also where no rule but only somebody's own attributes give a project, others may take it away.
+    let granted = facts.granted_projects.iter().filter(|project| inventory.may_have(project)).cloned();
+    let projects = managed_projects(policy, inventory).into_iter().chain(granted);
+    let in_projects = projects.map(Collection::ProjectMembers);
     let in_groups = managed_groups(policy, inventory).into_iter().map(Collection::GroupMembers);
     whole.into_iter().chain(groups).chain(in_projects).chain(in_groups).collect()
 }
@@ -79,9 +82,8 @@ impl Sweeps {
                 _ if is_urgent => Timestamp::MIN,
                 (Some(reading), _) => later(reading.last_page_at, periodic_pause(calls_left(collection))),
                 (None, Some(last)) => {
-                    // A long reading is followed by twice as long a rest.
                     let length = last.finished_at.duration_since(last.started_at);
-                    later(last.started_at, interval.max(length.saturating_mul(3)))
+                    later(last.started_at, interval.max(length.saturating_mul(cycle(collection))))
                 }
                 (None, None) => Timestamp::MIN,
             };
@@ -143,6 +145,12 @@ impl Sweeps {
     }
 }
 
+/// How many times as long as a long reading it takes until the next one begins. Whoever accepted an invite is among the
+/// members as well, and OpenAI lists invites for ever, so these can wait longer than the others.
+fn cycle(collection: &Collection) -> i32 {
+    if *collection == Collection::Invites { 6 } else { 3 }
+}
+
 fn periodic_pause(calls_left: f64) -> SignedDuration {
     // Fewer calls left means a slower pace, down to one page in three windows.
     let share = PERIODIC_SHARE.as_secs_f64() / calls_left.max(1.0);
@@ -183,6 +191,15 @@ mod tests {
     #[test]
     fn a_long_reading_is_followed_by_a_long_rest() {
         assert_eq!(from(&Sweeps::default(), &swept(0, 600), false), at(1800));
+    }
+
+    #[test]
+    fn a_long_reading_of_the_invites_is_followed_by_a_longer_rest() {
+        let sweep = Sweep { started_at: at(0), finished_at: at(600), count: 900 };
+        let facts = Facts { sweeps: [(Collection::Invites, sweep)].into(), ..Facts::default() };
+        let periodic = [Collection::Invites].into();
+        let pages = Sweeps::default().next_pages(&facts, INTERVAL, &periodic, &BTreeMap::new(), |_| 6.0);
+        assert_eq!(pages[0].from, at(3600));
     }
 
     #[test]

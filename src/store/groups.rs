@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 
 use super::query::{GroupCondition, Sql};
 use super::row::{Row, to_json};
-use super::sequence::{Sequence, Spot, Table, to_limit};
+use super::sequence::{Sequence, Spot, Stretch, Table, to_limit};
 use super::session::sql;
 use super::{Reader, StoreError, Tx};
 use crate::ids::{GroupId, TenantId};
@@ -12,6 +12,21 @@ use crate::model::group::Group;
 
 const SELECT_GROUPS: &str = "SELECT g.id, g.display_name, g.external_id, g.version, g.created_at, g.modified_at, \
                              g.attributes FROM groups AS g WHERE g.tenant = ";
+
+const COUNT_GROUPS: &str = "SELECT COUNT(*) AS count FROM groups AS g WHERE g.tenant = ";
+
+/// What is asked of the groups in a part of an order.
+fn within(
+    mut asked: Sql,
+    tenant: &TenantId,
+    condition: &GroupCondition,
+    sequence: Sequence,
+    stretch: Stretch<'_>,
+) -> Sql {
+    asked.text(tenant.as_str()).within(Table::Groups, sequence, stretch);
+    asked.push(" AND ").group_condition(tenant, condition);
+    asked
+}
 
 fn group(tenant: &TenantId, row: &AnyRow) -> Result<Group, StoreError> {
     let row = Row(row);
@@ -42,7 +57,7 @@ impl Reader {
         tenant: &TenantId,
         condition: &GroupCondition,
     ) -> Result<i64, StoreError> {
-        let mut sql = Sql::new("SELECT COUNT(*) AS count FROM groups AS g WHERE g.tenant = ");
+        let mut sql = Sql::new(COUNT_GROUPS);
         sql.text(tenant.as_str()).push(" AND ").group_condition(tenant, condition);
         Row(&self.fetch_one(sql.statement()).await?).int("count")
     }
@@ -56,12 +71,28 @@ impl Reader {
         offset: i64,
         limit: i64,
     ) -> Result<Vec<Group>, StoreError> {
-        let mut sql = Sql::new(SELECT_GROUPS);
-        sql.text(tenant.as_str()).push(" AND ").group_condition(tenant, condition);
-        sql.in_order(Table::Groups, sequence);
-        sql.push(" LIMIT ").int(limit.max(0)).push(" OFFSET ").int(offset.max(0));
-        let rows = self.fetch_all(sql.statement()).await?;
-        rows.iter().map(|row| group(tenant, row)).collect()
+        let (mut skip, mut found) = (offset.max(0), Vec::new());
+        for stretch in sequence.stretches(None) {
+            let left = usize::try_from(limit).unwrap_or_default().saturating_sub(found.len());
+            if left == 0 {
+                break;
+            }
+            let mut sql = within(Sql::new(SELECT_GROUPS), tenant, condition, sequence, stretch);
+            sql.in_order_within(Table::Groups, sequence, stretch);
+            sql.push(" LIMIT ").int(to_limit(left)).push(" OFFSET ").int(skip);
+            let rows = self.fetch_all(sql.statement()).await?;
+            if rows.is_empty() && skip > 0 {
+                let passed = within(Sql::new(COUNT_GROUPS), tenant, condition, sequence, stretch);
+                let passed = Row(&self.fetch_one(passed.statement()).await?).int("count")?;
+                skip = skip.saturating_sub(passed).max(0);
+            } else {
+                skip = 0;
+            }
+            for row in &rows {
+                found.push(group(tenant, row)?);
+            }
+        }
+        Ok(found)
     }
 
     /// The next groups after `after` that meet the condition, in this order, at most `limit`. Costs the same wherever
@@ -80,9 +111,7 @@ impl Reader {
             if left == 0 {
                 break;
             }
-            let mut sql = Sql::new(SELECT_GROUPS);
-            sql.text(tenant.as_str()).within(Table::Groups, sequence, stretch);
-            sql.push(" AND ").group_condition(tenant, condition);
+            let mut sql = within(Sql::new(SELECT_GROUPS), tenant, condition, sequence, stretch);
             sql.in_order_within(Table::Groups, sequence, stretch).push(" LIMIT ").int(to_limit(left));
             for row in self.fetch_all(sql.statement()).await? {
                 found.push(group(tenant, &row)?);

@@ -1,5 +1,7 @@
 //! The external-ID mapping table.
 
+use std::collections::BTreeSet;
+
 use sqlx::any::AnyRow;
 
 use super::people::{from_people_and_mappings, person_and_mapping, person_columns};
@@ -7,11 +9,12 @@ use super::query::Sql;
 use super::row::{Row, micros, to_json};
 use super::session::sql;
 use super::{Reader, StoreError, Tx};
-use crate::ids::{InviteId, PersonId, TenantId, UserId};
+use crate::ids::{InviteId, PersonId, ProjectId, TenantId, UserId};
 use crate::model::address::Address;
-use crate::model::grant::OrgRole;
+use crate::model::grant::{OrgRole, ProjectGrant};
 use crate::model::mapping::{Mapping, Status};
 use crate::model::person::{Person, key_of};
+use crate::model::upkeep::Upkeep;
 
 /// Which rows of the mapping table to list; an empty filter lists all.
 #[derive(Debug, Clone, Default)]
@@ -113,6 +116,25 @@ impl Reader {
                 Ok(MappingRow { person, mapping })
             })
             .collect()
+    }
+
+    /// The projects that somebody has by a grant, or had until somebody else took them away.
+    pub async fn granted_projects(&mut self, tenant: &TenantId) -> Result<BTreeSet<ProjectId>, StoreError> {
+        let held = sql("SELECT DISTINCT effective_projects AS document FROM mappings
+                        WHERE tenant = $1 AND effective_projects <> '[]'");
+        let lost = sql("SELECT upkeep AS document FROM mappings
+                        WHERE tenant = $1 AND upkeep LIKE '%\"project_removed\"%'");
+        let held = self.fetch_all(held.bind(tenant.as_str())).await?;
+        let lost = self.fetch_all(lost.bind(tenant.as_str())).await?;
+        let mut projects = BTreeSet::new();
+        for row in &held {
+            let grants: Vec<ProjectGrant> = Row(row).json("document")?;
+            projects.extend(grants.into_iter().map(|grant| grant.id));
+        }
+        for row in &lost {
+            projects.extend(Row(row).json::<Upkeep>("document")?.lost_projects());
+        }
+        Ok(projects)
     }
 
     /// The person other than `person` to whom this member is bound.

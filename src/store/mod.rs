@@ -32,7 +32,6 @@ mod people;
 mod postgres;
 mod query;
 mod record;
-mod review;
 mod row;
 mod secret;
 mod sequence;

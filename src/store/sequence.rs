@@ -186,16 +186,4 @@ impl Sql {
         }
         self.push(table.id()).push(direction)
     }
-
-    /// Appends the order of the whole sequence.
-    pub(super) fn in_order(&mut self, table: Table, sequence: Sequence) -> &mut Self {
-        if !sequence.by.may_be_absent() {
-            let whole = if sequence.by == Column::Id { Stretch::All(None) } else { Stretch::Valued(None) };
-            return self.in_order_within(table, sequence, whole);
-        }
-        let (column, direction) = (table.column(sequence.by), if sequence.descending { " DESC" } else { "" });
-        self.push(" ORDER BY CASE WHEN ").push(column).push(" > '' THEN 0 ELSE 1 END").push(direction);
-        self.push(", CASE WHEN ").push(column).push(" > '' THEN ").push(column).push(" END").push(direction);
-        self.push(", ").push(table.id()).push(direction)
-    }
 }

@@ -1,4 +1,5 @@
-//! The organization as a whole, for whoever looks at it: page by page, and who of it belongs to nobody.
+//! The organization as a whole, for whoever looks at it: page by page, who stands behind it, and who of it belongs to
+//! nobody.
 
 use jiff::Timestamp;
 
@@ -25,40 +26,43 @@ macro_rules! from_unmanaged {
 }
 
 impl Reader {
-    /// Members of the mirror by id, after `after`, at most `limit`.
-    pub async fn mirrored_members(
+    /// Members in the order of their ids, after `after`, at most `limit`, each with the person whom they stand for.
+    pub async fn members_with_person(
         &mut self,
         tenant: &TenantId,
         after: Option<&UserId>,
         limit: i64,
-    ) -> Result<Vec<Member>, StoreError> {
+    ) -> Result<Vec<(Member, Option<PersonId>)>, StoreError> {
         const SQL: &str = concat!(
             "SELECT ",
             member_columns!(),
-            " FROM observed_members
+            ", (SELECT MIN(m.person) FROM mappings AS m WHERE m.tenant = o.tenant AND m.user_id = o.id) AS person
+              FROM observed_members AS o
               WHERE tenant = $1 AND id > $2 AND gone_at IS NULL ORDER BY id LIMIT $3"
         );
         let after = after.map_or("", UserId::as_str);
         let rows = self.fetch_all(sql(SQL).bind(tenant.as_str()).bind(after).bind(limit.max(0))).await?;
-        rows.iter().map(member).collect()
+        rows.iter().map(|row| Ok((member(row)?, Row(row).optional_parsed("person")?))).collect()
     }
 
-    /// Invites of the mirror by id, after `after`, at most `limit`.
-    pub async fn mirrored_invites(
+    /// Invites that wait or have run out, in the order of their ids, after `after`, at most `limit`, each with the
+    /// person whom they stand for.
+    pub async fn open_invites_with_person(
         &mut self,
         tenant: &TenantId,
         after: Option<&InviteId>,
         limit: i64,
-    ) -> Result<Vec<Invite>, StoreError> {
+    ) -> Result<Vec<(Invite, Option<PersonId>)>, StoreError> {
         const SQL: &str = concat!(
             "SELECT ",
             invite_columns!(),
-            " FROM observed_invites
-              WHERE tenant = $1 AND id > $2 AND gone_at IS NULL ORDER BY id LIMIT $3"
+            ", (SELECT MIN(m.person) FROM mappings AS m WHERE m.tenant = o.tenant AND m.invite_id = o.id) AS person
+              FROM observed_invites AS o
+              WHERE tenant = $1 AND id > $2 AND gone_at IS NULL AND status <> 'accepted' ORDER BY id LIMIT $3"
         );
         let after = after.map_or("", InviteId::as_str);
         let rows = self.fetch_all(sql(SQL).bind(tenant.as_str()).bind(after).bind(limit.max(0))).await?;
-        rows.iter().map(invite).collect()
+        rows.iter().map(|row| Ok((invite(row)?, Row(row).optional_parsed("person")?))).collect()
     }
 
     /// Members whom nobody speaks of, by id, after `after`, at most `limit`.

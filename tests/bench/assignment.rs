@@ -4,10 +4,13 @@
 
 #![expect(clippy::get_unwrap, clippy::unwrap_used, reason = "a benchmark that cannot run fails by panicking")]
 
+#[expect(dead_code, reason = "not every benchmark needs all of it")]
+mod shared;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -15,16 +18,9 @@ use axum::routing::{get, post};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use openai_scim_bridge::access::Door;
 use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::directory::Directory;
 use openai_scim_bridge::http::{self, Gate, Limits, Readiness};
-use openai_scim_bridge::ids::{PersonId, TenantId};
-use openai_scim_bridge::model::address::Address;
-use openai_scim_bridge::model::audit::{Actor, AuditEntry};
-use openai_scim_bridge::model::operation::Lane;
-use openai_scim_bridge::model::person::Person;
-use openai_scim_bridge::model::policy::Policy;
-use openai_scim_bridge::provision::handle::Handle;
-use openai_scim_bridge::store::{Condition, Sequence, Store, StoreError};
+use openai_scim_bridge::ids::TenantId;
+use openai_scim_bridge::store::{Condition, Sequence, Store};
 use openai_scim_bridge::telemetry::metrics::Metrics;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -48,29 +44,13 @@ struct Target {
     _folder: TempDir,
 }
 
-async fn database() -> (TempDir, Store, Clock) {
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let clock = Clock::system();
-    let url = format!("sqlite://{}", folder.path().join("bench.db").display());
-    let store = Store::open(&url, clock.clone()).await.unwrap();
-    (folder, store, clock)
-}
-
 impl Target {
     /// The bridge as it serves, with no engine behind it: OpenAI is not what is measured.
     async fn bridge() -> Arc<Self> {
-        let (folder, store, clock) = database().await;
-        let tenant = TenantId::default_tenant();
-        let policies = [(tenant.clone(), Policy::default())];
-        let fixed = [(tenant, SecretString::from(TOKEN))];
+        let (folder, store, clock) = shared::database().await;
+        let fixed = [(TenantId::default_tenant(), SecretString::from(TOKEN))];
         let state = http::State {
-            directory: Directory::new(
-                store.clone(),
-                Handle::default(),
-                clock.clone(),
-                policies,
-                "http://localhost",
-            ),
+            directory: shared::directory(store.clone(), clock.clone()),
             gate: Gate::new(clock.clone(), Vec::new(), 1_000_000),
             door: Door::new(store, clock.clone(), &fixed),
             metrics: Metrics::new(),
@@ -86,7 +66,7 @@ impl Target {
 
     /// A bare handler with the same reads and commits.
     async fn floor() -> Arc<Self> {
-        let (folder, store, clock) = database().await;
+        let (folder, store, clock) = shared::database().await;
         let router = Router::new()
             .route("/look-up", get(look_up))
             .route("/create", post(create))
@@ -113,24 +93,15 @@ impl Target {
 
     /// One assignment on each turn of each connection, `rounds` in all.
     async fn assign(self: &Arc<Self>, rounds: u64) -> Duration {
-        let begun = Instant::now();
-        let left = Arc::new(AtomicU64::new(rounds));
-        let workers: Vec<_> = (0..CONNECTIONS)
-            .map(|index| {
-                let (target, left) = (Arc::clone(self), Arc::clone(&left));
-                tokio::spawn(async move {
-                    let mut connection = target.connections.get(index).unwrap().lock().await;
-                    let take = |left: u64| left.checked_sub(1);
-                    while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
-                        target.assign_one(&mut connection).await;
-                    }
-                })
-            })
-            .collect();
-        for worker in workers {
-            worker.await.unwrap();
-        }
-        begun.elapsed()
+        let target = Arc::clone(self);
+        shared::time(CONNECTIONS, rounds, move |index| {
+            let target = Arc::clone(&target);
+            async move {
+                let mut connection = target.connections.get(index).unwrap().lock().await;
+                target.assign_one(&mut connection).await;
+            }
+        })
+        .await
     }
 
     async fn assign_one(&self, connection: &mut TcpStream) {
@@ -197,43 +168,9 @@ async fn look_up(State((store, _)): Bare, Query(query): Query<LookUp>) -> String
 async fn create(State((store, clock)): Bare, body: String) -> (axum::http::StatusCode, String) {
     let attributes: Value = serde_json::from_str(&body).unwrap();
     let user_name = attributes.get("userName").unwrap().as_str().unwrap().to_owned();
-    let now = clock.now();
-    let person = Arc::new(Person {
-        tenant: TenantId::default_tenant(),
-        id: PersonId::new(&clock),
-        address: Address::parse(&user_name).ok(),
-        external_id: Some(format!("00u-{user_name}")),
-        user_name,
-        active: true,
-        deleted_at: None,
-        version: 1,
-        created_at: now,
-        modified_at: now,
-        attributes: attributes.as_object().unwrap().clone(),
-    });
-    let entry = Arc::new(AuditEntry {
-        tenant: person.tenant.clone(),
-        at: now,
-        actor: Actor::Token("bench".to_owned()),
-        request: None,
-        person: Some(person.id),
-        event: "user.create".to_owned(),
-        detail: json!({ "attributes": ["userName", "name", "emails", "displayName", "active"] }),
-    });
+    let person = shared::person(&clock, user_name, &attributes);
     let answer = person.id.to_string();
-    store
-        .write::<_, StoreError>(move |tx| {
-            let (person, entry) = (Arc::clone(&person), Arc::clone(&entry));
-            Box::pin(async move {
-                let key = person.user_name_key();
-                let found = tx.find_people(&person.tenant, &key, person.external_id.as_deref()).await?;
-                assert!(found.is_empty());
-                tx.insert_person(&person, Lane::Invite).await?;
-                tx.append_audit(&entry).await
-            })
-        })
-        .await
-        .unwrap();
+    shared::create(&store, person).await;
     (axum::http::StatusCode::CREATED, answer)
 }
 

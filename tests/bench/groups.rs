@@ -10,29 +10,22 @@
     reason = "a benchmark stops where its set-up fails"
 )]
 
-use std::sync::Arc;
+#[expect(dead_code, reason = "not every benchmark needs all of it")]
+mod shared;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::directory::{Caller, Directory, Reply, Rights};
-use openai_scim_bridge::ids::{GroupId, PersonId, RequestId, TenantId};
-use openai_scim_bridge::model::operation::Lane;
+use openai_scim_bridge::directory::{Caller, Directory, Reply};
+use openai_scim_bridge::ids::{GroupId, PersonId};
 use openai_scim_bridge::model::person::Person;
-use openai_scim_bridge::model::policy::Policy;
-use openai_scim_bridge::model::scope::Scopes;
-use openai_scim_bridge::provision::handle::Handle;
-use openai_scim_bridge::store::{Store, StoreError};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// People in the directory, whatever the size of the group.
 const PEOPLE: usize = 100_001;
-/// How many people one write of the preparation adds.
-const CHUNK: usize = 1_000;
 
 struct Bench {
-    store: Store,
     directory: Directory,
     caller: Caller,
     people: Vec<PersonId>,
@@ -41,46 +34,11 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let clock = Clock::system();
-        let url = format!("sqlite://{}", folder.path().join("bench.db").display());
-        let store = Store::open(&url, clock.clone()).await.unwrap();
-        let tenant = TenantId::default_tenant();
-        let policies = [(tenant.clone(), Policy::default())];
-        let (engine, url) = (Handle::default(), "https://scim.example.com");
-        let directory = Directory::new(store.clone(), engine, clock.clone(), policies, url);
-        let request = RequestId::new(&clock);
-        let caller = Caller {
-            tenant,
-            token: "bench".to_owned(),
-            rights: Rights::new(Scopes::admin()),
-            request,
-            prefers_async: false,
-        };
-        let people = (0..PEOPLE).map(|_| PersonId::new(&clock)).collect();
-        let bench = Self { store, directory, caller, people, _folder: folder };
-        bench.fill(&clock).await;
-        bench
-    }
-
-    async fn fill(&self, clock: &Clock) {
-        for (chunk, ids) in self.people.chunks(CHUNK).enumerate() {
-            let people: Vec<_> =
-                ids.iter().enumerate().map(|(index, id)| person(clock, *id, chunk * CHUNK + index)).collect();
-            let people = Arc::new(people);
-            self.store
-                .write::<_, StoreError>(move |tx| {
-                    let people = Arc::clone(&people);
-                    Box::pin(async move {
-                        for person in people.iter() {
-                            tx.insert_person(person, Lane::Invite).await?;
-                        }
-                        Ok(())
-                    })
-                })
-                .await
-                .unwrap();
-        }
+        let (folder, store, clock) = shared::database().await;
+        let people = (0..PEOPLE).map(|number| person(&clock, number)).collect();
+        let people = shared::fill(&store, people).await;
+        let caller = shared::caller(&clock);
+        Self { directory: shared::directory(store, clock), caller, people, _folder: folder }
     }
 
     /// A group of the first so many people.
@@ -90,7 +48,7 @@ impl Bench {
             panic!("an answer at once")
         };
         let group = group.id;
-        for chunk in self.people[..size].chunks(CHUNK) {
+        for chunk in self.people[..size].chunks(shared::CHUNK) {
             self.change(group, "add", chunk).await;
         }
         group
@@ -103,22 +61,10 @@ impl Bench {
     }
 }
 
-fn person(clock: &Clock, id: PersonId, number: usize) -> Person {
+fn person(clock: &Clock, number: usize) -> Person {
     let name = format!("person.{number}@example.com");
     let attributes = json!({"userName": name, "active": true});
-    Person {
-        tenant: TenantId::default_tenant(),
-        id,
-        user_name: name,
-        external_id: None,
-        address: None,
-        active: true,
-        deleted_at: None,
-        version: 1,
-        created_at: clock.now(),
-        modified_at: clock.now(),
-        attributes: attributes.as_object().unwrap().clone(),
-    }
+    shared::person(clock, name, &attributes)
 }
 
 fn single_member_changes(criterion: &mut Criterion) {

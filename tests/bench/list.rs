@@ -10,31 +10,26 @@
     reason = "a benchmark stops where its set-up fails"
 )]
 
+#[expect(dead_code, reason = "not every benchmark needs all of it")]
+mod shared;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::directory::{Caller, Directory, Kind, Listing, Rights, Turn};
-use openai_scim_bridge::ids::{PersonId, RequestId, TenantId};
-use openai_scim_bridge::model::address::Address;
-use openai_scim_bridge::model::operation::Lane;
+use openai_scim_bridge::directory::{Caller, Directory, Kind, Listing, Turn};
+use openai_scim_bridge::ids::PersonId;
 use openai_scim_bridge::model::person::Person;
-use openai_scim_bridge::model::policy::Policy;
-use openai_scim_bridge::model::scope::Scopes;
-use openai_scim_bridge::provision::handle::Handle;
 use openai_scim_bridge::scim::search::Query;
-use openai_scim_bridge::store::{Store, StoreError};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// People in the directory; few where the code is slow anyway and the run only shows that it works.
 const PEOPLE: usize = if cfg!(debug_assertions) { 2_000 } else { 100_000 };
-/// How many people one write of the preparation adds.
-const CHUNK: usize = 1_000;
 /// People on a page.
 const COUNT: usize = 100;
 /// The orders that are tried: none, one of an index, and one with people who have no value.
@@ -50,42 +45,12 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let clock = Clock::system();
-        let url = format!("sqlite://{}", folder.path().join("bench.db").display());
-        let store = Store::open(&url, clock.clone()).await.unwrap();
-        let people: Vec<_> = (0..PEOPLE).map(|number| person(&clock, number)).collect();
-        let ids = people.iter().map(|person| person.id).collect();
-        for chunk in people.chunks(CHUNK) {
-            let chunk = Arc::new(chunk.to_vec());
-            let written = store.write::<_, StoreError>(move |tx| {
-                let chunk = Arc::clone(&chunk);
-                Box::pin(async move {
-                    for person in chunk.iter() {
-                        tx.insert_person(person, Lane::Invite).await?;
-                    }
-                    Ok(())
-                })
-            });
-            written.await.unwrap();
-        }
-        let tenant = TenantId::default_tenant();
-        let policies = [(tenant.clone(), Policy::default())];
-        let (engine, url) = (Handle::default(), "https://scim.example.com");
-        let request = RequestId::new(&clock);
-        Self {
-            directory: Directory::new(store, engine, clock, policies, url),
-            caller: Caller {
-                tenant,
-                token: "bench".to_owned(),
-                rights: Rights::new(Scopes::admin()),
-                request,
-                prefers_async: false,
-            },
-            people: ids,
-            numbers: AtomicU64::new(0),
-            _folder: folder,
-        }
+        let (folder, store, clock) = shared::database().await;
+        let people = (0..PEOPLE).map(|number| person(&clock, number)).collect();
+        let people = shared::fill(&store, people).await;
+        let caller = shared::caller(&clock);
+        let directory = shared::directory(store, clock);
+        Self { directory, caller, people, numbers: AtomicU64::new(0), _folder: folder }
     }
 
     async fn list(&self, query: &Query) -> Listing {
@@ -131,19 +96,7 @@ fn person(clock: &Clock, number: usize) -> Person {
     if number.is_multiple_of(2) {
         attributes["displayName"] = format!("Person {number}").into();
     }
-    Person {
-        tenant: TenantId::default_tenant(),
-        id: PersonId::new(clock),
-        address: Some(Address::parse(&name).unwrap()),
-        user_name: name,
-        external_id: Some(format!("00u{number}")),
-        active: true,
-        deleted_at: None,
-        version: 1,
-        created_at: clock.now(),
-        modified_at: clock.now(),
-        attributes: attributes.as_object().unwrap().clone(),
-    }
+    shared::person(clock, name, &attributes)
 }
 
 fn pages(criterion: &mut Criterion, runtime: &Runtime, bench: &Bench) {
@@ -170,42 +123,53 @@ fn pages(criterion: &mut Criterion, runtime: &Runtime, bench: &Bench) {
     }
 }
 
-fn patches(criterion: &mut Criterion, runtime: &Runtime, bench: &Arc<Bench>) {
-    let mut benches = criterion.benchmark_group("patch");
-    benches.throughput(Throughput::Elements(1));
-    for clients in [1_u64, 32] {
-        benches.bench_function(BenchmarkId::new("clients", clients), |bencher| {
-            bencher.iter_custom(|patches| runtime.block_on(time_patches(bench, clients, patches)));
-        });
-    }
+/// The dearest pages that are given, and one that is not: what they cost beside any other page is what the bounds are
+/// chosen by.
+fn bounds(criterion: &mut Criterion, runtime: &Runtime, bench: &Bench) {
+    let mut benches = criterion.benchmark_group("bounds");
+    let prefixes: Vec<_> = (10..19).map(|prefix| format!("userName sw \"person.{prefix}\"")).collect();
+    let few = prefixes.join(" or ");
+    let sorted = Query::from_parameters([("sortBy", "name.familyName"), ("filter", &*few), ("count", "100")]);
+    let sorted = sorted.unwrap();
+    benches.bench_function("sort_9999_in_memory", |bencher| {
+        bencher.to_async(runtime).iter(async || black_box(bench.list(&sorted).await));
+    });
+    let start = if cfg!(debug_assertions) { "1000" } else { "10000" };
+    let deep = Query::from_parameters([("startIndex", start), ("count", "100")]).unwrap();
+    benches.bench_function("all_types_at_10000", |bencher| {
+        bencher
+            .to_async(runtime)
+            .iter(async || black_box(bench.directory.list(&bench.caller, &Kind::ALL, &deep).await.unwrap()));
+    });
+    let scanned = Query::from_parameters([("filter", "title eq \"nobody's\""), ("count", "100")]).unwrap();
+    benches.bench_function("filter_without_index", |bencher| {
+        bencher.to_async(runtime).iter(async || black_box(bench.list(&scanned).await));
+    });
     benches.finish();
 }
 
-/// The time for `patches` changes, shared out among the clients.
-async fn time_patches(bench: &Arc<Bench>, clients: u64, patches: u64) -> Duration {
-    let left = Arc::new(AtomicU64::new(patches));
-    let start = Instant::now();
-    let tasks: Vec<_> = (0..clients)
-        .map(|_| {
-            let (bench, left) = (Arc::clone(bench), Arc::clone(&left));
-            tokio::spawn(async move {
-                let take = |left: u64| left.checked_sub(1);
-                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
-                    bench.patch().await;
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
+fn patches(criterion: &mut Criterion, runtime: &Runtime, bench: &Arc<Bench>) {
+    let mut benches = criterion.benchmark_group("patch");
+    benches.throughput(Throughput::Elements(1));
+    for clients in [1, 32] {
+        benches.bench_function(BenchmarkId::new("clients", clients), |bencher| {
+            bencher.iter_custom(|patches| {
+                let bench = Arc::clone(bench);
+                runtime.block_on(shared::time(clients, patches, move |_| {
+                    let bench = Arc::clone(&bench);
+                    async move { bench.patch().await }
+                }))
+            });
+        });
     }
-    start.elapsed()
+    benches.finish();
 }
 
 fn all(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let bench = Arc::new(runtime.block_on(Bench::new()));
     pages(criterion, &runtime, &bench);
+    bounds(criterion, &runtime, &bench);
     patches(criterion, &runtime, &bench);
 }
 

@@ -2,25 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot run fails by panicking")]
 
+#[expect(dead_code, reason = "not every benchmark needs all of it")]
+mod shared;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::ids::{PersonId, TenantId};
-use openai_scim_bridge::model::address::Address;
-use openai_scim_bridge::model::audit::{Actor, AuditEntry};
-use openai_scim_bridge::model::operation::Lane;
+use openai_scim_bridge::ids::TenantId;
 use openai_scim_bridge::model::person::Person;
-use openai_scim_bridge::store::{Condition, Sequence, Store, StoreError};
+use openai_scim_bridge::store::{Condition, Sequence, Store};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-
-/// How many people one write of the preparation adds.
-const CHUNK: u64 = 500;
 
 struct Bench {
     store: Store,
@@ -31,10 +27,7 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Arc<Self> {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let clock = Clock::system();
-        let url = format!("sqlite://{}", folder.path().join("bench.db").display());
-        let store = Store::open(&url, clock.clone()).await.unwrap();
+        let (folder, store, clock) = shared::database().await;
         Arc::new(Self { store, clock, numbers: AtomicU64::new(0), _folder: folder })
     }
 
@@ -43,49 +36,12 @@ impl Bench {
     }
 
     async fn fill(&self, count: u64) {
-        for _ in 0..count / CHUNK {
-            let people: Vec<Person> = (0..CHUNK).map(|_| self.next_person()).collect();
-            let people = Arc::new(people);
-            self.store
-                .write::<_, StoreError>(move |tx| {
-                    let people = Arc::clone(&people);
-                    Box::pin(async move {
-                        for person in people.iter() {
-                            tx.insert_person(person, Lane::Invite).await?;
-                        }
-                        Ok(())
-                    })
-                })
-                .await
-                .unwrap();
-        }
+        let people = (0..count).map(|_| self.next_person()).collect();
+        shared::fill(&self.store, people).await;
     }
 
-    /// What a SCIM create does in its transaction: match, insert, audit.
     async fn create(&self) {
-        let person = Arc::new(self.next_person());
-        let entry = Arc::new(AuditEntry {
-            tenant: person.tenant.clone(),
-            at: person.created_at,
-            actor: Actor::Token("bench".to_owned()),
-            request: None,
-            person: Some(person.id),
-            event: "user.create".to_owned(),
-            detail: json!({ "attributes": ["userName", "name", "emails", "active"] }),
-        });
-        self.store
-            .write::<_, StoreError>(move |tx| {
-                let (person, entry) = (Arc::clone(&person), Arc::clone(&entry));
-                Box::pin(async move {
-                    let key = person.user_name_key();
-                    let found = tx.find_people(&person.tenant, &key, person.external_id.as_deref()).await?;
-                    assert!(found.is_empty());
-                    tx.insert_person(&person, Lane::Invite).await?;
-                    tx.append_audit(&entry).await
-                })
-            })
-            .await
-            .unwrap();
+        shared::create(&self.store, self.next_person()).await;
     }
 }
 
@@ -103,19 +59,7 @@ fn person(clock: &Clock, number: u64) -> Person {
             "department": "Research", "employeeNumber": number.to_string()
         },
     });
-    Person {
-        tenant: TenantId::default_tenant(),
-        id: PersonId::new(clock),
-        address: Some(Address::parse(&name).unwrap()),
-        external_id: Some(format!("00u{number}")),
-        user_name: name,
-        active: true,
-        deleted_at: None,
-        version: 1,
-        created_at: clock.now(),
-        modified_at: clock.now(),
-        attributes: attributes.as_object().unwrap().clone(),
-    }
+    shared::person(clock, name, &attributes)
 }
 
 fn durable_creates(criterion: &mut Criterion) {
@@ -123,33 +67,18 @@ fn durable_creates(criterion: &mut Criterion) {
     let bench = runtime.block_on(Bench::new());
     let mut group = criterion.benchmark_group("durable_create");
     group.throughput(Throughput::Elements(1));
-    for clients in [1_u64, 32] {
+    for clients in [1, 32] {
         group.bench_function(BenchmarkId::new("clients", clients), |bencher| {
-            bencher.iter_custom(|creates| runtime.block_on(time_creates(&bench, clients, creates)));
+            bencher.iter_custom(|creates| {
+                let bench = Arc::clone(&bench);
+                runtime.block_on(shared::time(clients, creates, move |_| {
+                    let bench = Arc::clone(&bench);
+                    async move { bench.create().await }
+                }))
+            });
         });
     }
     group.finish();
-}
-
-/// The time for `creates` creates, shared out among the clients.
-async fn time_creates(bench: &Arc<Bench>, clients: u64, creates: u64) -> Duration {
-    let left = Arc::new(AtomicU64::new(creates));
-    let start = Instant::now();
-    let tasks: Vec<_> = (0..clients)
-        .map(|_| {
-            let (bench, left) = (Arc::clone(bench), Arc::clone(&left));
-            tokio::spawn(async move {
-                let take = |left: u64| left.checked_sub(1);
-                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
-                    bench.create().await;
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
-    }
-    start.elapsed()
 }
 
 fn look_ups(criterion: &mut Criterion) {

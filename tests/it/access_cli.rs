@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::{folder, upstream};
-use crate::harness::program::{Running, call_as, fail, program, serving, succeed};
+use crate::harness::program::{Running, call_as, fail, folder, program, serving, succeed};
+use crate::harness::standin::upstream;
 use crate::harness::wire::exchange;
 
 fn listed(folder: &Path, what: &str) -> Value {

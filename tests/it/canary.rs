@@ -15,7 +15,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::simulator::{Effect, Fault, LimiterOptions, Options, Simulator};
+use openai_scim_bridge::simulator::{Effect, Fault, Options, Simulator};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,7 +23,8 @@ use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 use crate::harness::issuer::TestKey;
-use crate::harness::program::{PATIENCE, Running, call_as, program, run, serving};
+use crate::harness::program::{PATIENCE, Running, call_as, folder, program, run, serving};
+use crate::harness::standin;
 use crate::harness::wire::{Answer, exchange};
 
 const ADMIN_KEY: &str = "sk-admin-canary0Qx7pWk3Zt9RfLm2Vb8Ns5";
@@ -198,7 +199,7 @@ struct Proofs {
 
 impl Played {
     async fn start(upstream: SocketAddr, receiver: SocketAddr) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let settings = format!(
             "[upstream]\nrequests_per_minute = 60000\n[reconcile]\ninterval_seconds = 10\n\
              [alarms]\nurl = 'http://{receiver}/hook'\nallow_http = true\nsecret_env = 'ALARM_SECRET'\n\
@@ -368,16 +369,9 @@ impl Played {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_anything_that_is_ever_written() {
-    let limiter = LimiterOptions { enabled: false, ..LimiterOptions::default() };
     let admin_keys = vec![ADMIN_KEY.to_owned(), STORED_KEY.to_owned()];
-    let options = Options { limiter, admin_keys, ..Options::default() };
-    let simulator = Simulator::new(options, Clock::system());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream = listener.local_addr().unwrap();
-    tokio::spawn({
-        let simulator = simulator.clone();
-        async move { simulator.serve(listener, std::future::pending()).await }
-    });
+    let simulator = Simulator::new(Options { admin_keys, ..standin::unlimited() }, Clock::system());
+    let (upstream, _task) = standin::serve(&simulator).await;
     let (receiver, received) = unkind_receiver().await;
     let mut played = Played::start(upstream, receiver).await;
 

@@ -3,40 +3,14 @@
 use std::net::SocketAddr;
 use std::process::Stdio;
 
-use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::simulator::{Fault, LimiterOptions, Options, Simulator};
+use openai_scim_bridge::simulator::{Fault, Simulator};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use super::harness::program::{Running, TOKEN, call, call_as, fail, program, run, serving, succeed};
-
-/// A stand-in that limits nothing, and where it is.
-pub(crate) async fn upstream() -> (Simulator, SocketAddr) {
-    let limiter = LimiterOptions { enabled: false, ..LimiterOptions::default() };
-    let simulator = Simulator::new(Options { limiter, ..Options::default() }, Clock::system());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn({
-        let simulator = simulator.clone();
-        async move { simulator.serve(listener, std::future::pending()).await }
-    });
-    (simulator, address)
-}
-
-pub(crate) fn folder() -> TempDir {
-    tempfile::tempdir().unwrap()
-}
-
-pub(crate) fn user(address: &str) -> Value {
-    json!({
-        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
-        "userName": address,
-        "externalId": format!("ext, \"{address}\""),
-        "emails": [{ "value": address, "type": "work", "primary": true }],
-        "active": true,
-    })
-}
+use super::harness::program::{
+    Running, TOKEN, call, call_as, create, fail, folder, program, run, serving, succeed, user,
+};
+use super::harness::standin::upstream;
 
 #[test]
 fn the_demo_plays_to_its_end() {
@@ -176,7 +150,7 @@ async fn the_mapping_table_survives_both_formats() {
     let (folder, (_simulator, upstream)) = (folder(), upstream().await);
     let (serving, address) = Running::serve(&mut serving(folder.path(), upstream)).await;
     for name in ["jane@example.com", "joe@example.com"] {
-        call(address, "POST", "/scim/v2/Users", Some(&user(name))).await.unwrap().expect(201);
+        create(address, name).await;
     }
     serving.ask_to_stop();
     serving.ended().await;
@@ -211,7 +185,7 @@ async fn the_mapping_table_is_filtered_by_any_id() {
     let (folder, (_simulator, upstream)) = (folder(), upstream().await);
     let (_serving, address) = Running::serve(&mut serving(folder.path(), upstream)).await;
     for name in ["jane@example.com", "joe@example.com"] {
-        call(address, "POST", "/scim/v2/Users", Some(&user(name))).await.unwrap().expect(201);
+        create(address, name).await;
     }
     let list = |args: &[&str]| {
         let printed = succeed(program(folder.path()).args(["mapping", "list", "--json"]).args(args));
@@ -257,9 +231,9 @@ fn an_import_with_a_bad_row_imports_nothing() {
 async fn a_backup_is_taken_while_the_bridge_serves() {
     let (folder, (_simulator, upstream)) = (folder(), upstream().await);
     let (_serving, address) = Running::serve(&mut serving(folder.path(), upstream)).await;
-    call(address, "POST", "/scim/v2/Users", Some(&user("jane@example.com"))).await.unwrap().expect(201);
+    create(address, "jane@example.com").await;
     succeed(program(folder.path()).args(["db", "backup", "copy.db"]));
-    call(address, "POST", "/scim/v2/Users", Some(&user("joe@example.com"))).await.unwrap().expect(201);
+    create(address, "joe@example.com").await;
     let table =
         succeed(program(folder.path()).args(["mapping", "list", "--database-url", "sqlite://copy.db"]));
     assert!(table.contains("jane@example.com") && !table.contains("joe@example.com"), "{table}");
@@ -299,7 +273,7 @@ async fn an_answer_under_way_is_finished_when_the_bridge_is_told_to_stop() {
 async fn secrets_and_addresses_are_not_logged() {
     let (folder, (_simulator, upstream)) = (folder(), upstream().await);
     let (serving, address) = Running::serve(&mut serving(folder.path(), upstream)).await;
-    call(address, "POST", "/scim/v2/Users", Some(&user("jane@example.com"))).await.unwrap().expect(201);
+    create(address, "jane@example.com").await;
     let path = "/scim/v2/Users?filter=userName%20eq%20%22jane@example.com%22";
     call(address, "GET", path, None).await.unwrap().expect(200);
     serving.ask_to_stop();
@@ -330,8 +304,7 @@ async fn a_refused_key_shows_in_readyz_and_loses_nothing() {
     let (folder, (simulator, upstream)) = (folder(), upstream().await);
     simulator.fail_next("*", "*", Fault::status(401), u32::MAX).unwrap();
     let (_serving, address) = Running::serve(&mut serving(folder.path(), upstream)).await;
-    let created = call(address, "POST", "/scim/v2/Users", Some(&user("jane@example.com"))).await.unwrap();
-    assert_eq!(created.expect(201)["active"], true);
+    assert_eq!(create(address, "jane@example.com").await["active"], true);
     simulator.until(|simulator| !simulator.ledger().is_empty()).await;
     loop {
         let ready = call(address, "GET", "/readyz", None).await.unwrap().expect(200);
@@ -359,8 +332,7 @@ async fn membership_of_a_group_gives_and_takes_what_a_rule_says() {
     .unwrap();
     let mut command = serving(folder.path(), upstream);
     let (_serving, address) = Running::serve(command.env("SCIM_BRIDGE_CONFIG", &settings)).await;
-    let user =
-        call(address, "POST", "/scim/v2/Users", Some(&user("jane@example.com"))).await.unwrap().expect(201);
+    let user = create(address, "jane@example.com").await;
     let member = simulator.accept_invite("jane@example.com").unwrap();
     let group = json!({ "displayName": "Researchers", "members": [{ "value": user["id"] }] });
     let group = call(address, "POST", "/scim/v2/Groups", Some(&group)).await.unwrap().expect(201);
@@ -394,7 +366,7 @@ async fn events_are_signed_with_a_key_that_is_made_once_and_beside_the_database(
     for name in ["jane@x.example", "joe@x.example"] {
         let mut command = serving(folder.path(), upstream);
         let (bridge, address) = Running::serve(command.arg("--config").arg(&settings)).await;
-        call(address, "POST", "/scim/v2/Users", Some(&user(name))).await.unwrap().expect(201);
+        create(address, name).await;
         let poll = json!({ "returnImmediately": true });
         let told = call(address, "POST", "/scim/v2/Events", Some(&poll)).await.unwrap().expect(200);
         assert!(!told["sets"].as_object().unwrap().is_empty());

@@ -4,32 +4,15 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::simulator::{LimiterOptions, Options, OrgRole, Simulator};
+use openai_scim_bridge::simulator::OrgRole;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::net::TcpListener;
 
-use super::harness::program::{Running, call, fail, program, run, serving, succeed};
+use super::harness::program::{
+    Running, call, create, fail, folder, program, run, serving, succeed, until, user,
+};
+use super::harness::standin::upstream;
 
 const EXTENSION: &str = "urn:ietf:params:scim:schemas:extension:openai:2.0:User";
-
-/// A stand-in that limits nothing, and where it is.
-async fn upstream() -> (Simulator, SocketAddr) {
-    let limiter = LimiterOptions { enabled: false, ..LimiterOptions::default() };
-    let simulator = Simulator::new(Options { limiter, ..Options::default() }, Clock::system());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn({
-        let simulator = simulator.clone();
-        async move { simulator.serve(listener, std::future::pending()).await }
-    });
-    (simulator, address)
-}
-
-fn folder() -> TempDir {
-    tempfile::tempdir().unwrap()
-}
 
 fn settings(folder: &Path, text: &str) {
     std::fs::write(folder.join("bridge.toml"), text).unwrap();
@@ -43,31 +26,6 @@ fn acting(folder: &Path, upstream: SocketAddr) -> std::process::Command {
         .env("OPENAI_BASE_URL", format!("http://{upstream}/v1"))
         .env("USER", "kim");
     command
-}
-
-fn user(address: &str) -> Value {
-    json!({
-        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
-        "userName": address,
-        "externalId": format!("ext-{address}"),
-        "emails": [{ "value": address, "type": "work", "primary": true }],
-        "active": true,
-    })
-}
-
-async fn create(bridge: SocketAddr, address: &str) -> Value {
-    call(bridge, "POST", "/scim/v2/Users", Some(&user(address))).await.unwrap().expect(201)
-}
-
-/// Asks until the answer is as wanted: the program runs on the machine's clock.
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..300 {
-        if is_so() {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    panic!("{what} does not come about");
 }
 
 fn printed(command: &mut std::process::Command) -> Value {
@@ -121,7 +79,7 @@ async fn an_organization_is_surveyed_and_what_was_approved_is_linked() {
         let lines = printed(program(folder.path()).args(["adopt", "plan", "--json"]).args(config));
         lines.as_array().unwrap().iter().any(|line| line["email"] == email && line["kind"] == "linked")
     };
-    until("the link", || is_linked("jane@example.com")).await;
+    until("the link", async || is_linked("jane@example.com")).await;
     assert!(!is_linked("boss@example.com"));
 
     // An owner by a line of a file.
@@ -131,7 +89,7 @@ async fn an_organization_is_surveyed_and_what_was_approved_is_linked() {
     std::fs::write(folder.path().join("lines.csv"), approved.join("\n")).unwrap();
     let apply = ["adopt", "apply", "lines.csv", "--reason", "CHG-2", "--by", "alex"];
     succeed(program(folder.path()).args(apply).args(config));
-    until("the owner's link", || is_linked("boss@example.com")).await;
+    until("the owner's link", async || is_linked("boss@example.com")).await;
     let told = fail(program(folder.path()).args(apply).args(config), 1);
     assert!(told.contains("stands for this user already") && told.contains("line 2"), "{told}");
     let why = succeed(program(folder.path()).args(["why", "boss@example.com"]).args(config));
@@ -146,7 +104,8 @@ async fn imported_members_are_found_by_identity_providers_and_claimed_by_a_creat
     simulator.seed_member("jane@example.com", OrgRole::Reader);
     simulator.seed_member("boss@example.com", OrgRole::Owner);
     let (_serving, bridge) = Running::serve(&mut serving(folder.path(), upstream)).await;
-    until("the reading", || run(program(folder.path()).args(["import", "--dry-run"])).status.success()).await;
+    until("the reading", async || run(program(folder.path()).args(["import", "--dry-run"])).status.success())
+        .await;
     let users = || async { call(bridge, "GET", "/scim/v2/Users", None).await.unwrap().expect(200) };
     assert_eq!(users().await["totalResults"], 0);
     let told = String::from_utf8(run(program(folder.path()).arg("import")).stderr).unwrap();
@@ -160,7 +119,7 @@ async fn imported_members_are_found_by_identity_providers_and_claimed_by_a_creat
     assert_eq!((&shown["active"], &shown[EXTENSION]["status"]), (&json!(true), &json!("member")));
     let claimed = create(bridge, "Jane@example.com").await;
     assert_eq!(claimed["id"], shown["id"]);
-    assert_eq!(claimed["externalId"], "ext-Jane@example.com");
+    assert_eq!(claimed["externalId"], user("Jane@example.com")["externalId"]);
     let twice = call(bridge, "POST", "/scim/v2/Users", Some(&user("jane@example.com"))).await.unwrap();
     assert_eq!(twice.status, 409);
     assert_eq!(users().await["totalResults"], 1);
@@ -168,7 +127,7 @@ async fn imported_members_are_found_by_identity_providers_and_claimed_by_a_creat
     // What was claimed is managed like everybody else.
     let path = format!("/scim/v2/Users/{}", claimed["id"].as_str().unwrap());
     call(bridge, "DELETE", &path, None).await.unwrap();
-    until("the removal", || {
+    until("the removal", async || {
         simulator.members().iter().all(|member| member.email.as_deref() != Some("jane@example.com"))
     })
     .await;
@@ -224,11 +183,12 @@ async fn invites_are_resent_and_revoked_while_the_bridge_serves() {
     let invite = || simulator.pending_invites("jane@example.com").first().map(|invite| invite.id.clone());
     let first = invite().unwrap();
     succeed(program(folder.path()).args(["invites", "resend", "jane@example.com", "--reason", "lost"]));
-    until("the new invite", || invite().is_some_and(|second| second != first)).await;
-    succeed(program(folder.path()).args(["invites", "revoke", "ext-jane@example.com"]));
-    until("the withdrawal", || invite().is_none()).await;
+    until("the new invite", async || invite().is_some_and(|second| second != first)).await;
+    let external_id = user("jane@example.com")["externalId"].as_str().unwrap().to_owned();
+    succeed(program(folder.path()).args(["invites", "revoke", &external_id]));
+    until("the withdrawal", async || invite().is_none()).await;
     let is_held = || succeed(program(folder.path()).args(["invites", "list"])).contains("held");
-    until("the hold", is_held).await;
+    until("the hold", async || is_held()).await;
     let diff = succeed(program(folder.path()).args(["plan", "jane@example.com", "--diff"]));
     assert!(diff.contains("! hold") && diff.contains("an administrator withdrew the invite"), "{diff}");
     fail(program(folder.path()).args(["invites", "resend", "joe@example.com"]), 1);

@@ -3,16 +3,16 @@
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::cli::{folder, upstream, user};
 use crate::harness::database::connect;
-use crate::harness::program::{Running, call, fail, program, serving, succeed};
+use crate::harness::program::{Running, create, fail, folder, program, serving, succeed};
+use crate::harness::standin::upstream;
 
 #[tokio::test]
 async fn the_trail_is_shown_exported_and_checked() {
     let (folder, (_simulator, upstream)) = (folder(), upstream().await);
     let (_serving, address) = Running::serve(&mut serving(folder.path(), upstream)).await;
     for name in ["jane@example.com", "john@example.com"] {
-        call(address, "POST", "/scim/v2/Users", Some(&user(name))).await.unwrap().expect(201);
+        create(address, name).await;
     }
     let bridge = |args: &[&str]| {
         let mut command = program(folder.path());

@@ -1,22 +1,10 @@
 //! Off-boarding evidence and the access review, on the real program.
 
-use std::time::Duration;
-
 use openai_scim_bridge::simulator::{OrgRole, ProjectRole};
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
-use crate::cli::{folder, upstream, user};
-use crate::harness::program::{PATIENCE, Running, call, fail, program, serving, succeed};
-
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let waited = async {
-        while !holds().await {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("never: {what}"));
-}
+use crate::harness::program::{FAST, Running, call, create, fail, folder, program, serving, succeed, until};
+use crate::harness::standin::upstream;
 
 // The stand-in answers while this test waits for a command.
 #[tokio::test(flavor = "multi_thread")]
@@ -26,11 +14,7 @@ async fn who_left_is_told_with_the_keys_left_behind_and_the_review_finds_them_to
     simulator.seed_member("root@example.com", OrgRole::Owner);
     simulator.seed_member("stray@example.com", OrgRole::Reader);
     simulator.seed_invite("late@example.com", OrgRole::Reader);
-    std::fs::write(
-        folder.path().join("settings.toml"),
-        "[upstream]\nrequests_per_minute = 60000\nsettle_seconds = 1\n[reconcile]\ninterval_seconds = 10\n",
-    )
-    .unwrap();
+    std::fs::write(folder.path().join("settings.toml"), FAST).unwrap();
     let mut serve = serving(folder.path(), upstream);
     let (_serving, address) = Running::serve(serve.args(["--config", "settings.toml"])).await;
     let bridge = |args: &[&str]| {
@@ -43,8 +27,8 @@ async fn who_left_is_told_with_the_keys_left_behind_and_the_review_finds_them_to
     };
     let read = |args: &[&str]| -> Value { serde_json::from_str(&succeed(&mut bridge(args))).unwrap() };
 
-    let jane = call(address, "POST", "/scim/v2/Users", Some(&user("jane@example.com"))).await.unwrap();
-    let path = format!("/scim/v2/Users/{}", jane.expect(201)["id"].as_str().unwrap());
+    let jane = create(address, "jane@example.com").await;
+    let path = format!("/scim/v2/Users/{}", jane["id"].as_str().unwrap());
     until("invited", async || simulator.accept_invite("jane@example.com").is_ok()).await;
     let status = async || {
         let shown = call(address, "GET", &path, None).await.unwrap().expect(200);

@@ -2,30 +2,19 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
 
 use openai_scim_bridge::simulator::Simulator;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::sleep;
 
-use crate::cli::{folder, upstream, user};
-use crate::harness::program::{PATIENCE, Running, call, fail, program, serving, succeed};
+use crate::harness::program::{
+    self, FAST, PATIENCE, Running, call, fail, folder, program, serving, succeed, until,
+};
 use crate::harness::receiver::Receiver;
-
-/// Waits until this holds.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let waited = async {
-        while !holds().await {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("never: {what}"));
-}
+use crate::harness::standin::upstream;
 
 async fn create(address: SocketAddr, name: &str) -> String {
-    let created = call(address, "POST", "/scim/v2/Users", Some(&user(name))).await.unwrap();
-    created.expect(201)["id"].as_str().unwrap().to_owned()
+    program::create(address, name).await["id"].as_str().unwrap().to_owned()
 }
 
 async fn status(address: SocketAddr, id: &str) -> String {
@@ -54,9 +43,6 @@ async fn members(address: SocketAddr, simulator: &Simulator, count: usize) -> Ve
     }
     ids
 }
-
-const FAST: &str =
-    "[upstream]\nrequests_per_minute = 60000\nsettle_seconds = 1\n[reconcile]\ninterval_seconds = 10\n";
 
 fn settings(folder: &TempDir, more: &str) {
     std::fs::write(folder.path().join("settings.toml"), format!("{FAST}{more}")).unwrap();

@@ -3,14 +3,12 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::simulator::{LimiterOptions, Options, Simulator};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 
-use crate::harness::program::{Running, TOKEN, serving};
+use crate::harness::program::{Running, TOKEN, folder, serving};
 use crate::harness::python::{self, tell};
+use crate::harness::standin::upstream;
 
 /// scim2-tester looks at every attribute that a schema offers, so a thinner schema passes fewer checks than this.
 const SCIM2_TESTER_CHECKS: usize = 144;
@@ -123,13 +121,8 @@ struct Subject {
 
 impl Subject {
     async fn start() -> Self {
-        let limiter = LimiterOptions { enabled: false, ..LimiterOptions::default() };
-        let simulator = Simulator::new(Options { limiter, ..Options::default() }, Clock::system());
+        let (folder, (simulator, upstream)) = (folder(), upstream().await);
         let project = simulator.seed_project("Conformance");
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let upstream = listener.local_addr().unwrap();
-        tokio::spawn(async move { simulator.serve(listener, std::future::pending()).await });
-        let folder = tempfile::tempdir().unwrap();
         let (program, address) = Self::serve(folder.path(), upstream).await;
         Self { address, project, _program: program, _folder: folder }
     }

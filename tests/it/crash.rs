@@ -9,17 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::simulator::{Fault, FaultRule, LimiterOptions, Options, Simulator};
+use openai_scim_bridge::simulator::{Fault, FaultRule, Simulator};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::harness::program::{Running, call, serving};
+use super::harness::program::{Running, call, folder, serving};
+use super::harness::standin::upstream;
 
 /// Each seed is another story; add one when it finds something. `SCIM_BRIDGE_CRASH_SEEDS=10..260` tells others: by hand,
 /// for as long as one likes.
@@ -63,15 +62,8 @@ struct Story {
 
 impl Story {
     async fn new(seed: u64) -> Self {
-        let limiter = LimiterOptions { enabled: false, ..LimiterOptions::default() };
-        let simulator = Simulator::new(Options { limiter, ..Options::default() }, Clock::system());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let upstream = listener.local_addr().unwrap();
-        tokio::spawn({
-            let simulator = simulator.clone();
-            async move { simulator.serve(listener, std::future::pending()).await }
-        });
-        let folder = tempfile::tempdir().unwrap();
+        let (simulator, upstream) = upstream().await;
+        let folder = folder();
         std::fs::write(
             folder.path().join("settings.toml"),
             "[upstream]\nrequests_per_minute = 60000\nsettle_seconds = 1\n[reconcile]\ninterval_seconds = 10\n\

@@ -16,6 +16,7 @@ mod access_tokens;
 mod alarms;
 mod architecture;
 mod bad_input;
+mod budget;
 mod canary;
 mod cli;
 mod cli_adopt;

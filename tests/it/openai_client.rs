@@ -2,25 +2,17 @@
 
 use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::simulator::{Options, Simulator};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::harness::python;
+use crate::harness::standin;
 
 #[tokio::test]
 async fn the_official_client_can_use_every_operation() {
     let Some(mut script) = python::script("tests/openai_client/test_admin.py") else { return };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let stop = CancellationToken::new();
-    let server = tokio::spawn({
-        let (simulator, stop) = (Simulator::new(Options::default(), Clock::system()), stop.clone());
-        async move { simulator.serve(listener, stop.cancelled_owned()).await }
-    });
-    script.env("SIMULATOR_URL", url);
+    let simulator = Simulator::new(Options::default(), Clock::system());
+    let (address, _task) = standin::serve(&simulator).await;
+    script.env("SIMULATOR_URL", format!("http://{address}"));
     let output = python::run(script).await;
-    stop.cancel();
-    server.await.unwrap().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
     if told.contains("NOT validated") {

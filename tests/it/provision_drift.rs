@@ -26,8 +26,7 @@ async fn found(bridge: &Bridge) -> Vec<String> {
 }
 
 async fn member(bridge: &Bridge, name: &str) -> PersonId {
-    let person = bridge.create(name).await;
-    bridge.join(name).await;
+    let (person, _) = bridge.create_member(name).await;
     assert_eq!(bridge.status(person).await, Status::Member);
     person
 }
@@ -168,6 +167,91 @@ async fn a_project_whose_grant_was_refused_because_it_was_there_is_put_back_too(
     notice(&bridge).await;
     notice(&bridge).await;
     assert_eq!(bridge.sim.project_users(&project).len(), 1);
+}
+
+/// Somebody to whom only their own attributes give a project, each of the ways in which they can.
+async fn with_a_project_of_their_own(drift: DriftPolicy) -> (Bridge, String, PersonId, String) {
+    let bridge = with_drift(drift).await;
+    let project = bridge.sim.seed_project("Research");
+    let jane = member(&bridge, "jane").await;
+    bridge
+        .change(jane, |person| {
+            let own = serde_json::json!({ "projects": [{ "value": project, "role": "member" }] });
+            person.attributes.insert(EXTENSION.to_owned(), own);
+        })
+        .await;
+    notice(&bridge).await;
+    let (user, _) = bridge.member("jane").unwrap();
+    assert_eq!(bridge.sim.project_users(&project).len(), 1);
+    (bridge, project, jane, user)
+}
+
+#[tokio::test]
+async fn a_project_that_only_own_attributes_give_is_put_back_too() {
+    let (mut bridge, project, jane, user) = with_a_project_of_their_own(DriftPolicy::default()).await;
+    for restarts in [false, true] {
+        if restarts {
+            bridge.stop().await;
+            bridge.run();
+        }
+        bridge.sim.remove_project_user(&project, &user).unwrap();
+        notice(&bridge).await;
+        assert_eq!(bridge.sim.project_users(&project).len(), 1, "after a restart: {restarts}");
+        assert_eq!(bridge.status(jane).await, Status::Member);
+    }
+    assert_eq!(found(&bridge).await, ["project_removed", "project_removed"]);
+}
+
+#[tokio::test]
+async fn a_project_of_ones_own_that_is_reported_is_watched_until_it_is_put_right() {
+    let report = DriftPolicy { project_removed: OnDrift::Report, ..DriftPolicy::default() };
+    let (mut bridge, project, jane, user) = with_a_project_of_their_own(report).await;
+    bridge.sim.remove_project_user(&project, &user).unwrap();
+    notice(&bridge).await;
+    assert_eq!(bridge.status(jane).await, Status::Held);
+    bridge.stop().await;
+    bridge.run();
+    bridge.minutes(90).await;
+    bridge.sim.seed_project_user(&project, &user, sim::ProjectRole::Member).unwrap();
+    notice(&bridge).await;
+    assert_eq!(bridge.status(jane).await, Status::Member);
+    assert_eq!(found(&bridge).await, ["project_removed"]);
+}
+
+#[tokio::test]
+async fn a_project_that_an_entitlement_of_the_catalogue_gives_is_put_back_too() {
+    let bridge = Bridge::start().await;
+    let project = bridge.sim.seed_project("Research");
+    let jane = bridge.insert("jane").await;
+    let value = format!("project:{project}:member");
+    bridge
+        .change(jane, |person| {
+            let entitlements = serde_json::json!([{ "value": value }]);
+            person.attributes.insert("entitlements".to_owned(), entitlements);
+        })
+        .await;
+    bridge.join("jane").await;
+    notice(&bridge).await;
+    let (user, _) = bridge.member("jane").unwrap();
+    bridge.sim.remove_project_user(&project, &user).unwrap();
+    notice(&bridge).await;
+    assert_eq!(bridge.sim.project_users(&project).len(), 1);
+    assert_eq!(found(&bridge).await, ["project_removed"]);
+}
+
+#[tokio::test]
+async fn a_project_that_nobody_has_by_a_grant_any_more_is_read_no_longer() {
+    let (bridge, project, jane, _) = with_a_project_of_their_own(DriftPolicy::default()).await;
+    bridge
+        .change(jane, |person| {
+            person.attributes.clear();
+        })
+        .await;
+    bridge.minutes(70).await;
+    let reads = bridge.sim.calls("GET", PROJECT_USERS);
+    assert!(reads > 0 && bridge.sim.project_users(&project).is_empty());
+    bridge.minutes(30).await;
+    assert_eq!(bridge.sim.calls("GET", PROJECT_USERS), reads);
 }
 
 #[tokio::test]

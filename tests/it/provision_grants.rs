@@ -1,18 +1,16 @@
 //! Who gets what: grants of every kind against the stand-in, from the wish to what the organization has.
 
 use jiff::SignedDuration;
-use openai_scim_bridge::ids::{GroupId, PersonId};
+use openai_scim_bridge::ids::PersonId;
 use openai_scim_bridge::model::grant::{Assignment, ProjectRole};
-use openai_scim_bridge::model::group::Group;
 use openai_scim_bridge::model::mapping::Status;
-use openai_scim_bridge::model::operation::Lane;
 use openai_scim_bridge::model::policy::{
     Alias, GroupNaming, GroupRule, GroupSelector, Policy, RoleChange, RuleEffect,
 };
 use openai_scim_bridge::provision::desired::EXTENSION;
 use openai_scim_bridge::simulator as sim;
 use openai_scim_bridge::simulator::{Fault, Feature, Simulator};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::harness::engine::{Bridge, INVITE, INVITES, PROJECT_USER, PROJECT_USERS};
 
@@ -43,75 +41,6 @@ fn with_rules(rules: Vec<GroupRule>) -> Policy {
     Policy { group_rules: rules, ..Policy::default() }
 }
 
-/// Writes a SCIM group as the directory does, with these members.
-async fn group(bridge: &Bridge, name: &str, members: &[PersonId]) -> GroupId {
-    let now = bridge.clock.now();
-    let group = Group {
-        tenant: bridge.tenant.clone(),
-        id: GroupId::new(&bridge.clock),
-        display_name: name.to_owned(),
-        external_id: None,
-        version: 1,
-        created_at: now,
-        modified_at: now,
-        attributes: Map::new(),
-    };
-    let (id, added) = (group.id, group.clone());
-    bridge
-        .write(move |tx| {
-            let group = added.clone();
-            Box::pin(async move { tx.insert_group(&group).await })
-        })
-        .await;
-    join(bridge, id, members).await;
-    id
-}
-
-/// Puts people into a SCIM group.
-async fn join(bridge: &Bridge, group: GroupId, members: &[PersonId]) {
-    let (tenant, people) = (bridge.tenant.clone(), members.to_vec());
-    bridge
-        .write(move |tx| {
-            let (tenant, people) = (tenant.clone(), people.clone());
-            Box::pin(async move {
-                tx.add_members(&tenant, group, &people.iter().copied().collect()).await?;
-                tx.make_due(&tenant, &people, Lane::Grant).await
-            })
-        })
-        .await;
-    notice(bridge, members).await;
-}
-
-/// Takes people out of a SCIM group.
-async fn leave(bridge: &Bridge, group: GroupId, members: &[PersonId]) {
-    let (tenant, people) = (bridge.tenant.clone(), members.to_vec());
-    bridge
-        .write(move |tx| {
-            let (tenant, people) = (tenant.clone(), people.clone());
-            Box::pin(async move {
-                tx.remove_members(&tenant, group, &people.iter().copied().collect()).await?;
-                tx.make_due(&tenant, &people, Lane::Reduce).await
-            })
-        })
-        .await;
-    notice(bridge, members).await;
-}
-
-async fn notice(bridge: &Bridge, people: &[PersonId]) {
-    for person in people {
-        bridge.nudge(*person);
-    }
-    bridge.quiet().await;
-}
-
-/// A member `name@example.com` whom the bridge has invited; their person and their OpenAI id.
-async fn member(bridge: &Bridge, name: &str) -> (PersonId, String) {
-    let person = bridge.create(name).await;
-    bridge.join(name).await;
-    let (user, _) = bridge.member(name).unwrap();
-    (person, user)
-}
-
 async fn set(bridge: &Bridge, person: PersonId, attribute: &str, value: Value) {
     bridge.change(person, |person| drop(person.attributes.insert(attribute.to_owned(), value))).await;
 }
@@ -128,15 +57,15 @@ async fn a_rule_puts_people_into_an_openai_group_and_takes_them_out_again() {
     let prepare = |sim: &Simulator| staff = sim.seed_group("Staff", false);
     let policy = with_rules(vec![rule("Everybody", into_group("staff"))]);
     let bridge = Bridge::with(policy, |_| {}, prepare).await;
-    let (jane, user) = member(&bridge, "jane").await;
-    let everybody = group(&bridge, "Everybody", &[jane]).await;
+    let (jane, user) = bridge.create_member("jane").await;
+    let everybody = bridge.create_group("Everybody", &[jane]).await;
     assert_eq!(bridge.sim.group_members(&staff), [user]);
     let held = Assignment::Group { group: staff.as_str().into() };
     assert_eq!(bridge.mapping(jane).await.effective_assignments, [held]);
     bridge.sim.clear_ledger();
     bridge.minutes(30).await;
     assert_eq!(bridge.writes(), 0);
-    leave(&bridge, everybody, &[jane]).await;
+    bridge.take_from_group(everybody, &[jane]).await;
     assert!(bridge.sim.group_members(&staff).is_empty());
     assert!(bridge.mapping(jane).await.effective_assignments.is_empty());
     assert_eq!(bridge.writes(), 1);
@@ -148,7 +77,7 @@ async fn an_invited_person_is_put_into_the_group_after_acceptance() {
     let prepare = |sim: &Simulator| staff = sim.seed_group("Staff", false);
     let bridge = Bridge::with(with_rules(vec![rule("*", into_group("Staff"))]), |_| {}, prepare).await;
     let jane = bridge.create("jane").await;
-    group(&bridge, "Everybody", &[jane]).await;
+    bridge.create_group("Everybody", &[jane]).await;
     assert_eq!(bridge.sim.calls("POST", GROUP_USERS), 0);
     bridge.join("jane").await;
     assert_eq!(bridge.sim.group_members(&staff).len(), 1);
@@ -166,8 +95,8 @@ async fn groups_of_openais_own_sync_and_members_of_others_are_left_alone() {
     };
     let rules = vec![rule("*", into_group("Staff")), rule("*", into_group("Synced"))];
     let bridge = Bridge::with(with_rules(rules), |_| {}, prepare).await;
-    let (jane, _) = member(&bridge, "jane").await;
-    group(&bridge, "Everybody", &[jane]).await;
+    let (jane, _) = bridge.create_member("jane").await;
+    bridge.create_group("Everybody", &[jane]).await;
     bridge.minutes(30).await;
     assert_eq!((bridge.sim.group_members(&staff).len(), bridge.sim.group_members(&synced).len()), (2, 1));
     assert_eq!(bridge.status(jane).await, Status::Member);
@@ -179,15 +108,15 @@ async fn an_unanswered_membership_call_is_looked_up_and_not_repeated() {
     let mut staff = String::new();
     let prepare = |sim: &Simulator| staff = sim.seed_group("Staff", false);
     let bridge = Bridge::with(with_rules(vec![rule("*", into_group("Staff"))]), |_| {}, prepare).await;
-    let (jane, _) = member(&bridge, "jane").await;
+    let (jane, _) = bridge.create_member("jane").await;
     bridge.sim.fail_next("POST", GROUP_USERS, Fault::reset_after(), 1).unwrap();
-    let everybody = group(&bridge, "Everybody", &[jane]).await;
+    let everybody = bridge.create_group("Everybody", &[jane]).await;
     bridge.minutes(1).await;
     assert_eq!(bridge.sim.group_members(&staff).len(), 1);
     assert_eq!(bridge.sim.calls("POST", GROUP_USERS), 1);
     assert_eq!(bridge.sim.calls("GET", GROUP_USER), 1);
     bridge.sim.fail_next("DELETE", GROUP_USER, Fault::reset_after(), 1).unwrap();
-    leave(&bridge, everybody, &[jane]).await;
+    bridge.take_from_group(everybody, &[jane]).await;
     bridge.minutes(1).await;
     assert!(bridge.sim.group_members(&staff).is_empty());
     assert_eq!(bridge.sim.calls("DELETE", GROUP_USER), 1);
@@ -199,8 +128,8 @@ async fn a_member_who_left_the_group_by_hand_is_put_back() {
     let mut staff = String::new();
     let prepare = |sim: &Simulator| staff = sim.seed_group("Staff", false);
     let bridge = Bridge::with(with_rules(vec![rule("*", into_group("Staff"))]), |_| {}, prepare).await;
-    let (jane, _) = member(&bridge, "jane").await;
-    group(&bridge, "Everybody", &[jane]).await;
+    let (jane, _) = bridge.create_member("jane").await;
+    bridge.create_group("Everybody", &[jane]).await;
     bridge.sim.remove_group_member(&staff, "jane@example.com").unwrap();
     bridge.minutes(12).await;
     assert_eq!(bridge.sim.group_members(&staff).len(), 1);
@@ -217,7 +146,7 @@ async fn a_custom_role_comes_and_goes_with_its_grant() {
         ..Policy::default()
     };
     let bridge = Bridge::with(policy, |_| {}, prepare).await;
-    let (jane, user) = member(&bridge, "jane").await;
+    let (jane, user) = bridge.create_member("jane").await;
     set(&bridge, jane, "roles", json!([{"value": "audit"}])).await;
     assert_eq!(bridge.sim.assigned_roles(&user), [auditor.clone()]);
     let held = Assignment::Role { role: auditor.as_str().into() };
@@ -246,12 +175,12 @@ async fn a_custom_role_in_a_project_comes_after_the_project() {
     bridge.stop().await;
     bridge.set_policy(with_rules(vec![rule("*", effect)]));
     bridge.run();
-    let (jane, user) = member(&bridge, "jane").await;
-    let everybody = group(&bridge, "Everybody", &[jane]).await;
+    let (jane, user) = bridge.create_member("jane").await;
+    let everybody = bridge.create_group("Everybody", &[jane]).await;
     assert_eq!(bridge.sim.project_users(&research).len(), 1);
     assert_eq!(bridge.sim.calls("POST", PROJECT_ROLES), 1);
     assert_eq!(bridge.sim.assigned_roles(&user), [tester]);
-    leave(&bridge, everybody, &[jane]).await;
+    bridge.take_from_group(everybody, &[jane]).await;
     assert!(bridge.sim.assigned_roles(&user).is_empty());
     assert!(bridge.sim.project_users(&research).is_empty());
 }
@@ -261,8 +190,8 @@ async fn what_the_plan_of_the_organization_lacks_is_nobodys_error() {
     let policy = with_rules(vec![rule("*", into_group("Staff")), rule("*", custom_role("Auditor"))]);
     let off = |options: &mut sim::Options| (options.groups, options.roles) = (Feature::Off, Feature::Off);
     let bridge = Bridge::with(policy, off, |_| {}).await;
-    let (jane, _) = member(&bridge, "jane").await;
-    group(&bridge, "Everybody", &[jane]).await;
+    let (jane, _) = bridge.create_member("jane").await;
+    bridge.create_group("Everybody", &[jane]).await;
     bridge.minutes(50).await;
     assert_eq!((bridge.status(jane).await, reason(&bridge, jane).await), (Status::Member, String::new()));
     assert_eq!(bridge.sim.calls("GET", GROUPS), 1, "asked for rarely");
@@ -279,13 +208,13 @@ async fn a_feature_that_is_taken_away_takes_nothing_from_anybody() {
     let mut staff = String::new();
     let prepare = |sim: &Simulator| staff = sim.seed_group("Staff", false);
     let bridge = Bridge::with(with_rules(vec![rule("*", into_group("Staff"))]), |_| {}, prepare).await;
-    let (jane, _) = member(&bridge, "jane").await;
-    group(&bridge, "Everybody", &[jane]).await;
+    let (jane, _) = bridge.create_member("jane").await;
+    bridge.create_group("Everybody", &[jane]).await;
     bridge.sim.set_options(|options| options.groups = Feature::Off);
     bridge.minutes(20).await;
     let kim = bridge.create("kim").await;
     bridge.join("kim").await;
-    group(&bridge, "Others", &[kim]).await;
+    bridge.create_group("Others", &[kim]).await;
     bridge.minutes(10).await;
     assert_eq!(reason(&bridge, kim).await, "");
     bridge.sim.set_options(|options| options.groups = Feature::On);
@@ -307,14 +236,14 @@ async fn projects_are_given_by_name_and_by_the_name_of_a_group() {
         ..with_rules(vec![rule("Staff", in_project("research", ProjectRole::Member))])
     };
     let bridge = Bridge::with(policy, |_| {}, prepare).await;
-    let (jane, user) = member(&bridge, "jane").await;
-    let staff = group(&bridge, "Staff", &[jane]).await;
-    group(&bridge, "OpenAI:Ops:owner", &[jane]).await;
-    group(&bridge, "OpenAI:Nowhere:owner", &[jane]).await;
+    let (jane, user) = bridge.create_member("jane").await;
+    let staff = bridge.create_group("Staff", &[jane]).await;
+    bridge.create_group("OpenAI:Ops:owner", &[jane]).await;
+    bridge.create_group("OpenAI:Nowhere:owner", &[jane]).await;
     assert_eq!(bridge.sim.project_users(&research), [(user.clone(), sim::ProjectRole::Member)]);
     assert_eq!(bridge.sim.project_users(&ops), [(user, sim::ProjectRole::Owner)]);
     assert!(reason(&bridge, jane).await.contains("no project `Nowhere`"));
-    leave(&bridge, staff, &[jane]).await;
+    bridge.take_from_group(staff, &[jane]).await;
     assert!(bridge.sim.project_users(&research).is_empty());
 }
 
@@ -322,8 +251,8 @@ async fn projects_are_given_by_name_and_by_the_name_of_a_group() {
 async fn a_project_that_is_made_later_is_given_when_it_is_read() {
     let policy = with_rules(vec![rule("*", in_project("Search", ProjectRole::Member))]);
     let bridge = Bridge::with_policy(policy).await;
-    let (jane, _) = member(&bridge, "jane").await;
-    group(&bridge, "Everybody", &[jane]).await;
+    let (jane, _) = bridge.create_member("jane").await;
+    bridge.create_group("Everybody", &[jane]).await;
     assert!(reason(&bridge, jane).await.contains("no project `Search`"));
     let search = bridge.sim.seed_project("Search");
     bridge.minutes(6).await;

@@ -3,14 +3,12 @@
 use jiff::SignedDuration;
 use openai_scim_bridge::ids::{GroupId, PersonId};
 use openai_scim_bridge::model::grant::ProjectRole;
-use openai_scim_bridge::model::group::Group;
 use openai_scim_bridge::model::mapping::Status;
 use openai_scim_bridge::model::operation::Lane;
 use openai_scim_bridge::model::policy::{
     GroupMode, GroupRule, GroupSelector, Policy, RuleEffect, Standstill,
 };
 use openai_scim_bridge::simulator::{Fault, Feature, OrgRole, Simulator};
-use serde_json::Map;
 
 use crate::harness::engine::Bridge;
 
@@ -20,34 +18,6 @@ const PROJECT_GROUPS: &str = "/organization/projects/{project_id}/groups";
 
 fn mirror() -> Policy {
     Policy { groups: GroupMode::Mirror, ..Policy::default() }
-}
-
-/// Adds a SCIM group with these members, as the directory does.
-async fn add(bridge: &Bridge, name: &str, members: &[PersonId]) -> GroupId {
-    let now = bridge.clock.now();
-    let group = Group {
-        tenant: bridge.tenant.clone(),
-        id: GroupId::new(&bridge.clock),
-        display_name: name.to_owned(),
-        external_id: None,
-        version: 1,
-        created_at: now,
-        modified_at: now,
-        attributes: Map::new(),
-    };
-    let (id, people) = (group.id, members.to_vec());
-    bridge
-        .write(move |tx| {
-            let (group, people) = (group.clone(), people.clone());
-            Box::pin(async move {
-                tx.insert_group(&group).await?;
-                tx.add_members(&group.tenant, group.id, &people.iter().copied().collect()).await?;
-                tx.make_due(&group.tenant, &people, Lane::Grant).await
-            })
-        })
-        .await;
-    notice(bridge, members).await;
-    id
 }
 
 async fn rename(bridge: &Bridge, id: GroupId, name: &str) {
@@ -61,7 +31,7 @@ async fn rename(bridge: &Bridge, id: GroupId, name: &str) {
             Box::pin(async move { tx.update_group(&group, group.version - 1).await })
         })
         .await;
-    notice(bridge, &[]).await;
+    bridge.notice(&[]).await;
 }
 
 async fn delete(bridge: &Bridge, id: GroupId, members: &[PersonId]) {
@@ -75,21 +45,7 @@ async fn delete(bridge: &Bridge, id: GroupId, members: &[PersonId]) {
             })
         })
         .await;
-    notice(bridge, members).await;
-}
-
-async fn notice(bridge: &Bridge, people: &[PersonId]) {
-    for person in people {
-        bridge.nudge(*person);
-    }
-    bridge.nudge_groups();
-    bridge.quiet().await;
-}
-
-async fn member(bridge: &Bridge, name: &str) -> (PersonId, String) {
-    let person = bridge.create(name).await;
-    bridge.join(name).await;
-    (person, bridge.member(name).unwrap().0)
+    bridge.notice(members).await;
 }
 
 fn only_group(bridge: &Bridge) -> (String, String) {
@@ -101,9 +57,9 @@ fn only_group(bridge: &Bridge) -> (String, String) {
 #[tokio::test]
 async fn a_scim_group_gets_an_openai_group_with_its_members_and_its_name() {
     let bridge = Bridge::with_policy(mirror()).await;
-    let (jane, user) = member(&bridge, "jane").await;
+    let (jane, user) = bridge.create_member("jane").await;
     let kim = bridge.create("kim").await;
-    let staff = add(&bridge, "Staff", &[jane, kim]).await;
+    let staff = bridge.create_group("Staff", &[jane, kim]).await;
     bridge.minutes(1).await;
     let (id, name) = only_group(&bridge);
     assert_eq!((name.as_str(), bridge.sim.group_members(&id)), ("Staff", vec![user]));
@@ -122,8 +78,8 @@ async fn a_scim_group_gets_an_openai_group_with_its_members_and_its_name() {
 #[tokio::test]
 async fn an_openai_group_goes_after_its_last_member_and_not_with_somebody_in_it() {
     let bridge = Bridge::with_policy(mirror()).await;
-    let (jane, _) = member(&bridge, "jane").await;
-    let staff = add(&bridge, "Staff", &[jane]).await;
+    let (jane, _) = bridge.create_member("jane").await;
+    let staff = bridge.create_group("Staff", &[jane]).await;
     bridge.minutes(1).await;
     let (id, _) = only_group(&bridge);
     let other = bridge.sim.seed_member("other@example.com", OrgRole::Reader);
@@ -159,7 +115,7 @@ async fn a_kept_group_has_the_projects_that_rules_give_to_its_scim_group() {
         bridge.set_policy(policy);
         bridge.run();
         if expected.is_empty() {
-            add(&bridge, "Staff", &[]).await;
+            bridge.create_group("Staff", &[]).await;
         }
         bridge.minutes(6).await;
         let (id, _) = only_group(&bridge);
@@ -175,8 +131,8 @@ async fn a_group_of_the_same_name_that_was_there_is_left_alone_and_told() {
     let mut theirs = String::new();
     let prepare = |sim: &Simulator| theirs = sim.seed_group("Staff", false);
     let bridge = Bridge::with(mirror(), |_| {}, prepare).await;
-    let (jane, _) = member(&bridge, "jane").await;
-    let staff = add(&bridge, "staff", &[jane]).await;
+    let (jane, _) = bridge.create_member("jane").await;
+    let staff = bridge.create_group("staff", &[jane]).await;
     bridge.minutes(6).await;
     assert_eq!(only_group(&bridge).0, theirs);
     assert!(bridge.sim.group_members(&theirs).is_empty());
@@ -193,10 +149,10 @@ async fn a_group_of_the_same_name_that_was_there_is_left_alone_and_told() {
 async fn an_unanswered_creation_is_found_and_not_repeated() {
     for after in [true, false] {
         let bridge = Bridge::with_policy(mirror()).await;
-        let (jane, _) = member(&bridge, "jane").await;
+        let (jane, _) = bridge.create_member("jane").await;
         let fault = if after { Fault::reset_after() } else { Fault::status(500) };
         bridge.sim.fail_next("POST", GROUPS, fault, 1).unwrap();
-        add(&bridge, "Staff", &[jane]).await;
+        bridge.create_group("Staff", &[jane]).await;
         bridge.minutes(10).await;
         let (id, _) = only_group(&bridge);
         assert_eq!(bridge.sim.group_members(&id).len(), 1);
@@ -207,9 +163,9 @@ async fn an_unanswered_creation_is_found_and_not_repeated() {
 #[tokio::test]
 async fn a_crash_during_the_creation_leaves_no_second_group() {
     let mut bridge = Bridge::with_policy(mirror()).await;
-    let (jane, _) = member(&bridge, "jane").await;
+    let (jane, _) = bridge.create_member("jane").await;
     bridge.sim.fail_next("POST", GROUPS, Fault::reset_after(), 1).unwrap();
-    add(&bridge, "Staff", &[jane]).await;
+    bridge.create_group("Staff", &[jane]).await;
     bridge.kill().await;
     bridge.run();
     bridge.minutes(10).await;
@@ -226,7 +182,7 @@ async fn an_unanswered_admission_to_a_project_is_looked_up() {
     let rule = GroupRule { group: GroupSelector::Name("*".to_owned()), effect };
     let bridge = Bridge::with(Policy { group_rules: vec![rule], ..mirror() }, |_| {}, prepare).await;
     bridge.sim.fail_next("POST", PROJECT_GROUPS, Fault::reset_after(), 1).unwrap();
-    add(&bridge, "Staff", &[]).await;
+    bridge.create_group("Staff", &[]).await;
     bridge.minutes(6).await;
     assert_eq!(bridge.sim.project_groups(&research).len(), 1);
     assert_eq!(bridge.sim.calls("POST", PROJECT_GROUPS), 1);
@@ -238,8 +194,8 @@ async fn an_unanswered_admission_to_a_project_is_looked_up() {
 #[tokio::test]
 async fn a_group_that_may_not_be_made_is_tried_again_after_an_hour() {
     let bridge = Bridge::with(mirror(), |options| options.max_groups = 0, |_| {}).await;
-    let (jane, _) = member(&bridge, "jane").await;
-    add(&bridge, "Staff", &[jane]).await;
+    let (jane, _) = bridge.create_member("jane").await;
+    bridge.create_group("Staff", &[jane]).await;
     bridge.minutes(50).await;
     assert_eq!(bridge.sim.calls("POST", GROUPS), 1);
     assert!(bridge.mapping(jane).await.status_reason.unwrap().contains("number of groups"));
@@ -252,8 +208,8 @@ async fn a_group_that_may_not_be_made_is_tried_again_after_an_hour() {
 #[tokio::test]
 async fn a_kept_group_that_was_deleted_by_hand_is_made_anew() {
     let bridge = Bridge::with_policy(mirror()).await;
-    let (jane, _) = member(&bridge, "jane").await;
-    add(&bridge, "Staff", &[jane]).await;
+    let (jane, _) = bridge.create_member("jane").await;
+    bridge.create_group("Staff", &[jane]).await;
     bridge.minutes(10).await;
     let (id, _) = only_group(&bridge);
     bridge.sim.remove_group(&id).unwrap();
@@ -266,8 +222,8 @@ async fn a_kept_group_that_was_deleted_by_hand_is_made_anew() {
 #[tokio::test]
 async fn without_the_feature_nothing_is_kept_and_nobody_is_blamed() {
     let bridge = Bridge::with(mirror(), |options| options.groups = Feature::Off, |_| {}).await;
-    let (jane, _) = member(&bridge, "jane").await;
-    add(&bridge, "Staff", &[jane]).await;
+    let (jane, _) = bridge.create_member("jane").await;
+    bridge.create_group("Staff", &[jane]).await;
     bridge.minutes(30).await;
     assert_eq!((bridge.sim.calls("POST", GROUPS), bridge.sim.calls("GET", GROUPS)), (0, 1));
     assert_eq!(bridge.mapping(jane).await.status_reason, None);
@@ -280,7 +236,7 @@ async fn without_the_feature_nothing_is_kept_and_nobody_is_blamed() {
 #[tokio::test]
 async fn while_no_change_may_be_made_no_group_is_made() {
     let mut bridge = Bridge::with_policy(Policy { standstill: Some(Standstill::Observe), ..mirror() }).await;
-    add(&bridge, "Staff", &[]).await;
+    bridge.create_group("Staff", &[]).await;
     bridge.minutes(10).await;
     assert_eq!(bridge.writes(), 0);
     bridge.stop().await;

@@ -1,15 +1,16 @@
 //! Tenants that come and go while the real program serves, and what it refuses to serve.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::simulator::{Options, Simulator};
 use serde_json::{Value, json};
-use std::io::Write as _;
-use tokio::net::TcpListener;
 
-use crate::harness::program::{Running, call, call_as, fail, program, serving, succeed};
+use crate::harness::program::{Running, call, call_as, fail, folder, program, serving, succeed};
+use crate::harness::standin;
 use crate::harness::wire::exchange;
 use crate::scim_tls;
 
@@ -22,11 +23,8 @@ async fn upstream() -> (Simulator, SocketAddr) {
         admin_keys: vec!["sk-admin-simulator".to_owned(), OTHER_KEY.to_owned()],
         ..Options::default()
     };
-    let simulator = Simulator::new(options, openai_scim_bridge::clock::Clock::system());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let serving = simulator.clone();
-    tokio::spawn(async move { serving.serve(listener, std::future::pending()).await });
+    let simulator = Simulator::new(options, Clock::system());
+    let (address, _task) = standin::serve(&simulator).await;
     (simulator, address)
 }
 
@@ -66,7 +64,7 @@ fn user(address: &str) -> Value {
 
 #[tokio::test]
 async fn a_tenant_of_the_database_lives_while_the_bridge_serves_and_its_key_is_shown_nowhere() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (simulator, upstream) = upstream().await;
     let mut command = serving(folder.path(), upstream);
     let (serving, address) = Running::serve(command.env("SCIM_BRIDGE_MASTER_KEY", MASTER_KEY)).await;
@@ -139,7 +137,7 @@ async fn a_tenant_of_the_database_lives_while_the_bridge_serves_and_its_key_is_s
 
 #[tokio::test]
 async fn a_bridge_whose_tenants_are_all_in_the_database_starts_without_another_key() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (_simulator, upstream) = upstream().await;
     let url = format!("upstream.base_url=http://{upstream}/v1");
     with_input(&mut beside(folder.path(), &["tenant", "add", "acme", "--key-stdin", &url]), OTHER_KEY);
@@ -161,7 +159,7 @@ async fn a_bridge_whose_tenants_are_all_in_the_database_starts_without_another_k
 
 #[tokio::test]
 async fn tenants_in_a_folder_come_and_go_with_their_files_and_a_mistake_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (_simulator, upstream) = upstream().await;
     let tenants = folder.path().join("tenants.d");
     std::fs::create_dir(&tenants).unwrap();
@@ -196,7 +194,7 @@ async fn tenants_in_a_folder_come_and_go_with_their_files_and_a_mistake_changes_
 
 #[tokio::test]
 async fn clear_text_beyond_this_machine_needs_to_be_said() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (_simulator, upstream) = upstream().await;
     let everywhere = || {
         let mut command = program(folder.path());
@@ -213,7 +211,7 @@ async fn clear_text_beyond_this_machine_needs_to_be_said() {
 
 #[tokio::test]
 async fn https_is_served_from_files_and_a_new_certificate_is_taken_up_by_itself() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (_simulator, upstream) = upstream().await;
     let authority = scim_tls::authority();
     let files = scim_tls::Files::of(&scim_tls::identity(&authority, "first", &["scim.example.com"]));

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use openai_scim_bridge::ids::{GroupId, PersonId, TenantId};
 use openai_scim_bridge::model::policy::{GroupRule, GroupSelector, Policy, RemovalLimits, RuleEffect};
-use openai_scim_bridge::simulator::{Entry, LimiterOptions, Options, Simulator};
+use openai_scim_bridge::simulator::{Entry, Simulator};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -19,6 +19,7 @@ use crate::harness::bridge::STATIC_TOKEN;
 use crate::harness::database::Database;
 use crate::harness::python::tell;
 use crate::harness::stage::Stage;
+use crate::harness::standin;
 use crate::harness::wire::{Answer, exchange};
 
 const MEDIA_TYPE: &str = "application/scim+json; charset=utf-8";
@@ -162,8 +163,7 @@ struct Player {
 impl Player {
     async fn new(transcript: Transcript, place: String) -> Self {
         let database = Database::sqlite();
-        let limiter = LimiterOptions { enabled: false, ..LimiterOptions::default() };
-        let simulator = Simulator::new(Options { limiter, ..Options::default() }, database.clock.clone());
+        let simulator = Simulator::new(standin::unlimited(), database.clock.clone());
         let projects: BTreeMap<_, _> =
             transcript.projects.iter().map(|name| (name.clone(), simulator.seed_project(name))).collect();
         let rules = transcript.group_rules.iter().map(|(group, project, role)| GroupRule {

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State as Given};
 use axum::response::Response;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::directory::Caller;
 use crate::http::State;
@@ -11,6 +11,7 @@ use crate::http::extract::{Admitted, Query};
 use crate::http::reply::{self, Failure};
 use crate::model::event::EventKind;
 use crate::scim::error::ScimError;
+use crate::scim::schema::features::{Features, OFFERED};
 use crate::scim::schema::{Registry, discovery};
 
 pub(super) async fn service_provider_config(
@@ -20,14 +21,9 @@ pub(super) async fn service_provider_config(
 ) -> Result<Response, Failure> {
     let has_feed = state.directory.has_feed(&caller.tenant);
     answer(&state, &caller, &query, |registry, base| {
-        let mut config = discovery::service_provider_config(registry, base);
-        if let Some(config) = config.as_object_mut().filter(|_| has_feed) {
-            // RFC 9967 §4. The attribute is left out where there is no feed.
-            let uris = EventKind::ALL.map(EventKind::uri);
-            let offered = json!({ "asyncRequest": "request", "eventUris": uris });
-            config.insert("securityEvents".to_owned(), offered);
-        }
-        Some(config)
+        let event_uris = if has_feed { EventKind::ALL.map(EventKind::uri).to_vec() } else { Vec::new() };
+        let features = Features { event_uris, ..OFFERED };
+        Some(discovery::service_provider_config(registry, base, &features))
     })
 }
 

@@ -60,7 +60,7 @@ async fn enter(Given((state, routes)): Given<(State, Router)>, request: Request)
         && caller.rights.refused().is_some()
     {
         let refusal = Refusal { reason: "scope", token: Some(caller.token) };
-        let is_first = auth::turn_away(&state, &trail, Some(&caller.tenant), &refusal);
+        let is_first = auth::note(&state, &trail, Some(&caller.tenant), &refusal);
         // A bulk request may have done other things that it was allowed to do.
         if !is_first && response.status() == StatusCode::FORBIDDEN {
             trail.hush();

@@ -37,7 +37,6 @@ use super::sweeps::{Sweeps, periodic};
 use crate::clock::Clock;
 use crate::ids::{PersonId, TenantId};
 use crate::model::group_link::GroupCall;
-use crate::model::inventory::Inventory;
 use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::model::policy::Policy;
@@ -225,6 +224,8 @@ struct Driver {
     store_paused_until: Option<Timestamp>,
     /// Whether the mirror's owners must be loaded anew.
     owners_changed: bool,
+    /// When to load anew which projects somebody has by a grant.
+    granted_at: Timestamp,
     /// Lists that OpenAI does not offer to this organization.
     not_offered: watch::Sender<BTreeSet<Collection>>,
     groups: Groups,
@@ -270,6 +271,7 @@ impl Driver {
             next_due_at: None,
             store_paused_until: None,
             owners_changed: false,
+            granted_at: Timestamp::MIN,
             not_offered,
             groups: Groups::default(),
             gauges_at: Timestamp::MIN,
@@ -374,9 +376,9 @@ impl Driver {
 
     /// Has everything read that is read from time to time, soon.
     fn ask_for_everything(&mut self) {
-        let unread = Inventory::default();
-        let inventory = self.facts.as_ref().map_or(&unread, |facts| &facts.inventory);
-        self.sweeps.ask(periodic(&self.context.policy, inventory));
+        let unread = Facts::default();
+        let facts = self.facts.as_ref().unwrap_or(&unread);
+        self.sweeps.ask(periodic(&self.context.policy, facts));
     }
 
     fn refresh(&mut self, person: PersonId) {

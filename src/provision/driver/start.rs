@@ -63,7 +63,7 @@ impl Driver {
         let pages = self.sweeps.next_pages(
             facts,
             self.context.policy.reconcile_interval,
-            &periodic(&self.context.policy, &facts.inventory),
+            &periodic(&self.context.policy, facts),
             &waiting,
             |collection| limiter.left(observe::list_endpoint(collection), now),
         );

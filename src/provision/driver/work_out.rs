@@ -24,6 +24,8 @@ use crate::store::{Reader, StoreError};
 
 /// How the reason of somebody begins for whom nothing is done because nothing is done at all.
 const STANDSTILL: &str = "not carried out: ";
+/// How often projects are looked for that nobody has by a grant any more; new ones are noted at once.
+const GRANTED_EVERY: SignedDuration = SignedDuration::from_hours(1);
 /// How soon such a person is looked at again if nothing else says so.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
@@ -47,7 +49,13 @@ impl Driver {
                 self.sweeps.judge(collection).note_removals(gone);
             }
             self.facts = Some(facts);
+            self.granted_at = later(now, GRANTED_EVERY);
             self.groups.look();
+        }
+        if let (true, Some(facts)) = (self.granted_at <= now, &mut self.facts) {
+            let mut reader = self.context.store.reader().await?;
+            facts.granted_projects = reader.granted_projects(&self.context.tenant).await?;
+            self.granted_at = later(now, GRANTED_EVERY);
         }
         if let (true, Some(facts)) = (self.owners_changed, &mut self.facts) {
             facts.owners = self.context.store.reader().await?.owners(&self.context.tenant).await?;
@@ -275,6 +283,9 @@ impl Driver {
             let (tenant, kind) = (self.context.tenant.as_str(), operation.action.kind());
             self.context.metrics.operation(tenant, kind, state.as_str());
             self.forget_leaving(&operation.action);
+        }
+        if let Some(facts) = &mut self.facts {
+            facts.granted_projects.extend(finding.mapping.granted_projects());
         }
         for drift in finding.drifts() {
             self.tell_drift(drift.class);

@@ -81,6 +81,8 @@ pub struct Facts {
     pub key_owners: BTreeSet<UserId>,
     /// What there is to give access to.
     pub inventory: Inventory,
+    /// Projects that somebody has by a grant, or had until somebody else took them away, whoever names them.
+    pub granted_projects: BTreeSet<ProjectId>,
 }
 
 impl Facts {

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::features::OFFERED;
+use super::features::Features;
 use super::{Registry, ResourceType, Schema};
 use crate::scim::list::ListResponse;
 
@@ -43,11 +43,11 @@ pub fn resource_type(registry: &Registry, name: &str, base_url: &str) -> Option<
     Some(resource_type_body(found, base_url))
 }
 
-/// The body of `/ServiceProviderConfig`: what is always there and the features that are [`OFFERED`].
-pub fn service_provider_config(registry: &Registry, base_url: &str) -> Value {
+/// The body of `/ServiceProviderConfig`: what is always there and these features.
+pub fn service_provider_config(registry: &Registry, base_url: &str, features: &Features) -> Value {
     let mut body = Map::from_iter([("schemas".to_owned(), json!([CONFIG_URN]))]);
     body.extend(registry.service_provider().clone());
-    body.extend(OFFERED.to_config());
+    body.extend(features.to_config());
     let location = format!("{base_url}/ServiceProviderConfig");
     body.insert("meta".to_owned(), json!({"resourceType": "ServiceProviderConfig", "location": location}));
     Value::Object(body)
@@ -104,6 +104,7 @@ fn resource_type_body(resource_type: &ResourceType, base_url: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scim::schema::features::OFFERED;
 
     const BASE: &str = "https://scim.example.com/scim/v2";
 
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn service_provider_config_states_limits_that_are_kept() {
-        let config = service_provider_config(Registry::builtin(), BASE);
+        let config = service_provider_config(Registry::builtin(), BASE, &OFFERED);
         assert_eq!(config["filter"]["maxResults"], json!(crate::scim::list::MAX_COUNT));
         assert_eq!(config["sort"]["supported"], json!(OFFERED.sort));
         assert_eq!(config["authenticationSchemes"][0]["type"], "oauthbearertoken");

@@ -8,12 +8,12 @@ use crate::scim::list::{DEFAULT_COUNT, MAX_COUNT};
 /// For how many seconds a cursor is good.
 pub const CURSOR_SECONDS: u32 = 3_600;
 
-/// What this server offers; a part is named here once its endpoint answers.
+/// What this server offers to every tenant; those with a feed of events have it besides.
 pub const OFFERED: Features =
-    Features { sort: true, bulk: true, cursor_timeout_seconds: Some(CURSOR_SECONDS), security_events: None };
+    Features { sort: true, bulk: true, cursor_timeout_seconds: Some(CURSOR_SECONDS), event_uris: Vec::new() };
 
 /// The optional parts that are offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Features {
     /// `sortBy` and `sortOrder` (RFC 7644 §3.4.2.3).
     pub sort: bool,
@@ -21,28 +21,9 @@ pub struct Features {
     pub bulk: bool,
     /// Paging by cursor (RFC 9865): for how many seconds a cursor is good.
     pub cursor_timeout_seconds: Option<u32>,
-    /// Asynchronous requests and the feed of events (RFC 9967).
-    pub security_events: Option<SecurityEvents>,
-}
-
-/// What is offered of RFC 9967.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SecurityEvents {
-    /// When a request may be answered before it is done.
-    pub async_request: AsyncRequest,
-    /// The URIs of the events that are fed.
-    pub event_uris: &'static [&'static str],
-}
-
-/// When a request may be answered before it is done (RFC 9967 §4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AsyncRequest {
-    /// Never.
-    None,
-    /// When the server finds that it takes long.
-    Long,
-    /// When the client asks for it.
-    Request,
+    /// The events of the feed (RFC 9967), with which come requests that are answered before they are done, to clients
+    /// that ask for it. None: there is no feed.
+    pub event_uris: Vec<&'static str>,
 }
 
 impl Features {
@@ -53,7 +34,7 @@ impl Features {
     /// ```
     /// use openai_scim_bridge::scim::schema::features::Features;
     ///
-    /// let features = Features { sort: true, bulk: true, cursor_timeout_seconds: Some(600), security_events: None };
+    /// let features = Features { sort: true, bulk: true, cursor_timeout_seconds: Some(600), event_uris: Vec::new() };
     /// let config = features.to_config();
     /// assert_eq!(config["bulk"]["maxOperations"], 1_000);
     /// assert_eq!(config["pagination"]["cursorTimeout"], 600);
@@ -75,13 +56,8 @@ impl Features {
         put("sort", json!({"supported": self.sort}));
         put("bulk", json!({"supported": self.bulk, "maxOperations": operations, "maxPayloadSize": bytes}));
         put("pagination", pagination);
-        if let Some(SecurityEvents { async_request, event_uris }) = &self.security_events {
-            let async_request = match async_request {
-                AsyncRequest::None => "none",
-                AsyncRequest::Long => "long",
-                AsyncRequest::Request => "request",
-            };
-            put("securityEvents", json!({"asyncRequest": async_request, "eventUris": event_uris}));
+        if !self.event_uris.is_empty() {
+            put("securityEvents", json!({"asyncRequest": "request", "eventUris": self.event_uris}));
         }
         config
     }
@@ -93,7 +69,8 @@ mod tests {
 
     #[test]
     fn what_is_not_offered_is_said_to_be_unsupported() {
-        let none = Features { sort: false, bulk: false, cursor_timeout_seconds: None, security_events: None };
+        let none =
+            Features { sort: false, bulk: false, cursor_timeout_seconds: None, event_uris: Vec::new() };
         assert_eq!(
             Value::from(none.to_config()),
             json!({
@@ -109,11 +86,8 @@ mod tests {
 
     #[test]
     fn events_are_told_with_their_uris() {
-        let events = SecurityEvents {
-            async_request: AsyncRequest::Request,
-            event_uris: &["urn:ietf:params:scim:event:prov:delete"],
-        };
-        let config = Features { security_events: Some(events), ..OFFERED }.to_config();
+        let event_uris = vec!["urn:ietf:params:scim:event:prov:delete"];
+        let config = Features { event_uris, ..OFFERED }.to_config();
         assert_eq!(
             config["securityEvents"],
             json!({"asyncRequest": "request", "eventUris": ["urn:ietf:params:scim:event:prov:delete"]})

@@ -12,13 +12,14 @@ mod unicode;
 
 use openai_scim_bridge::model::policy::Policy;
 use openai_scim_bridge::scim::schema::{Attribute, Registry, ResourceType};
-use openai_scim_bridge::simulator::{LimiterOptions, Options, Simulator};
+use openai_scim_bridge::simulator::Simulator;
 use serde_json::{Map, Value, json};
 use sqlx::AnyConnection;
 
 use crate::harness::bridge::{Actor, user};
 use crate::harness::database::Database;
 use crate::harness::stage::Stage;
+use crate::harness::standin;
 use crate::harness::wire::Answer;
 
 /// What the errors of a malformed request may be called.
@@ -55,8 +56,7 @@ struct Wall {
 impl Wall {
     async fn new() -> Self {
         let database = Database::sqlite();
-        let limiter = LimiterOptions { enabled: false, ..LimiterOptions::default() };
-        let simulator = Simulator::new(Options { limiter, ..Options::default() }, database.clock.clone());
+        let simulator = Simulator::new(standin::unlimited(), database.clock.clone());
         let stage = Stage::new(database, Policy::default(), simulator).await;
         let watcher = stage.bridge.database.connect().await;
         let actor = stage.bridge.okta();

@@ -3,8 +3,9 @@
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::ids::{PersonId, TenantId};
+use openai_scim_bridge::ids::{GroupId, PersonId, TenantId};
 use openai_scim_bridge::model::address::Address;
+use openai_scim_bridge::model::group::Group;
 use openai_scim_bridge::model::mapping::{Mapping, Status};
 use openai_scim_bridge::model::operation::{Lane, Operation};
 use openai_scim_bridge::model::person::Person;
@@ -16,12 +17,12 @@ use openai_scim_bridge::simulator::{Options, OrgRole, Simulator};
 use openai_scim_bridge::store::{Store, StoreError};
 use openai_scim_bridge::telemetry::metrics::Metrics;
 use serde_json::Map;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::database::Database;
+use super::standin;
 
 /// Path templates that tests count calls of.
 pub(crate) const AUDIT_LOG: &str = "/organization/audit_logs";
@@ -81,12 +82,7 @@ impl Bridge {
         options(&mut chosen);
         let sim = Simulator::new(chosen, clock.clone());
         prepare(&sim);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = tokio::spawn({
-            let sim = sim.clone();
-            async move { sim.serve(listener, std::future::pending()).await.unwrap() }
-        });
+        let (address, server) = standin::serve(&sim).await;
         let mut bridge = Self {
             sim,
             store,
@@ -157,8 +153,29 @@ impl Bridge {
 
     /// A new person `name@example.com`, written as the directory writes them, without a nudge.
     pub(crate) async fn insert(&self, name: &str) -> PersonId {
+        self.insert_all([name.to_owned()]).await[0]
+    }
+
+    /// Many new people, in one transaction.
+    pub(crate) async fn insert_all(&self, names: impl IntoIterator<Item = String>) -> Vec<PersonId> {
+        let people: Vec<Person> = names.into_iter().map(|name| self.person(&name)).collect();
+        let ids = people.iter().map(|person| person.id).collect();
+        self.write(move |tx| {
+            let people = people.clone();
+            Box::pin(async move {
+                for person in &people {
+                    tx.insert_person(person, Lane::Invite).await?;
+                }
+                Ok(())
+            })
+        })
+        .await;
+        ids
+    }
+
+    fn person(&self, name: &str) -> Person {
         let now = self.clock.now();
-        let person = Person {
+        Person {
             tenant: self.tenant.clone(),
             id: PersonId::new(&self.clock),
             user_name: format!("{name}@example.com"),
@@ -170,14 +187,7 @@ impl Bridge {
             created_at: now,
             modified_at: now,
             attributes: Map::new(),
-        };
-        let id = person.id;
-        self.write(move |tx| {
-            let person = person.clone();
-            Box::pin(async move { tx.insert_person(&person, Lane::Invite).await })
-        })
-        .await;
-        id
+        }
     }
 
     /// A new person, and all that can be done about them now.
@@ -216,6 +226,15 @@ impl Bridge {
         self.change(id, |person| person.active = false).await;
     }
 
+    /// Deactivates many at the same instant.
+    pub(crate) async fn deactivate_all(&self, ids: &[PersonId]) {
+        for id in ids {
+            self.edit(*id, |person| person.active = false).await;
+            self.handle.nudge(&self.tenant, *id);
+        }
+        self.quiet().await;
+    }
+
     pub(crate) async fn activate(&self, id: PersonId) {
         self.change(id, |person| person.active = true).await;
     }
@@ -228,6 +247,74 @@ impl Bridge {
             person.attributes.clear();
         })
         .await;
+    }
+
+    /// A new person who is a member by now; they and their OpenAI id.
+    pub(crate) async fn create_member(&self, name: &str) -> (PersonId, String) {
+        let person = self.create(name).await;
+        self.join(name).await;
+        let (user, _) = self.member(name).unwrap();
+        (person, user)
+    }
+
+    /// A new SCIM group of these people, and all that follows from it now.
+    pub(crate) async fn create_group(&self, name: &str, members: &[PersonId]) -> GroupId {
+        let now = self.clock.now();
+        let group = Group {
+            tenant: self.tenant.clone(),
+            id: GroupId::new(&self.clock),
+            display_name: name.to_owned(),
+            external_id: None,
+            version: 1,
+            created_at: now,
+            modified_at: now,
+            attributes: Map::new(),
+        };
+        let id = group.id;
+        self.write(move |tx| {
+            let group = group.clone();
+            Box::pin(async move { tx.insert_group(&group).await })
+        })
+        .await;
+        self.add_to_group(id, members).await;
+        id
+    }
+
+    /// Puts people into a SCIM group, and all that follows from it now.
+    pub(crate) async fn add_to_group(&self, group: GroupId, members: &[PersonId]) {
+        let (tenant, people) = (self.tenant.clone(), members.to_vec());
+        self.write(move |tx| {
+            let (tenant, people) = (tenant.clone(), people.clone());
+            Box::pin(async move {
+                tx.add_members(&tenant, group, &people.iter().copied().collect()).await?;
+                tx.make_due(&tenant, &people, Lane::Grant).await
+            })
+        })
+        .await;
+        self.notice(members).await;
+    }
+
+    /// Takes people out of a SCIM group, and all that follows from it now.
+    pub(crate) async fn take_from_group(&self, group: GroupId, members: &[PersonId]) {
+        let (tenant, people) = (self.tenant.clone(), members.to_vec());
+        self.write(move |tx| {
+            let (tenant, people) = (tenant.clone(), people.clone());
+            Box::pin(async move {
+                tx.remove_members(&tenant, group, &people.iter().copied().collect()).await?;
+                tx.make_due(&tenant, &people, Lane::Reduce).await
+            })
+        })
+        .await;
+        self.notice(members).await;
+    }
+
+    /// Lets the engine know of a change of groups and of these people.
+    pub(crate) async fn notice(&self, people: &[PersonId]) {
+        for person in people {
+            self.handle.nudge(&self.tenant, *person);
+        }
+        self.handle.nudge_groups(&self.tenant);
+        self.quiet().await;
     }
 
     /// Waits until nothing can start at the present instant; tells when the next thing can.
@@ -255,10 +342,6 @@ impl Bridge {
 
     pub(crate) fn nudge(&self, id: PersonId) {
         self.handle.nudge(&self.tenant, id);
-    }
-
-    pub(crate) fn nudge_groups(&self) {
-        self.handle.nudge_groups(&self.tenant);
     }
 
     pub(crate) fn sweep(&self) {

@@ -10,4 +10,5 @@ pub(crate) mod receiver;
 pub(crate) mod scripted;
 pub(crate) mod secrets;
 pub(crate) mod stage;
+pub(crate) mod standin;
 pub(crate) mod wire;

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -21,6 +22,15 @@ use super::wire::{self, Answer};
 pub(crate) const TOKEN: &str = "a-static-token-that-is-long-enough";
 /// Longer than anything takes on a busy machine; a test that waits this long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Settings under which the bridge loses no time against a stand-in.
+pub(crate) const FAST: &str =
+    "[upstream]\nrequests_per_minute = 60000\nsettle_seconds = 1\n[reconcile]\ninterval_seconds = 10\n";
+
+/// A folder for the program to work in.
+pub(crate) fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
 
 /// The program with a clean environment, working in `folder`, where its database is.
 pub(crate) fn program(folder: &Path) -> Command {
@@ -200,6 +210,32 @@ impl Drop for Running {
             secrets::must_not_be_stored(folder, &self.secrets);
         }
     }
+}
+
+/// Waits until this holds.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waited = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// A user whose `externalId` is none too simple for a table.
+pub(crate) fn user(address: &str) -> Value {
+    json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "userName": address,
+        "externalId": format!("ext, \"{address}\""),
+        "emails": [{ "value": address, "type": "work", "primary": true }],
+        "active": true,
+    })
+}
+
+/// Creates a [`user`] and returns the resource.
+pub(crate) async fn create(bridge: SocketAddr, address: &str) -> Value {
+    call(bridge, "POST", "/scim/v2/Users", Some(&user(address))).await.unwrap().expect(201)
 }
 
 /// Sends a SCIM request with the static token. `None` if no whole answer came: the program was killed meanwhile.

@@ -10,11 +10,11 @@ use openai_scim_bridge::provision::Engine;
 use openai_scim_bridge::provision::handle::Handle;
 use openai_scim_bridge::simulator::{Entry, Simulator};
 use openai_scim_bridge::telemetry::metrics::Metrics;
-use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::bridge::TestBridge;
 use super::database::Database;
+use super::standin;
 
 /// What an engine may put off and still count as at once: the pauses between looks at what it has just done.
 const AT_ONCE: SignedDuration = SignedDuration::from_secs(60);
@@ -45,13 +45,9 @@ impl Stage {
         let bridge =
             TestBridge::builder().policy(policy.clone()).engine(handle.clone()).trust("default", any_dress);
         let bridge = bridge.on(database).start().await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let upstream = format!("http://{}/v1", listener.local_addr().unwrap()).parse().unwrap();
+        let (upstream, _task) = standin::serve(&simulator).await;
+        let upstream = format!("http://{upstream}/v1").parse().unwrap();
         let stop = CancellationToken::new();
-        tokio::spawn({
-            let (simulator, stop) = (simulator.clone(), stop.clone());
-            async move { simulator.serve(listener, stop.cancelled_owned()).await }
-        });
         let (clock, metrics) = (bridge.clock.clone(), Metrics::new());
         let settings = Settings::new("default", upstream, "sk-admin-simulator".into());
         let client = Client::new(settings, clock.clone(), metrics.clone()).unwrap();

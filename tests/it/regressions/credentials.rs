@@ -7,10 +7,10 @@ use openai_scim_bridge::model::trust::{Issuer, Trust};
 use serde_json::{Value, json};
 
 use crate::access_oauth::{ask, ask_with_assertion, token_of, with_key, with_secret};
-use crate::cli::{folder, upstream};
 use crate::harness::bridge::{PUBLIC_URL, TestBridge, user};
 use crate::harness::issuer::{TestIssuer, TestKey};
-use crate::harness::program::{Running, call_as, fail, program, serving, succeed};
+use crate::harness::program::{Running, call_as, fail, folder, program, serving, succeed};
+use crate::harness::standin::upstream;
 use crate::scim_tls;
 
 /// The status that a caller with this bearer token gets for the users below a base path.

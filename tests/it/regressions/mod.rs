@@ -14,12 +14,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use openai_scim_bridge::model::policy::Policy;
-use openai_scim_bridge::simulator::{Entry, LimiterOptions, Options, Simulator};
+use openai_scim_bridge::simulator::{Entry, Simulator};
 use serde_json::Value;
 
 use crate::harness::bridge::TestBridge;
 use crate::harness::database::Database;
 use crate::harness::stage::Stage;
+use crate::harness::standin;
 
 /// The schema of what OpenAI knows of a user.
 const OPENAI: &str = "urn:ietf:params:scim:schemas:extension:openai:2.0:User";
@@ -57,9 +58,7 @@ fn every_case_is_tried_or_listed_as_open() {
 /// A whole bridge in front of an organization that was prepared.
 async fn stage(policy: Policy, prepare: impl FnOnce(&Simulator)) -> Stage {
     let database = Database::sqlite();
-    let limiter = LimiterOptions { enabled: false, ..LimiterOptions::default() };
-    let options = Options { limiter, ..Options::default() };
-    let simulator = Simulator::new(options, database.clock.clone());
+    let simulator = Simulator::new(standin::unlimited(), database.clock.clone());
     prepare(&simulator);
     Stage::new(database, policy, simulator).await
 }

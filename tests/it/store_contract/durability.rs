@@ -242,6 +242,27 @@ async fn a_command_works_beside_the_server() {
 }
 
 #[tokio::test]
+async fn a_command_beside_the_server_refuses_a_schema_that_is_not_whole() {
+    let check = async |damage: &str, expected: &str| {
+        let db = Database::sqlite();
+        let _served = db.open().await;
+        let mut connection = db.connect().await;
+        connection.execute(sqlx::AssertSqlSafe(damage)).await.unwrap();
+        let refused = Store::open_beside(&db.url, db.clock.clone()).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Unusable(_)), "{refused:?}");
+        assert!(refused.to_string().contains(expected), "{damage}: {refused}");
+    };
+    check("DELETE FROM _sqlx_migrations WHERE version > 5", "older scim-bridge").await;
+    check("DELETE FROM _sqlx_migrations WHERE version = 5", "step 5 of the database's schema is missing")
+        .await;
+    check(
+        "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 5",
+        "step 5 of the database's schema is not",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_not_ours_is_left_alone() {
     let text = Database::sqlite();
     let letter = "Dear diary, ".repeat(1000);
