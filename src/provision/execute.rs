@@ -421,11 +421,8 @@ async fn keep_effect(
             match &operation.action {
                 Action::DeleteInvite { invite } => tx.forget_invite(tenant, invite).await,
                 Action::DeleteUser { user } => tx.forget_member(tenant, user).await,
-                Action::RemoveFromProject { project, user } => {
-                    let gone = ProjectMember { project: project.clone(), user: user.clone(), role: None };
-                    tx.forget_project_member(tenant, &gone).await
-                }
-                Action::Unassign { what, user } => {
+                // Nothing but the mirror says that there is something to look up after a 404.
+                Action::Unassign { what, user } if !matches!(effect, Effect::Missing) => {
                     let gone = Assigned { what: what.clone(), user: user.clone() };
                     tx.forget_assignment(tenant, &gone).await
                 }

@@ -125,7 +125,11 @@ async fn people_who_are_settled_cost_nothing_beyond_the_sweep() {
     let policy = Policy::default();
     let sweeps = 60 * HOURS / policy.reconcile_interval.as_mins();
     let bridge = Bridge::with(policy, |_| {}, |sim| seed_members(sim, 0..people)).await;
-    let ids = bridge.insert_all((0..people).map(name)).await;
+    let mut ids = Vec::new();
+    while ids.len() < people {
+        ids.extend(bridge.insert_all((ids.len()..people.min(ids.len() + 500)).map(name)).await);
+        bridge.minutes(1).await;
+    }
     bridge.minutes(60).await;
     assert_eq!(bridge.status(ids[people - 1]).await, Status::Member);
     bridge.sim.clear_ledger();

@@ -414,6 +414,29 @@ async fn a_project_follows_its_grant_up_down_and_away() {
 }
 
 #[tokio::test]
+async fn a_project_that_was_gone_when_it_was_taken_away_is_looked_up_before_that_is_believed() {
+    for is_gone in [false, true] {
+        let bridge = Bridge::start().await;
+        let research = bridge.sim.seed_project("Research");
+        let jane = bridge.create("jane").await;
+        bridge.join("jane").await;
+        bridge.change(jane, |person| set_projects(person, &[(&research, "member")])).await;
+        let (user, _) = bridge.sim.project_users(&research)[0].clone();
+        if is_gone {
+            bridge.sim.remove_project_user(&research, &user).unwrap();
+        } else {
+            bridge.sim.fail_next("DELETE", PROJECT_USER, Fault::status(404), 1).unwrap();
+        }
+        bridge.sim.clear_ledger();
+        bridge.change(jane, |person| set_projects(person, &[])).await;
+        assert_eq!(bridge.sim.project_users(&research), [], "gone before: {is_gone}");
+        let calls = (bridge.sim.calls("DELETE", PROJECT_USER), bridge.sim.calls("GET", PROJECT_USER));
+        assert_eq!(calls, (if is_gone { 1 } else { 2 }, 1));
+        assert_eq!(bridge.mapping(jane).await.effective_projects, []);
+    }
+}
+
+#[tokio::test]
 async fn projects_that_no_grant_speaks_of_are_left_alone() {
     let bridge = Bridge::with(
         Policy::default(),

@@ -72,6 +72,20 @@ async fn a_rule_puts_people_into_an_openai_group_and_takes_them_out_again() {
 }
 
 #[tokio::test]
+async fn a_member_who_was_gone_from_a_group_already_is_looked_up_before_that_is_believed() {
+    const GROUP_USER: &str = "/organization/groups/{group_id}/users/{user_id}";
+    let mut staff = String::new();
+    let prepare = |sim: &Simulator| staff = sim.seed_group("Staff", false);
+    let bridge = Bridge::with(with_rules(vec![rule("*", into_group("Staff"))]), |_| {}, prepare).await;
+    let (jane, _) = bridge.create_member("jane").await;
+    let everybody = bridge.create_group("Everybody", &[jane]).await;
+    bridge.sim.fail_next("DELETE", GROUP_USER, sim::Fault::status(404), 1).unwrap();
+    bridge.take_from_group(everybody, &[jane]).await;
+    assert!(bridge.sim.group_members(&staff).is_empty());
+    assert_eq!((bridge.sim.calls("DELETE", GROUP_USER), bridge.sim.calls("GET", GROUP_USER)), (2, 1));
+}
+
+#[tokio::test]
 async fn an_invited_person_is_put_into_the_group_after_acceptance() {
     let mut staff = String::new();
     let prepare = |sim: &Simulator| staff = sim.seed_group("Staff", false);

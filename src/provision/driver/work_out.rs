@@ -14,6 +14,7 @@ use crate::model::operation::{Lane, OperationState};
 use crate::model::upkeep::Drift;
 use crate::provision::admit::Halt;
 use crate::provision::agenda::{Need, Turn, next_need};
+use crate::provision::budgets::recall;
 use crate::provision::execute;
 use crate::provision::handle::Settlement;
 use crate::provision::load::{Loaded, load_facts, load_person};
@@ -48,6 +49,8 @@ impl Driver {
                 let gone = reader.count_gone(&self.context.tenant, collection, sweep.started_at).await?;
                 self.sweeps.judge(collection).note_removals(gone);
             }
+            recall(self.context.client.limiter(), &reader.budgets(&self.context.tenant).await?);
+            self.kept_budgets = self.context.client.limiter().learnt(now);
             self.facts = Some(facts);
             self.granted_at = later(now, GRANTED_EVERY);
             self.groups.look();

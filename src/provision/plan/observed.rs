@@ -131,6 +131,28 @@ impl Observed {
         latest.filter(|operation| operation.state == OperationState::Refused)
     }
 
+    /// The latest attempt to take just this away, if it may be that it took nothing away: it was refused; or it is done
+    /// and was not given since, and the mirror, which forgets what is taken away, shows it.
+    pub(super) fn in_vain(&self, action: &Action) -> Option<&Operation> {
+        let gives = |given: &Action| match (given, action) {
+            (
+                Action::AddToProject { project, user, .. },
+                Action::RemoveFromProject { project: taken, user: from },
+            ) => (project, user) == (taken, from),
+            (Action::Assign { what, user }, Action::Unassign { what: taken, user: from }) => {
+                (what, user) == (taken, from)
+            }
+            _ => false,
+        };
+        let is_in_mirror = matches!(action, Action::RemoveFromProject { .. } | Action::Unassign { .. });
+        let is_done = |operation: &Operation| operation.state == OperationState::Done;
+        let latest = self.recent.iter().find(|operation| {
+            operation.action == *action || (is_done(operation) && gives(&operation.action))
+        })?;
+        let is_in_vain = latest.state == OperationState::Refused || (is_done(latest) && is_in_mirror);
+        (latest.action == *action && is_in_vain).then_some(latest)
+    }
+
     /// Whether one of the latest operations was this action, whatever came of it.
     pub(super) fn tried(&self, action: &Action) -> bool {
         self.recent.iter().any(|operation| operation.action == *action)

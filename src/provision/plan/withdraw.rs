@@ -7,7 +7,7 @@ use super::{Change, Flow, Planner, Read, Step, later};
 use crate::ids::InviteId;
 use crate::model::mapping::Origin;
 use crate::model::observed::{Collection, InviteStatus};
-use crate::model::operation::{Action, Lane};
+use crate::model::operation::{Action, Lane, OperationState};
 use crate::model::upkeep::Upkeep;
 
 /// What became of an invite that was to end.
@@ -187,16 +187,20 @@ impl Planner<'_> {
         }
     }
 
-    /// Makes a call that takes something away, as often as it takes. After a refusal it looks first: perhaps the
-    /// thing is gone.
+    /// Makes a call that takes something away, as often as it takes. After a refusal, and after OpenAI said that there
+    /// was no such thing, it looks first: perhaps it is gone.
     pub(super) fn insist(&mut self, action: Action, lane: Lane, why: &str) -> Flow {
-        let Some(refused) = self.observed.refusal_of(&action) else {
+        let Some(former) = self.observed.in_vain(&action) else {
             return self.push(lane, Step::Call(action), why);
         };
-        let words = refused.outcome.clone().unwrap_or_default();
+        let reason = match (former.state, &former.outcome) {
+            (OperationState::Refused, words) => {
+                format!("{why}; OpenAI refused before: {}", words.as_deref().unwrap_or_default())
+            }
+            _ => why.to_owned(),
+        };
         let look = effect_of(&action);
-        let reason = format!("{why}; OpenAI refused before: {words}");
-        if self.seen_at(&look) < Some(refused.settled_at.unwrap_or(refused.sent_at)) {
+        if self.seen_at(&look) < Some(former.settled_at.unwrap_or(former.sent_at)) {
             return self.push(lane, Step::Read(look), reason);
         }
         self.push(lane, Step::Call(action), reason)

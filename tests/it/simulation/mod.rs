@@ -4,6 +4,7 @@
 //! `SCIM_BRIDGE_SEEDS=FROM..TO cargo test --test it simulation::seeds_by_hand` plays other seeds. Those that were red
 //! once are in `red_seeds.txt` and are played every time.
 
+mod faults;
 mod judge;
 mod network;
 mod seed;

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use openai_scim_bridge::simulator::{Fault, Simulator};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
 use tower::ServiceExt as _;
 
 /// A call on its way.
@@ -55,6 +56,7 @@ pub(super) struct Network(Arc<Inner>);
 struct Inner {
     held: Mutex<Vec<Held>>,
     news: Notify,
+    listener: Mutex<Option<AbortHandle>>,
 }
 
 impl Network {
@@ -63,15 +65,29 @@ impl Network {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let network = self.clone();
-        tokio::spawn(async move {
+        let listening = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).unwrap();
                 let network = network.clone();
                 let service = service_fn(move |request| network.clone().hold(request));
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
+        *self.0.listener.lock().unwrap() = Some(listening.abort_handle());
         url
+    }
+
+    /// Ends all connections and refuses further ones.
+    pub(super) fn unplug(&self) {
+        if let Some(listening) = self.0.listener.lock().unwrap().take() {
+            listening.abort();
+        }
+    }
+
+    /// Breaks the connection of a call that nobody serves.
+    pub(super) fn lose(&self, name: &Name) {
+        self.held().retain(|held| held.name() != *name);
     }
 
     /// Holds a call until it is let go on; without an answer the connection breaks.

@@ -1,0 +1,328 @@
+//! Where a cell begins: a directory and an organization that agree, what each operation asks for, and what must have
+//! become of both in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use openai_scim_bridge::clock::Clock;
+use openai_scim_bridge::model::grant::ProjectRole as Granted;
+use openai_scim_bridge::model::policy::{
+    GroupRule, GroupSelector, OnAddressChange, Policy, RemovalLimits, RuleEffect,
+};
+use openai_scim_bridge::provision::desired::EXTENSION;
+use openai_scim_bridge::simulator::{Options, OrgRole, ProjectRole, Simulator};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::Operation;
+use super::cell::Story;
+use super::disk::{self, Disk};
+use super::life::Life;
+use crate::simulation::judge::{STRANGER, Wishes};
+use crate::simulation::story::Trace;
+
+const START: &str = "2026-01-01T00:00:00Z";
+const SEED: u64 = 7;
+const PROJECT: &str = "Research";
+
+pub(super) const MEMBER: &str = "member@example.com";
+pub(super) const TEAMMATE: &str = "teammate@example.com";
+pub(super) const INVITED: &str = "invited@example.com";
+const PARKED: &str = "parked@example.com";
+const EXISTING: &str = "existing@example.com";
+const NEW: &str = "new@example.com";
+const RENAMED: &str = "renamed@example.com";
+/// The removal of the last one is held.
+const LEAVERS: [&str; 4] = ["l1@example.com", "l2@example.com", "l3@example.com", "l4@example.com"];
+/// Its members get the project.
+const TEAM: &str = "Engineering";
+const OTHER_TEAM: &str = "Engineering East";
+/// Its members own the project.
+const LEADS: &str = "Leads";
+
+/// How somebody stands in the organization: pending invites, whether they are a member, their role in the project.
+pub(super) type Standing = (usize, bool, Option<ProjectRole>);
+
+const ABSENT: Standing = (0, false, None);
+const PENDING: Standing = (1, false, None);
+const IN: Standing = (0, true, None);
+const IN_PROJECT: Standing = (0, true, Some(ProjectRole::Member));
+const OWNS_PROJECT: Standing = (0, true, Some(ProjectRole::Owner));
+
+/// What somebody asks of the bridge.
+#[derive(Debug, Clone)]
+pub(super) enum Ask {
+    Scim { method: &'static str, path: String, body: Option<Value> },
+    Pass,
+    Approval,
+}
+
+/// A place to begin at.
+pub(super) struct Scene {
+    pub(super) disk: Disk,
+    pub(super) policy: Policy,
+    pub(super) project: String,
+    /// How many calls were on record by then.
+    pub(super) sent: usize,
+    /// How the directory shows itself.
+    pub(super) before: Value,
+    /// The same after each operation, as the first life told it.
+    after: BTreeMap<Operation, OnceCell<Value>>,
+    end: Timestamp,
+    ids: BTreeMap<&'static str, String>,
+    is_guarded: bool,
+}
+
+/// Where the cells of an operation begin.
+pub(super) async fn of(operation: Operation) -> &'static Scene {
+    static OFFICE: OnceCell<Scene> = OnceCell::const_new();
+    static EXODUS: OnceCell<Scene> = OnceCell::const_new();
+    match operation {
+        Operation::GuardRelease => EXODUS.get_or_init(|| Scene::make(true)).await,
+        _ => OFFICE.get_or_init(|| Scene::make(false)).await,
+    }
+}
+
+fn policy(is_guarded: bool) -> Policy {
+    let rule = |group: &str, role| GroupRule {
+        group: GroupSelector::Name(group.to_owned()),
+        effect: RuleEffect { project: Some((PROJECT.to_owned(), role)), ..RuleEffect::default() },
+    };
+    let unlimited = RemovalLimits {
+        max_removals: 1000,
+        max_removal_percent: 1000,
+        max_removals_per_day: 1000,
+        max_removal_percent_per_day: 1000,
+        ..RemovalLimits::default()
+    };
+    Policy {
+        removals: if is_guarded { RemovalLimits::default() } else { unlimited },
+        on_address_change: OnAddressChange::Reinvite,
+        max_invites_per_address: 100,
+        group_rules: vec![rule("Engineering*", Granted::Member), rule(LEADS, Granted::Owner)],
+        reconcile_interval: SignedDuration::from_mins(20),
+        ..Policy::default()
+    }
+}
+
+/// The organization before anybody came to the directory: the same one each time.
+fn found(clock: &Clock, is_guarded: bool) -> (Simulator, String) {
+    let simulator = Simulator::new(Options::default(), clock.clone());
+    let project = simulator.seed_project(PROJECT);
+    simulator.seed_member(STRANGER, OrgRole::Reader);
+    for address in [MEMBER, TEAMMATE, PARKED, EXISTING] {
+        simulator.seed_member(address, OrgRole::Reader);
+    }
+    let teammate = simulator.member(TEAMMATE).unwrap().id;
+    simulator.seed_project_user(&project, &teammate, ProjectRole::Member).unwrap();
+    simulator.seed_invite(INVITED, OrgRole::Reader);
+    if is_guarded {
+        for address in LEAVERS {
+            simulator.seed_member(address, OrgRole::Reader);
+        }
+    }
+    (simulator, project)
+}
+
+fn clock() -> Clock {
+    Clock::seeded(START.parse().unwrap(), SEED)
+}
+
+fn user(address: &str, active: bool) -> Value {
+    json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "userName": address,
+        "externalId": address,
+        "displayName": address,
+        "emails": [{"primary": true, "value": address, "type": "work"}],
+        "active": active,
+    })
+}
+
+fn with_project(mut user: Value, project: &str, role: &str) -> Value {
+    user["schemas"].as_array_mut().unwrap().push(json!(EXTENSION));
+    user[EXTENSION] = json!({"projects": [{"value": project, "role": role}]});
+    user
+}
+
+fn patch(operation: &Value) -> Value {
+    json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation]})
+}
+
+impl Scene {
+    /// Has the directory filled by an identity provider, and everything happen that follows.
+    async fn make(is_guarded: bool) -> Self {
+        let (clock, policy) = (clock(), policy(is_guarded));
+        let (simulator, project) = found(&clock, is_guarded);
+        let folder = tempfile::tempdir_in(disk::memory()).unwrap();
+        let life = Life::start_in(folder, &policy, &clock).await;
+        let mut story = Story::new(life, simulator, clock, policy.clone(), Trace::default());
+        let people: Vec<&'static str> = if is_guarded { LEAVERS.to_vec() } else { Vec::new() };
+        let people = [vec![MEMBER, TEAMMATE, PARKED, INVITED], people].concat();
+        story.judge.managed.extend(people.iter().map(|address| (*address).to_owned()));
+        story.settle().await;
+        let mut ids = BTreeMap::new();
+        for address in people {
+            ids.insert(address, story.make("/Users", &user(address, true)).await);
+            story.pass(61).await;
+        }
+        let teammate = [json!({"value": ids[TEAMMATE]})];
+        for (name, members) in [(TEAM, &teammate[..]), (LEADS, &[])] {
+            let group = json!({"displayName": name, "members": members});
+            ids.insert(name, story.make("/Groups", &group).await);
+            story.pass(61).await;
+        }
+        let leaving = if is_guarded { &LEAVERS[..] } else { &[PARKED] };
+        for address in leaving {
+            let path = format!("/Users/{}", ids[address]);
+            let body = patch(&json!({"op": "replace", "value": {"active": false}}));
+            story.judge.before.wanted.remove(*address);
+            story.judge.before.served.remove(*address);
+            story.judge.after = story.judge.before.clone();
+            let (status, answer) = story.life.send("PATCH", &path, Some(&body)).await;
+            assert_eq!(status, 200, "{answer}");
+            story.pass(61).await;
+        }
+        let held = is_guarded.then(|| story.simulator.member(LEAVERS[3]).is_some());
+        assert_ne!(held, Some(false), "the last one waits for a human");
+        let (sent, before) = (story.sent().await, story.view().await);
+        let after = Operation::ALL.iter().map(|operation| (*operation, OnceCell::new())).collect();
+        story.life.store.close().await;
+        let (disk, end) = (story.life.disk(), story.clock.now());
+        Self { disk, policy, project, sent, before, after, end, ids, is_guarded }
+    }
+
+    /// The organization as this scene leaves it, on a clock of its own.
+    pub(super) fn organization(&self) -> (Simulator, Clock) {
+        let clock = clock();
+        let (simulator, _) = found(&clock, self.is_guarded);
+        let gone = if self.is_guarded { &LEAVERS[..3] } else { &[PARKED] };
+        for address in gone {
+            simulator.remove_member(address).unwrap();
+        }
+        clock.set(self.end);
+        (simulator, clock)
+    }
+
+    /// How the directory shows itself after an operation; empty until somebody has asked for it.
+    pub(super) fn after(&self, operation: Operation) -> &OnceCell<Value> {
+        &self.after[&operation]
+    }
+
+    /// Addresses that the directory knows, or is to know.
+    pub(super) fn managed() -> BTreeSet<String> {
+        let all = [MEMBER, TEAMMATE, INVITED, PARKED, EXISTING, NEW, RENAMED];
+        all.into_iter().chain(LEAVERS).map(ToOwned::to_owned).collect()
+    }
+
+    /// What the operation is.
+    pub(super) fn ask(&self, operation: Operation) -> Ask {
+        let path = |name: &str| {
+            let collection = if name.contains('@') { "Users" } else { "Groups" };
+            format!("/{collection}/{}", self.ids[name])
+        };
+        let value = |name: &str| json!({"value": self.ids[name]});
+        let active = |active: bool| patch(&json!({"op": "replace", "path": "active", "value": active}));
+        let (method, path, body) = match operation {
+            Operation::CreateNew => ("POST", "/Users".to_owned(), Some(user(NEW, true))),
+            Operation::CreateExisting => {
+                let body = with_project(user(EXISTING, true), &self.project, "member");
+                ("POST", "/Users".to_owned(), Some(body))
+            }
+            Operation::DeactivateMember => ("PATCH", path(MEMBER), Some(active(false))),
+            Operation::DeactivateInvited => ("PUT", path(INVITED), Some(user(INVITED, false))),
+            Operation::Reactivate => ("PATCH", path(PARKED), Some(active(true))),
+            Operation::Delete => ("DELETE", path(MEMBER), None),
+            Operation::ReplaceRole => {
+                let mut body = with_project(user(TEAMMATE, true), &self.project, "owner");
+                body["displayName"] = json!("Another name");
+                ("PUT", path(TEAMMATE), Some(body))
+            }
+            Operation::Rename => {
+                let mut body = user(RENAMED, true);
+                body["externalId"] = json!(INVITED);
+                ("PUT", path(INVITED), Some(body))
+            }
+            Operation::GroupCreate => {
+                let body = json!({"displayName": OTHER_TEAM, "members": [value(MEMBER)]});
+                ("POST", "/Groups".to_owned(), Some(body))
+            }
+            Operation::AddMember => {
+                let add = json!({"op": "add", "path": "members", "value": [value(MEMBER)]});
+                ("PATCH", path(TEAM), Some(patch(&add)))
+            }
+            Operation::RemoveMember => {
+                let remove = json!({"op": "remove", "path": "members", "value": [value(TEAMMATE)]});
+                ("PATCH", path(TEAM), Some(patch(&remove)))
+            }
+            Operation::ReplaceMembers => {
+                let body = json!({"displayName": TEAM, "members": [value(MEMBER)]});
+                ("PUT", path(TEAM), Some(body))
+            }
+            Operation::DeleteGroup => ("DELETE", path(TEAM), None),
+            Operation::RoleByGroup => {
+                let add = json!({"op": "add", "path": "members", "value": [value(TEAMMATE)]});
+                ("PATCH", path(LEADS), Some(patch(&add)))
+            }
+            Operation::FullPass => return Ask::Pass,
+            Operation::GuardRelease => return Ask::Approval,
+        };
+        Ask::Scim { method, path, body }
+    }
+
+    /// Who wishes what, before the operation and after it.
+    pub(super) fn wishes(&self, operation: Option<Operation>) -> Wishes {
+        let mut wanted: BTreeSet<&str> = [MEMBER, TEAMMATE, INVITED].into();
+        match operation {
+            Some(Operation::CreateNew) => drop(wanted.insert(NEW)),
+            Some(Operation::CreateExisting) => drop(wanted.insert(EXISTING)),
+            Some(Operation::DeactivateMember | Operation::Delete) => drop(wanted.remove(MEMBER)),
+            Some(Operation::DeactivateInvited) => drop(wanted.remove(INVITED)),
+            Some(Operation::Reactivate) => drop(wanted.insert(PARKED)),
+            Some(Operation::Rename) => {
+                wanted.remove(INVITED);
+                wanted.insert(RENAMED);
+            }
+            _ => {}
+        }
+        let wanted: BTreeSet<String> = wanted.into_iter().map(ToOwned::to_owned).collect();
+        Wishes { served: wanted.clone(), wanted }
+    }
+
+    /// Who must stand how, before the operation or after it.
+    pub(super) fn standings(&self, operation: Option<Operation>) -> BTreeMap<&'static str, Standing> {
+        let mut all: BTreeMap<&'static str, Standing> = [
+            (MEMBER, IN),
+            (TEAMMATE, IN_PROJECT),
+            (INVITED, PENDING),
+            (PARKED, if self.is_guarded { IN } else { ABSENT }),
+            (EXISTING, IN),
+            (NEW, ABSENT),
+            (RENAMED, ABSENT),
+        ]
+        .into();
+        if self.is_guarded {
+            all.extend(LEAVERS.map(|address| (address, ABSENT)));
+            all.insert(LEAVERS[3], IN);
+        }
+        let changed: &[(&'static str, Standing)] = match operation {
+            None => &[],
+            Some(operation) => match operation {
+                Operation::CreateNew => &[(NEW, PENDING)],
+                Operation::CreateExisting => &[(EXISTING, IN_PROJECT)],
+                Operation::DeactivateMember | Operation::Delete => &[(MEMBER, ABSENT)],
+                Operation::DeactivateInvited => &[(INVITED, ABSENT)],
+                Operation::Reactivate => &[(PARKED, PENDING)],
+                Operation::ReplaceRole | Operation::RoleByGroup => &[(TEAMMATE, OWNS_PROJECT)],
+                Operation::Rename => &[(INVITED, ABSENT), (RENAMED, PENDING)],
+                Operation::GroupCreate | Operation::AddMember => &[(MEMBER, IN_PROJECT)],
+                Operation::RemoveMember | Operation::DeleteGroup => &[(TEAMMATE, IN)],
+                Operation::ReplaceMembers => &[(TEAMMATE, IN), (MEMBER, IN_PROJECT)],
+                Operation::FullPass => &[(INVITED, IN)],
+                Operation::GuardRelease => &[(LEAVERS[3], ABSENT)],
+            },
+        };
+        all.extend(changed.iter().copied());
+        all
+    }
+}
