@@ -79,7 +79,7 @@ async fn a_member_who_was_gone_from_a_group_already_is_looked_up_before_that_is_
     let bridge = Bridge::with(with_rules(vec![rule("*", into_group("Staff"))]), |_| {}, prepare).await;
     let (jane, _) = bridge.create_member("jane").await;
     let everybody = bridge.create_group("Everybody", &[jane]).await;
-    bridge.sim.fail_next("DELETE", GROUP_USER, sim::Fault::status(404), 1).unwrap();
+    bridge.sim.fail_next("DELETE", GROUP_USER, Fault::status(404), 1).unwrap();
     bridge.take_from_group(everybody, &[jane]).await;
     assert!(bridge.sim.group_members(&staff).is_empty());
     assert_eq!((bridge.sim.calls("DELETE", GROUP_USER), bridge.sim.calls("GET", GROUP_USER)), (2, 1));
