@@ -2,9 +2,11 @@
 //!
 //! The modules, in reading order:
 //!
-//! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance. [`roster`]: what is known of each tenant.
+//! - [`ids`], [`clock`]: typed identifiers; the one reader of time and chance. [`roster`]: what is known of each
+//!   tenant.
 //! - [`seal`]: secrets that are kept in the database, encrypted.
-//! - [`telemetry`]: logs and metrics, and what must not appear in them; [`tls`]: whom clients of ours trust, and HTTPS of our own.
+//! - [`telemetry`]: logs and metrics, and what must not appear in them; [`tls`]: whom clients of ours trust, and HTTPS
+//!   of our own.
 //! - [`model`]: plain data of the domain.
 //! - [`config`]: the settings and where each came from.
 //! - [`scim`]: the SCIM protocol core: schemas, validation, filters, PATCH.

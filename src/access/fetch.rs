@@ -125,7 +125,8 @@ fn is_public(ip: IpAddr) -> bool {
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     match ip.segments() {
-        // An IPv4 address in other clothes, also behind a translator (RFC 6052) or 6to4 (RFC 3056), is judged as itself.
+        // An IPv4 address in other clothes, also behind a translator (RFC 6052) or 6to4 (RFC 3056), is judged as
+        // itself.
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
         | [0x2002, high, low, ..] => {

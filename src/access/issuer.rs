@@ -1,4 +1,5 @@
-//! An issuer whose tokens are taken, with its keys: found once, kept, and read again when they must be and no more often.
+//! An issuer whose tokens are taken, with its keys: found once, kept, and read again when they must be and no more
+//! often.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,5 +1,5 @@
-//! Judging signed tokens (RFC 7519, with the advice of RFC 8725): whether one was signed by whom it should, is meant for
-//! us, and is good at a given instant. Pure: keys, expectations and the time are arguments.
+//! Judging signed tokens (RFC 7519, with the advice of RFC 8725): whether one was signed by whom it should, is meant
+//! for us, and is good at a given instant. Pure: keys, expectations and the time are arguments.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -177,8 +177,8 @@ impl Endpoint {
         Ok(Issued { client: text("client_id")?, scopes, id: text("jti")? })
     }
 
-    /// Gives a client an access token. `welcome` judges a client that has been proven, and tells the SCIM base URL of its
-    /// tenant, or `None` if clients of that get none.
+    /// Gives a client an access token. `welcome` judges a client that has been proven, and tells the SCIM base URL of
+    /// its tenant, or `None` if clients of that get none.
     pub async fn grant(
         &self,
         request: &Request,
@@ -345,15 +345,8 @@ impl Endpoint {
         now: Timestamp,
     ) -> Result<(), OauthError> {
         let id = client.id.clone();
-        let entry = AuditEntry {
-            tenant: client.tenant.clone(),
-            at: now,
-            actor: Actor::Token(id.clone()),
-            request: None,
-            person: None,
-            event: event.to_owned(),
-            detail: json!({ "jti": jti }),
-        };
+        let actor = Actor::Token(id.clone());
+        let entry = AuditEntry::by(actor, &client.tenant, now, event, json!({ "jti": jti }));
         let noted: Result<(), StoreError> = self
             .store
             .write(move |tx| {

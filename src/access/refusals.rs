@@ -163,13 +163,6 @@ impl Refusals {
 }
 
 fn entry(kind: &Kind, at: Timestamp, count: u64, request: Option<RequestId>) -> AuditEntry {
-    AuditEntry {
-        tenant: kind.tenant.clone(),
-        at,
-        actor: Actor::Nobody,
-        request,
-        person: None,
-        event: "access.refused".to_owned(),
-        detail: json!({ "reason": kind.reason, "token_id": kind.token, "count": count }),
-    }
+    let detail = json!({ "reason": kind.reason, "token_id": kind.token, "count": count });
+    AuditEntry { request, ..AuditEntry::by(Actor::Nobody, &kind.tenant, at, "access.refused", detail) }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use crate::http::{Condition, Readiness};
 use crate::ids::TenantId;
 use crate::model::observed::Collection;
-use crate::provision::handle::{Health, Upstream};
+use crate::provision::handle::{Health, Queue, Upstream};
 
 /// What OpenAI may not offer to an organization, by its name on the board.
 const FEATURES: [(Collection, &str); 3] =
@@ -44,6 +44,15 @@ pub(super) async fn report(
         let health_now = health.borrow_and_update().clone();
         let condition = if health_now.standstill.is_some() { Condition::Degraded } else { condition };
         readiness.set(&component, condition);
+        let queues: Map<String, Value> = health_now
+            .backlog
+            .queues
+            .iter()
+            .map(|(endpoint, Queue { per_minute, left, waiting })| {
+                let queue = json!({ "per_minute": per_minute, "left_now": left, "waiting": waiting });
+                ((*endpoint).to_owned(), queue)
+            })
+            .collect();
         readiness.explain(
             &component,
             json!({
@@ -51,6 +60,8 @@ pub(super) async fn report(
                 "standstill": health_now.standstill.is_some(),
                 "open_holds": health_now.open_holds,
                 "oldest_removal_since": health_now.oldest_removal,
+                "calls": queues,
+                "last_call_starts_at": health_now.backlog.last_start,
             }),
         );
         let ended = tokio::select! {

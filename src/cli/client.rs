@@ -184,15 +184,7 @@ impl Remove {
 }
 
 fn audit(desk: &Desk, tenant: &TenantId, event: &str, id: &str) -> AuditEntry {
-    AuditEntry {
-        tenant: tenant.clone(),
-        at: desk.clock.now(),
-        actor: Actor::CommandLine,
-        request: None,
-        person: None,
-        event: event.to_owned(),
-        detail: json!({ "client_id": id }),
-    }
+    AuditEntry::by(Actor::CommandLine, tenant, desk.clock.now(), event, json!({ "client_id": id }))
 }
 
 fn state_of(client: &ClientRecord) -> &'static str {

@@ -168,6 +168,14 @@ impl Findings {
         self.keys.iter().filter(|seen| seen.gone_at.is_none())
     }
 
+    /// Those of them that were live when they were looked at after the removal.
+    fn live(&self) -> impl Iterator<Item = &Sighting> {
+        self.remaining().filter(|seen| {
+            let was_read_since = self.confirmed_at.is_some_and(|confirmed| seen.last_seen_at >= confirmed);
+            was_read_since && seen.credential.owner_has_access != Some(false)
+        })
+    }
+
     /// What cannot be said, and why.
     fn caveats(&self) -> Vec<String> {
         let asked = self.asked_at();
@@ -245,6 +253,7 @@ impl Findings {
             "confirmed_at": confirmed_at,
             "keys_before": self.before().map(sighting_json).collect::<Vec<_>>(),
             "keys_remaining": self.remaining().map(sighting_json).collect::<Vec<_>>(),
+            "keys_live": self.live().map(sighting_json).collect::<Vec<_>>(),
             "service_accounts": around.iter().map(sighting_json).collect::<Vec<_>>(),
             "readings": readings,
             "caveats": self.caveats(),
@@ -276,6 +285,9 @@ impl Findings {
         };
         list("keys when it was asked", self.before().collect());
         list("keys that remain", self.remaining().collect());
+        if self.live().next().is_some() {
+            list("KEYS THAT ARE LIVE although their owner was removed", self.live().collect());
+        }
         list("service accounts of the same projects, and their keys", around.iter().collect());
         lines.extend(self.caveats().into_iter().map(|caveat| format!("note: {caveat}")));
         lines.join("\n")

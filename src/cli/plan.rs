@@ -1,7 +1,8 @@
 //! `scim-bridge plan`: what would be done now. It reads the store, beside a server that runs or without one, and calls
 //! nobody.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
@@ -13,8 +14,9 @@ use super::{Desk, Global};
 use crate::ids::TenantId;
 use crate::model::grant::ProjectGrant;
 use crate::model::operation::Action;
+use crate::openai::{Endpoint, Limiter};
 use crate::provision::plan::{Planned, Step};
-use crate::provision::preview::{Effort, Preview, Previews, least_time};
+use crate::provision::preview::{Effort, Preview, Previews, budgets, least_time};
 
 /// How many people are read at a time.
 const PAGE: i64 = 500;
@@ -45,14 +47,26 @@ pub(super) struct Plan {
 #[derive(Debug)]
 pub(super) struct Outlook {
     pub(super) people: Vec<Preview>,
-    pub(super) calls: Vec<(&'static str, u64)>,
+    pub(super) calls: Vec<Share>,
     pub(super) at_least: SignedDuration,
-    per_minute: u32,
     /// Calls that take access away, and how many of them pass before a human is asked.
     losses: (u64, u64),
     standstill: Option<String>,
     has_read: bool,
     read_at: Option<Timestamp>,
+}
+
+/// The calls of one endpoint, and what its budget makes of them.
+#[derive(Debug)]
+pub(super) struct Share {
+    endpoint: &'static str,
+    calls: u64,
+    /// Calls that the endpoint lets through in a minute, as far as was learnt.
+    per_minute: u32,
+    /// How many of them may start now.
+    left_now: f64,
+    /// Until the last one can start.
+    at_least: SignedDuration,
 }
 
 impl Plan {
@@ -104,12 +118,13 @@ pub(super) async fn look(desk: &Desk, tenant: &TenantId, person: Option<&str>) -
     people.sort_by_key(|preview| crate::provision::plan::lane_of(&preview.plan));
     let per_minute = desk.settings(tenant)?.requests_per_minute.value;
     let calls = effort.calls(&previews.facts);
-    let at_least = least_time(&calls, per_minute);
+    let limiter = budgets(&mut reader, tenant, per_minute).await?;
+    let at_least = least_time(&calls, &limiter, now);
     let losses = (effort.losses(), previews.losses_left(&mut reader, now).await?);
     let read_at = previews.facts.sweeps.values().map(|sweep| sweep.started_at).min();
-    let calls = calls.into_iter().map(|(endpoint, count)| (endpoint.name(), count)).collect();
+    let calls = shares(&calls, &limiter, now);
     let (has_read, standstill) = (read_at.is_some(), previews.standstill);
-    Ok(Outlook { people, calls, at_least, per_minute, losses, standstill, has_read, read_at })
+    Ok(Outlook { people, calls, at_least, losses, standstill, has_read, read_at })
 }
 
 impl Outlook {
@@ -131,7 +146,7 @@ impl Outlook {
     /// What remains, in sentences.
     pub(super) fn summary(&self) -> String {
         let mut text = String::new();
-        let total: u64 = self.calls.iter().map(|(_, count)| count).sum();
+        let total: u64 = self.calls.iter().map(|share| share.calls).sum();
         let busy = self.people.iter().filter(|preview| preview.has_work()).count();
         let others = self.people.len().saturating_sub(busy);
         if self.people.is_empty() {
@@ -142,14 +157,12 @@ impl Outlook {
                 write!(text, "{busy} people with something to do, {others} who wait or are held.").is_ok();
         }
         if total > 0 {
-            let names: Vec<String> =
-                self.calls.iter().map(|(name, count)| format!("{count} {name}")).collect();
+            let names: Vec<String> = self.calls.iter().map(Share::to_string).collect();
             let _written = write!(
                 text,
-                "\n{total} calls are known of now ({}): at {} a minute and endpoint, {}. More can follow from what they \
-                 bring, and whoever is invited has to accept.",
+                "\n{total} calls are known of now: {}. With what was learnt of OpenAI's rate limits, {}. More can follow from \
+                 what they bring, and whoever is invited has to accept.",
                 names.join(", "),
-                self.per_minute,
                 match self.at_least.as_secs() {
                     0 => "all of them can start at once".to_owned(),
                     seconds => format!("the last one starts in about {}", in_words(seconds)),
@@ -182,18 +195,49 @@ impl Outlook {
 
     fn to_json(&self) -> Value {
         let people: Vec<Value> = self.people.iter().map(to_json).collect();
-        let calls: serde_json::Map<String, Value> =
-            self.calls.iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect();
+        let calls: serde_json::Map<String, Value> = self.calls.iter().map(Share::to_json).collect();
         json!({
             "people": people,
             "calls": calls,
-            "requests_per_minute": self.per_minute,
             "at_least_seconds": self.at_least.as_secs(),
             "losses": self.losses.0,
             "losses_before_a_human_is_asked": self.losses.1,
             "standstill": self.standstill,
             "organization_read_at": self.read_at,
         })
+    }
+}
+
+/// What the budgets make of these calls.
+pub(super) fn shares(calls: &BTreeMap<Endpoint, u64>, limiter: &Limiter, now: Timestamp) -> Vec<Share> {
+    let shares = calls.iter().map(|(endpoint, calls)| Share {
+        endpoint: endpoint.name(),
+        calls: *calls,
+        per_minute: limiter.allowed(*endpoint, now),
+        left_now: limiter.left(*endpoint, now),
+        at_least: limiter.last_start(*endpoint, *calls, now).duration_since(now),
+    });
+    shares.collect()
+}
+
+impl Share {
+    /// The name of the endpoint, and the rest for programs to read.
+    pub(super) fn to_json(&self) -> (String, Value) {
+        let Self { endpoint, calls, per_minute, left_now, at_least } = self;
+        let budget = json!({
+            "calls": calls,
+            "per_minute": per_minute,
+            "left_now": left_now,
+            "at_least_seconds": at_least.as_secs(),
+        });
+        ((*endpoint).to_owned(), budget)
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { endpoint, calls, per_minute, left_now, .. } = self;
+        write!(f, "{calls} {endpoint} ({per_minute} a minute, {left_now} left now)")
     }
 }
 

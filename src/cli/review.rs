@@ -1,6 +1,6 @@
 //! `scim-bridge review`: who has access to the organization, and what about it an administrator should look at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::ensure;
 use clap::{Args, ValueEnum};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::evidence::{describe, read_now, tell};
 use super::out::{self, Table};
 use super::{Desk, Global};
-use crate::ids::{PersonId, TenantId};
+use crate::ids::{PersonId, ProjectId, TenantId};
 use crate::model::credential::{CredentialKind, Sighting};
 use crate::model::grant::OrgRole;
 use crate::model::observed::{Collection, InviteStatus, Member};
@@ -23,7 +23,7 @@ const COLUMNS: [&str; 8] = ["finding", "id", "email", "role", "scim_id", "since"
 #[derive(Debug, Args)]
 #[command(
     after_help = "Findings: owner, pending-invite, expired-invite, no-idp-link (a member for whom the identity provider has no \
-    user), inactive-owner-key (an API key whose owner has no access to its project any more). It is made from what was \
+    user), inactive-owner-key (an API key whose owner has no access to its project any more), live-key (one that OpenAI shows as live all the same, although its owner was removed). It is made from what was \
     last read of the organization; keys are read with --read. The last activity is the last use of one of the member's \
     project keys, where OpenAI tells it.\n\nExamples:\n  \
     scim-bridge review --read\n  \
@@ -60,6 +60,7 @@ enum Kind {
     ExpiredInvite,
     NoIdpLink,
     InactiveOwnerKey,
+    LiveKey,
 }
 
 impl Kind {
@@ -70,6 +71,7 @@ impl Kind {
             Self::ExpiredInvite => "expired-invite",
             Self::NoIdpLink => "no-idp-link",
             Self::InactiveOwnerKey => "inactive-owner-key",
+            Self::LiveKey => "live-key",
         }
     }
 }
@@ -112,6 +114,9 @@ async fn find(desk: &Desk, tenant: &TenantId) -> anyhow::Result<Vec<Finding>> {
     );
     let keys = reader.credentials(tenant).await?;
     let last_uses = last_uses(&keys);
+    let left = reader.keys_left_behind(tenant).await?;
+    let live: BTreeSet<(&ProjectId, &str)> =
+        left.iter().filter(|key| key.is_live()).map(|key| (&key.project, &*key.id)).collect();
     let mut findings = Vec::new();
     let (mut members, mut after) = (BTreeMap::new(), None);
     loop {
@@ -162,8 +167,9 @@ async fn find(desk: &Desk, tenant: &TenantId) -> anyhow::Result<Vec<Finding>> {
     for seen in of_people {
         let owner = seen.credential.owner.clone().unwrap_or_default();
         let found = members.get(&owner);
+        let is_live = live.contains(&(&seen.credential.project, &*seen.credential.id));
         let finding = Finding {
-            kind: Kind::InactiveOwnerKey,
+            kind: if is_live { Kind::LiveKey } else { Kind::InactiveOwnerKey },
             email: found.and_then(|(member, _)| member.email.clone()),
             role: found.and_then(|(member, _)| member.role),
             person: found.and_then(|(_, person)| *person),

@@ -1,4 +1,5 @@
-//! `scim-bridge token rotate`: a token exchanged for a new one in steps, so that the identity provider is never locked out.
+//! `scim-bridge token rotate`: a token exchanged for a new one in steps, so that the identity provider is never locked
+//! out.
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};

@@ -410,15 +410,7 @@ async fn write(desk: &Desk, change: Change, event: &str) -> Result<(), StoreErro
     let (Change::Add(TenantRecord { tenant, .. })
     | Change::Update(TenantRecord { tenant, .. })
     | Change::Remove(tenant)) = &change;
-    let entry = AuditEntry {
-        tenant: tenant.clone(),
-        at: desk.clock.now(),
-        actor: Actor::CommandLine,
-        request: None,
-        person: None,
-        event: event.to_owned(),
-        detail: Value::Null,
-    };
+    let entry = AuditEntry::by(Actor::CommandLine, tenant, desk.clock.now(), event, Value::Null);
     let work = desk.store.write(move |tx| {
         let (change, entry) = (change.clone(), entry.clone());
         Box::pin(async move {

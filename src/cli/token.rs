@@ -205,15 +205,7 @@ impl Revoke {
 }
 
 pub(super) fn audit(clock: &Clock, tenant: &TenantId, event: &str, id: &str) -> AuditEntry {
-    AuditEntry {
-        tenant: tenant.clone(),
-        at: clock.now(),
-        actor: Actor::CommandLine,
-        request: None,
-        person: None,
-        event: event.to_owned(),
-        detail: json!({ "token_id": id }),
-    }
+    AuditEntry::by(Actor::CommandLine, tenant, clock.now(), event, json!({ "token_id": id }))
 }
 
 /// What an administrator should know of a token: an exchange that is under way, an end that is near.

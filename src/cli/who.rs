@@ -62,13 +62,5 @@ pub(super) fn entry(
     event: &str,
     detail: serde_json::Value,
 ) -> AuditEntry {
-    AuditEntry {
-        tenant: tenant.clone(),
-        at: desk.clock.now(),
-        actor: Actor::CommandLine,
-        request: None,
-        person,
-        event: event.to_owned(),
-        detail,
-    }
+    AuditEntry { person, ..AuditEntry::by(Actor::CommandLine, tenant, desk.clock.now(), event, detail) }
 }

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::holds;
 use super::out;
-use super::plan::step_to_json;
+use super::plan::{Share, shares, step_to_json};
 use super::who::find_person;
 use super::{Desk, Global};
 use crate::ids::TenantId;
 use crate::model::hold::Hold;
 use crate::model::operation::Operation;
 use crate::provision::desired::{Desired, in_words};
-use crate::provision::preview::{Preview, Previews};
+use crate::provision::preview::{Effort, Preview, Previews, budgets};
 
 /// How many of the latest calls are shown.
 const SHOWN: usize = 10;
@@ -43,11 +43,16 @@ impl Why {
                 Previews::load(&mut reader, &self.tenant, &desk.settings(&self.tenant)?.policy).await?;
             let preview = previews.of(&mut reader, row.person.id, now).await?;
             let Some(preview) = preview else { anyhow::bail!("the user is gone") };
+            let per_minute = desk.settings(&self.tenant)?.requests_per_minute.value;
+            let limiter = budgets(&mut reader, &self.tenant, per_minute).await?;
+            let mut effort = Effort::default();
+            effort.add(&preview.plan);
+            let shares = shares(&effort.calls(&previews.facts), &limiter, now);
             let standstill = previews.standstill.as_deref();
             if self.json {
-                out::print(serde_json::to_string_pretty(&to_json(&preview, standstill))?)?;
+                out::print(serde_json::to_string_pretty(&to_json(&preview, standstill, &shares))?)?;
             } else {
-                for line in lines(&preview, standstill) {
+                for line in lines(&preview, standstill, &shares) {
                     out::print(line)?;
                 }
             }
@@ -58,7 +63,7 @@ impl Why {
 }
 
 /// The explanation, line by line.
-fn lines(preview: &Preview, standstill: Option<&str>) -> Vec<String> {
+fn lines(preview: &Preview, standstill: Option<&str>, shares: &[Share]) -> Vec<String> {
     let Preview { person, mapping, plan, .. } = preview;
     let mut lines = vec![format!("{}  SCIM id {}", person.user_name, person.id)];
     let reason = mapping.status_reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -98,6 +103,7 @@ fn lines(preview: &Preview, standstill: Option<&str>) -> Vec<String> {
     if plan.is_empty() {
         lines.push("  nothing to do".to_owned());
     }
+    lines.extend(shares.iter().map(|share| format!("  takes {share}")));
     lines.push("Latest calls".to_owned());
     lines.extend(preview.operations.iter().take(SHOWN).map(call));
     lines
@@ -144,7 +150,7 @@ fn call(operation: &Operation) -> String {
     )
 }
 
-fn to_json(preview: &Preview, standstill: Option<&str>) -> Value {
+fn to_json(preview: &Preview, standstill: Option<&str>, shares: &[Share]) -> Value {
     let Preview { person, mapping, plan, desired, .. } = preview;
     let grants: Vec<Value> =
         grants(desired).into_iter().map(|(what, why)| json!({ "access": what, "given_by": why })).collect();
@@ -179,6 +185,7 @@ fn to_json(preview: &Preview, standstill: Option<&str>) -> Value {
         "next": plan.iter().map(step_to_json).collect::<Vec<_>>(),
         "holds": preview.holds.iter().map(holds::to_json).collect::<Vec<_>>(),
         "standstill": standstill,
+        "calls": shares.iter().map(Share::to_json).collect::<serde_json::Map<_, _>>(),
         "looked_at_next": preview.due_at,
         "operations": operations.collect::<Vec<_>>(),
     })

@@ -133,6 +133,7 @@ pub(super) struct Upstream {
 pub(super) struct Reconcile {
     pub(super) interval_seconds: Field<u32>,
     pub(super) audit_log: Field<bool>,
+    pub(super) keys_interval_hours: Field<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -180,6 +181,7 @@ pub(super) struct Drift {
     pub(super) project_added: Field<String>,
     pub(super) project_removed: Field<String>,
     pub(super) new_member: Field<String>,
+    pub(super) group_deleted: Field<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

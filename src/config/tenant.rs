@@ -147,6 +147,7 @@ pub(super) fn read(
     let policy = policy(invites, safety, grants, source)?;
     let policy = Policy {
         reconcile_interval: seconds(number(reconcile.interval_seconds, 300, 10..=86_400, source)?.value),
+        census_interval: census_interval(number(reconcile.keys_interval_hours, 24, 0..=8_760, source)?.value),
         follow_audit_log: reconcile.audit_log.is_some_and(Spanned::into_inner),
         settle_time: seconds(number(upstream.settle_seconds.take(), 60, 1..=600, source)?.value),
         drift: drift_policy(drift, source)?,
@@ -293,6 +294,11 @@ fn policy(invites: Invites, safety: Safety, given: Grants, source: &Source) -> R
     })
 }
 
+/// 0 hours: never.
+fn census_interval(hours: u32) -> Option<SignedDuration> {
+    (hours > 0).then(|| SignedDuration::from_hours(i64::from(hours)))
+}
+
 /// What to do about changes by others. A removal cannot be adopted, because the identity provider still wants the
 /// person in, and a new member cannot be reverted, because nobody manages them.
 fn drift_policy(drift: Drift, source: &Source) -> Result<DriftPolicy, ConfigError> {
@@ -307,6 +313,7 @@ fn drift_policy(drift: Drift, source: &Source) -> Result<DriftPolicy, ConfigErro
         project_added,
         project_removed,
         new_member,
+        group_deleted,
     } = DriftPolicy::default();
     Ok(DriftPolicy {
         member_removed: read(drift.member_removed, member_removed, &[REPORT, REVERT])?,
@@ -315,6 +322,7 @@ fn drift_policy(drift: Drift, source: &Source) -> Result<DriftPolicy, ConfigErro
         project_added: read(drift.project_added, project_added, &[REPORT, REVERT, ADOPT])?,
         project_removed: read(drift.project_removed, project_removed, &[REPORT, REVERT, ADOPT])?,
         new_member: read(drift.new_member, new_member, &[REPORT, ADOPT])?,
+        group_deleted: read(drift.group_deleted, group_deleted, &[REPORT, REVERT, ADOPT])?,
     })
 }
 

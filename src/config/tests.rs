@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::model::grant::{OrgRole, ProjectRole};
 use crate::model::policy::{
-    GroupSelector, OnAddressChange, OnExistingMember, Policy, RemovalLimits, Resend, Standstill,
+    GroupSelector, OnAddressChange, OnDrift, OnExistingMember, Policy, RemovalLimits, Resend, Standstill,
 };
 use crate::scim::profile::Profile;
 
@@ -51,7 +51,10 @@ fn without_any_setting_the_defaults_hold() {
     let tenant = default_tenant(&config);
     assert_eq!(tenant.base_url.value.as_str(), "https://api.openai.com/v1");
     assert_eq!((tenant.base_url.origin.clone(), tenant.requests_per_minute.value), (Origin::Default, 7));
-    assert_eq!(tenant.policy, Policy::default());
+    assert_eq!(
+        tenant.policy,
+        Policy { census_interval: Some(SignedDuration::from_hours(24)), ..Policy::default() }
+    );
 }
 
 #[test]
@@ -92,6 +95,9 @@ fn the_example_of_the_contract_reads_as_it_says() {
         [reconcile]
         interval_seconds = 60
         audit_log = true
+        keys_interval_hours = 12
+        [drift]
+        group_deleted = "report"
         [invites]
         resend = "never"
         default_projects = [{ id = "proj_abc", role = "member" }]
@@ -123,6 +129,8 @@ fn the_example_of_the_contract_reads_as_it_says() {
     assert_eq!(requests_per_minute.value, 9);
     assert_eq!(policy.reconcile_interval, SignedDuration::from_secs(60));
     assert!(policy.follow_audit_log);
+    assert_eq!(policy.census_interval, Some(SignedDuration::from_hours(12)));
+    assert_eq!((policy.drift.group_deleted, policy.drift.project_added), (OnDrift::Report, OnDrift::Revert));
     assert_eq!((policy.resend, policy.on_existing_member), (Resend::Never, OnExistingMember::Hold));
     assert_eq!((policy.on_address_change, policy.min_owners), (OnAddressChange::Reinvite, 3));
     assert!(policy.protected.contains("breakglass@example.com") && policy.allow_owner_grants);
@@ -178,6 +186,8 @@ fn a_value_that_cannot_be_used_is_refused_with_what_to_write() {
         ("[upstream]\nbase_url = 'ftp://api.openai.com'", "neither an https nor an http address"),
         ("[upstream]\nbase_url = 'https://me:pw@api.openai.com/v1'", "without user name"),
         ("[reconcile]\ninterval_seconds = 1", "use 10 to"),
+        ("[reconcile]\nkeys_interval_hours = 9000", "use 0 to"),
+        ("[drift]\ngroup_deleted = 'undo'", "use one of: report, revert, adopt"),
         ("[invites]\nresend = 'always'", "use one of: auto, never"),
         ("[invites]\non_existing_member = 'steal'", "use one of: link, hold, conflict"),
         ("[invites]\non_address_change = 'guess'", "use one of: hold, reinvite, refuse"),

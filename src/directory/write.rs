@@ -81,8 +81,8 @@ impl Directory {
         self.answer(caller, Method::Post, written, wait, settle).await
     }
 
-    /// Replaces a user's attributes by the body (RFC 7644 §3.5.1). A body that says nothing of `active` leaves access as
-    /// it is: what is not said is no order to take it away, or to give it.
+    /// Replaces a user's attributes by the body (RFC 7644 §3.5.1). A body that says nothing of `active` leaves access
+    /// as it is: what is not said is no order to take it away, or to give it.
     pub async fn replace_user(
         &self,
         caller: &Caller,
@@ -385,14 +385,11 @@ pub(super) fn audit(
     event: &str,
     detail: Value,
 ) -> AuditEntry {
+    let actor = Actor::Token(caller.token.clone());
     AuditEntry {
-        tenant: caller.tenant.clone(),
-        at,
-        actor: Actor::Token(caller.token.clone()),
         request: Some(caller.request),
         person: person.into(),
-        event: event.to_owned(),
-        detail,
+        ..AuditEntry::by(actor, &caller.tenant, at, event, detail)
     }
 }
 

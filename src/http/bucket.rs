@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use crate::config::Rate;
 
-/// How many callers are told apart. Beyond that the unknown ones share one bucket, so that nobody makes the memory grow.
+/// How many callers are told apart. Beyond that the unknown ones share one bucket, so that nobody makes the memory
+/// grow.
 const MAX_CALLERS: usize = 10_000;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 

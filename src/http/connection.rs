@@ -1,4 +1,5 @@
-//! One connection's byte stream: holds the head of a request to its deadline, and repairs quotation marks in its target.
+//! One connection's byte stream: holds the head of a request to its deadline, and repairs quotation marks in its
+//! target.
 //!
 //! Clients write `?filter=userName eq "x"` with the quotation marks as they are. A URI may not hold them (RFC 3986
 //! §2), and hyper refuses the request before we see it, so they are percent-encoded on the way in.

@@ -69,8 +69,8 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), ScimError> {
     }
 }
 
-/// The parameters of the address. An empty one counts as not given, but for the cursor, which is empty on the first page
-/// (RFC 9865 §2); an unknown one is ignored; of several with the same name the first counts.
+/// The parameters of the address. An empty one counts as not given, but for the cursor, which is empty on the first
+/// page (RFC 9865 §2); an unknown one is ignored; of several with the same name the first counts.
 #[derive(Debug, Default)]
 pub(super) struct Query(Vec<(String, String)>);
 

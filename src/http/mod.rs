@@ -1,8 +1,8 @@
 //! The way in: the listener, the layers around every request, and the SCIM endpoints behind their door.
 //!
-//! A request passes [`layers`] (identity, account, limits), then either what is open to all ([`health`], [`oauth`]) or the
-//! door of the SCIM side in [`scim`], where [`auth`] finds out who asks before the path, the query or the body are looked at. Handlers call
-//! [`crate::directory`] and nothing else; [`reply`] turns every error into its answer.
+//! A request passes [`layers`] (identity, account, limits), then either what is open to all ([`health`], [`oauth`]) or
+//! the door of the SCIM side in [`scim`], where [`auth`] finds out who asks before the path, the query or the body are
+//! looked at. Handlers call [`crate::directory`] and nothing else; [`reply`] turns every error into its answer.
 
 mod auth;
 mod bucket;

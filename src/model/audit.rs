@@ -67,3 +67,18 @@ pub struct AuditEntry {
     /// The particulars: attribute names that changed, operation id, outcome. Never a secret, never a password.
     pub detail: Value,
 }
+
+impl AuditEntry {
+    /// What somebody did, without an inbound request and about no person.
+    pub fn by(actor: Actor, tenant: &TenantId, at: Timestamp, event: &str, detail: Value) -> Self {
+        Self {
+            tenant: tenant.clone(),
+            at,
+            actor,
+            request: None,
+            person: None,
+            event: event.to_owned(),
+            detail,
+        }
+    }
+}

@@ -2,9 +2,9 @@
 
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::ids::ProjectId;
+use crate::ids::{PersonId, ProjectId};
 use crate::model::mapping::WordError;
 
 /// What a credential is.
@@ -37,6 +37,38 @@ impl FromStr for CredentialKind {
             .into_iter()
             .find(|kind| kind.as_str() == word)
             .ok_or_else(|| WordError(word.to_owned()))
+    }
+}
+
+/// How long after somebody was removed their keys are looked at: OpenAI may take a moment to show them as inactive.
+const SETTLES_AFTER: SignedDuration = SignedDuration::from_secs(60);
+
+/// A key of somebody who was removed that was not shown as inactive when it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftKey {
+    /// Whose it is.
+    pub person: PersonId,
+    /// The project that it opens.
+    pub project: ProjectId,
+    /// Its id.
+    pub id: String,
+    /// When they were removed.
+    pub removed_at: Timestamp,
+    /// When it was last seen.
+    pub last_seen_at: Timestamp,
+    /// Whether it was told that it outlives its owner's access.
+    pub is_told: bool,
+}
+
+impl LeftKey {
+    /// When a look at it shows whether it outlives its owner's access.
+    pub fn readable_at(&self) -> Timestamp {
+        self.removed_at.checked_add(SETTLES_AFTER).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Whether it was looked at since, and is live all the same.
+    pub fn is_live(&self) -> bool {
+        self.last_seen_at >= self.readable_at()
     }
 }
 

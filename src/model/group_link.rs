@@ -103,6 +103,8 @@ pub struct GroupLink {
     pub bound_at: Option<Timestamp>,
     /// Since when the SCIM group is known to be gone.
     pub ended_at: Option<Timestamp>,
+    /// The OpenAI group that somebody else deleted, until there is another one.
+    pub lost: Option<OpenAiGroupId>,
     /// A call whose outcome is not known.
     pub open: Option<GroupCall>,
     /// When that was sent.
@@ -122,6 +124,7 @@ impl GroupLink {
             openai_id: None,
             bound_at: None,
             ended_at: None,
+            lost: None,
             open: None,
             sent_at: None,
             refusals: Vec::new(),
@@ -162,6 +165,7 @@ impl GroupLink {
             GroupCall::Create { .. } => {
                 self.openai_id = made;
                 self.bound_at = Some(at);
+                self.lost = None;
                 self.refusals.clear();
             }
             GroupCall::Rename { .. } => {}
@@ -169,6 +173,12 @@ impl GroupLink {
             GroupCall::Admit { project, role, .. } => drop(self.projects.insert(project.clone(), *role)),
             GroupCall::Expel { project, .. } => drop(self.projects.remove(project)),
         }
+    }
+
+    /// Somebody else deleted the OpenAI group.
+    pub fn lose(&mut self) {
+        self.lost = self.openai_id.clone();
+        self.unbind();
     }
 
     /// The OpenAI group is gone, and with it what it had.

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod alarm;
 pub mod audit;
+pub mod budget;
 pub mod client;
 pub mod credential;
 pub mod event;

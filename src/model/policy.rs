@@ -79,6 +79,9 @@ pub struct DriftPolicy {
     pub project_removed: OnDrift,
     /// Somebody became a member whom no identity provider speaks of: report, or show them to identity providers.
     pub new_member: OnDrift,
+    /// An OpenAI group that the bridge keeps for a SCIM group was deleted: report, make it anew, or do without it. One that
+    /// only a rule names is reported whatever this says, because the bridge did not make it.
+    pub group_deleted: OnDrift,
 }
 
 impl DriftPolicy {
@@ -91,6 +94,7 @@ impl DriftPolicy {
             DriftClass::ProjectAdded => self.project_added,
             DriftClass::ProjectRemoved => self.project_removed,
             DriftClass::NewMember => self.new_member,
+            DriftClass::GroupDeleted => self.group_deleted,
         }
     }
 }
@@ -104,6 +108,7 @@ impl Default for DriftPolicy {
             project_added: OnDrift::Revert,
             project_removed: OnDrift::Revert,
             new_member: OnDrift::Report,
+            group_deleted: OnDrift::Revert,
         }
     }
 }
@@ -265,6 +270,8 @@ pub struct Policy {
     pub reconcile_interval: SignedDuration,
     /// Whether the organization's audit log is followed, so that acceptances and removals are noticed sooner.
     pub follow_audit_log: bool,
+    /// How often it is read which keys each project has; `None`: only when somebody asks.
+    pub census_interval: Option<SignedDuration>,
     /// How long an invite whose sending brought no answer may still appear: twice the time limit of a call and half a
     /// minute, unless the settings say otherwise. Only a reading that began later shows that it was never made. After
     /// an acceptance the new member may be missing from the list of members for half as long.
@@ -319,6 +326,7 @@ impl Default for Policy {
             role_change: RoleChange::default(),
             reconcile_interval: SignedDuration::from_secs(300),
             follow_audit_log: false,
+            census_interval: None,
             settle_time: SignedDuration::from_secs(60),
         }
     }

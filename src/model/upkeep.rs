@@ -77,17 +77,20 @@ pub enum DriftClass {
     ProjectRemoved,
     /// Somebody became a member whom no identity provider speaks of.
     NewMember,
+    /// An OpenAI group was deleted that the bridge keeps or that a rule names.
+    GroupDeleted,
 }
 
 impl DriftClass {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::MemberRemoved,
         Self::InviteWithdrawn,
         Self::RoleChanged,
         Self::ProjectAdded,
         Self::ProjectRemoved,
         Self::NewMember,
+        Self::GroupDeleted,
     ];
 
     /// The word used in settings, metrics and the audit trail.
@@ -99,6 +102,7 @@ impl DriftClass {
             Self::ProjectAdded => "project_added",
             Self::ProjectRemoved => "project_removed",
             Self::NewMember => "new_member",
+            Self::GroupDeleted => "group_deleted",
         }
     }
 }

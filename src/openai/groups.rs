@@ -1,4 +1,5 @@
-//! Groups of the organization, their members and their projects. `NotFound` of the whole list means that the organization's plan has no groups.
+//! Groups of the organization, their members and their projects. `NotFound` of the whole list means that the
+//! organization's plan has no groups.
 
 use serde_json::json;
 

@@ -31,7 +31,20 @@ pub struct Limiter {
     budgets: Arc<Mutex<BTreeMap<Endpoint, Budget>>>,
 }
 
-#[derive(Debug)]
+/// What the calls of one endpoint have taught about its budget, to be kept over a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Learnt {
+    /// Calls allowed in any minute.
+    pub allowed: u32,
+    /// When that last changed.
+    pub changed_at: Timestamp,
+    /// A refusal's pause, if it is not over.
+    pub paused_until: Option<Timestamp>,
+    /// Calls that started within the last minute.
+    pub used: u32,
+}
+
+#[derive(Debug, Clone)]
 struct Budget {
     /// Calls allowed in any window.
     allowed: u32,
@@ -43,6 +56,8 @@ struct Budget {
     refusals: u32,
     /// When `allowed` last changed.
     changed_at: Timestamp,
+    /// Whether there was ever a call.
+    was_called: bool,
 }
 
 impl Limiter {
@@ -63,6 +78,7 @@ impl Limiter {
             let ready = budget.ready_at(now) <= now;
             if ready {
                 budget.starts.push_back(now);
+                budget.was_called = true;
             }
             ready
         })
@@ -105,8 +121,64 @@ impl Limiter {
         self.with(endpoint, now, |budget| budget.refusals = 0);
     }
 
+    /// How many calls may start within a minute, as far as was learnt.
+    pub fn allowed(&self, endpoint: Endpoint, now: Timestamp) -> u32 {
+        self.with(endpoint, now, |budget| budget.allowed)
+    }
+
+    /// When the last of so many calls can start, if they begin now and nothing else is called or learnt.
+    pub fn last_start(&self, endpoint: Endpoint, calls: u64, now: Timestamp) -> Timestamp {
+        let mut budget = self.with(endpoint, now, |budget| budget.clone());
+        let (mut at, allowed) = (now, budget.allowed);
+        for _ in 0..calls {
+            at = budget.ready_at(at);
+            budget.bring_to(at, allowed);
+            budget.starts.push_back(at);
+        }
+        at
+    }
+
+    /// What was learnt of the endpoints that were called.
+    pub fn learnt(&self, now: Timestamp) -> BTreeMap<Endpoint, Learnt> {
+        let called: Vec<Endpoint> = self
+            .lock()
+            .iter()
+            .filter(|(_, budget)| budget.was_called)
+            .map(|(endpoint, _)| *endpoint)
+            .collect();
+        let learnt = called.into_iter().map(|endpoint| {
+            let learnt = self.with(endpoint, now, |budget| Learnt {
+                allowed: budget.allowed,
+                changed_at: budget.changed_at,
+                paused_until: budget.paused_until,
+                used: budget.used(),
+            });
+            (endpoint, learnt)
+        });
+        learnt.collect()
+    }
+
+    /// Takes up what was learnt of an endpoint before, as it was at `at`.
+    pub fn recall(&self, endpoint: Endpoint, learnt: Learnt, at: Timestamp) {
+        let allowed = learnt.allowed.clamp(1, self.cap);
+        let used = usize::try_from(learnt.used.min(self.cap)).unwrap_or_default();
+        let budget = Budget {
+            allowed,
+            starts: std::iter::repeat_n(at, used).collect(),
+            paused_until: learnt.paused_until,
+            refusals: 0,
+            changed_at: learnt.changed_at,
+            was_called: true,
+        };
+        self.lock().insert(endpoint, budget);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Endpoint, Budget>> {
+        self.budgets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn with<T>(&self, endpoint: Endpoint, now: Timestamp, act: impl FnOnce(&mut Budget) -> T) -> T {
-        let mut budgets: MutexGuard<'_, _> = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut budgets = self.lock();
         let budget = budgets.entry(endpoint).or_insert_with(|| Budget::new(self.cap, now));
         budget.bring_to(now, self.cap);
         act(budget)
@@ -115,7 +187,14 @@ impl Limiter {
 
 impl Budget {
     fn new(allowed: u32, now: Timestamp) -> Self {
-        Self { allowed, starts: VecDeque::new(), paused_until: None, refusals: 0, changed_at: now }
+        Self {
+            allowed,
+            starts: VecDeque::new(),
+            paused_until: None,
+            refusals: 0,
+            changed_at: now,
+            was_called: false,
+        }
     }
 
     /// Forgets what is over, and allows one more when that is due. A clock that was set back must not stretch a
@@ -255,6 +334,36 @@ mod tests {
             limiter.on_rate_limited(E, at(0), Some(SignedDuration::from_secs(2)));
         }
         assert_eq!(drain(&limiter, at(61)), 4);
+    }
+
+    #[test]
+    fn what_was_learnt_outlives_the_limiter() {
+        let before = Limiter::new(Some(10));
+        for _ in 0..4 {
+            assert!(before.take(E, at(0)));
+        }
+        before.on_rate_limited(E, at(0), Some(SignedDuration::from_secs(90)));
+        assert_eq!(before.allowed(Endpoint::DeleteUser, at(0)), 10, "asked about, and not called");
+        let learnt = before.learnt(at(1));
+        assert_eq!(learnt.keys().collect::<Vec<_>>(), [&E]);
+        let after = Limiter::new(Some(10));
+        after.recall(E, learnt[&E], at(1));
+        assert_eq!((after.allowed(E, at(2)), after.ready_at(E, at(2))), (5, at(90)));
+        assert_eq!(drain(&after, at(90)), 5);
+        // The calls of the minute before the restart count, and the settings may have lowered the cap.
+        let lowered = Limiter::new(Some(3));
+        lowered.recall(E, Learnt { paused_until: None, ..learnt[&E] }, at(1));
+        assert_eq!((lowered.allowed(E, at(2)), drain(&lowered, at(2)), drain(&lowered, at(62))), (3, 0, 3));
+    }
+
+    #[test]
+    fn the_last_of_many_calls_starts_when_the_budget_lets_it() {
+        let limiter = Limiter::new(Some(7));
+        let last = |calls| limiter.last_start(E, calls, at(0)).duration_since(at(0)).as_secs();
+        assert_eq!([last(0), last(7), last(8), last(5_000)], [0, 0, 61, 714 * 61]);
+        limiter.on_rate_limited(E, at(0), Some(SignedDuration::from_secs(300)));
+        assert_eq!(limiter.last_start(E, 5, at(0)), at(361), "of four a minute, when the pause is over");
+        assert_eq!(limiter.allowed(E, at(0)), 4, "asking changes nothing");
     }
 
     #[test]

@@ -31,5 +31,5 @@ pub use endpoint::Endpoint;
 pub use failure::{Failure, FailureKind};
 pub use invites::NewInvite;
 pub use keys::{AdminKey, KeyOwner};
-pub use limiter::Limiter;
+pub use limiter::{Learnt, Limiter};
 pub use page::{End, Item, Page, Walk};

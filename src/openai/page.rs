@@ -83,17 +83,30 @@ impl<T: Item> Walk<T> {
     /// Fetches page after page until the end or a failure; `fetch` gets what to send as `after`.
     ///
     /// # Errors
-    /// Whatever `fetch` failed with; the walk keeps its place. The one exception is a 404 of a cursor, whose object
-    /// was deleted between two pages: the walk then starts over, once.
+    /// As [`Walk::step`].
     pub async fn run<F, Fut>(&mut self, mut fetch: F) -> Result<End, Failure>
     where
         F: FnMut(Option<String>) -> Fut,
         Fut: Future<Output = Result<Answer<Page<T>>, Failure>>,
     {
         loop {
-            if let Some(end) = self.end {
+            if let Some(end) = self.step(&mut fetch).await? {
                 return Ok(end);
             }
+        }
+    }
+
+    /// Fetches the next page, if there is one, and tells whether that was the end; `fetch` gets what to send as `after`.
+    ///
+    /// # Errors
+    /// Whatever `fetch` failed with; the walk keeps its place. The one exception is a 404 of a cursor, whose object
+    /// was deleted between two pages: the walk then starts over, once.
+    pub async fn step<F, Fut>(&mut self, fetch: F) -> Result<Option<End>, Failure>
+    where
+        F: FnOnce(Option<String>) -> Fut,
+        Fut: Future<Output = Result<Answer<Page<T>>, Failure>>,
+    {
+        if self.end.is_none() {
             match fetch(self.after.clone()).await {
                 Ok(answer) => self.add(answer.value),
                 Err(failure) if failure.kind == FailureKind::NotFound && self.after.is_some() => {
@@ -102,6 +115,12 @@ impl<T: Item> Walk<T> {
                 Err(failure) => return Err(failure),
             }
         }
+        Ok(self.end)
+    }
+
+    /// How it ended, if it did.
+    pub fn end(&self) -> Option<End> {
+        self.end
     }
 
     /// Everything seen so far, each id once.

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::guard::{self, Tally};
 use super::plan::subject_of;
 use crate::ids::{HoldId, TenantId};
+use crate::model::group_link::GroupCall;
 use crate::model::hold::{Brake, BrakeCause, Guard, Hold, HoldState};
 use crate::model::operation::{Action, Operation};
 use crate::model::policy::Policy;
@@ -63,6 +64,37 @@ pub(super) async fn admit(
     }
     tx.tally(operation, is_approved).await?;
     Ok(Admission::Granted)
+}
+
+/// Decides about a call about a group that is about to be put on record at `at`: the reason to hold it, if there is one.
+///
+/// A group that leaves a project takes the project from those of its members who are not in it by themselves. Whose own
+/// membership was taken away was counted then; the others are counted here, each of them.
+pub(super) async fn admit_group_call(
+    tx: &mut Tx,
+    policy: &Policy,
+    tenant: &TenantId,
+    call: &GroupCall,
+    at: Timestamp,
+) -> Result<Option<String>, StoreError> {
+    let GroupCall::Expel { group, project } = call else { return Ok(None) };
+    let losers = tx.losers_of_expulsion(tenant, group, project).await?;
+    tx.take_turn(tenant, "losses").await?;
+    let (mut window, mut day) = tallies(tx, policy, tenant, at).await?;
+    // The last of them must pass as well.
+    let others = i64::try_from(losers.len()).unwrap_or(i64::MAX).saturating_sub(1);
+    (window.losses, day.losses) = (window.losses.saturating_add(others), day.losses.saturating_add(others));
+    match guard::judge_tally(&policy.removals, window, day) {
+        Some(reason) if !losers.is_empty() => Ok(Some(format!(
+            "{} people would lose {project} with the group: {reason}. To let it happen, raise these limits for as long as \
+             it takes, or take the people out of the group first",
+            losers.len()
+        ))),
+        _ => {
+            tx.tally_group_losses(tenant, &losers, at).await?;
+            Ok(None)
+        }
+    }
 }
 
 /// Whether no change may be made at present, by the settings or by somebody's word.

@@ -176,6 +176,21 @@ impl Agenda {
         self.stale.iter().copied()
     }
 
+    /// How many calls are waited for.
+    pub(super) fn waiting_calls(&self) -> BTreeMap<Endpoint, u64> {
+        let mut calls = BTreeMap::new();
+        for ((_, endpoint), people) in &self.queues {
+            *calls.entry(*endpoint).or_default() += u64::try_from(people.len()).unwrap_or(u64::MAX);
+        }
+        calls
+    }
+
+    /// How many people wait in this lane for a call.
+    pub(super) fn count_in(&self, lane: Lane) -> u64 {
+        let queues = self.queues.iter().filter(|((queued, _), _)| *queued == lane);
+        queues.map(|(_, people)| u64::try_from(people.len()).unwrap_or(u64::MAX)).sum()
+    }
+
     /// The calls that somebody waits for, by lane.
     pub(super) fn queues(&self) -> Vec<(Lane, Endpoint)> {
         self.queues.keys().copied().collect()

@@ -7,9 +7,7 @@ use jiff::Timestamp;
 use crate::clock::Clock;
 use crate::ids::{ProjectId, TenantId};
 use crate::model::credential::{Credential, CredentialKind};
-use crate::openai::{
-    Answer, Client, End, Failure, FailureKind, Item, Page, ProjectKey, ServiceAccount, Walk,
-};
+use crate::openai::{Client, End, Endpoint, Failure, FailureKind, ProjectKey, ServiceAccount, Walk};
 use crate::store::{Store, StoreError};
 
 /// Objects on a page.
@@ -36,7 +34,7 @@ pub async fn take_census(
     let mut census = Census::default();
     for project in projects(store, tenant).await? {
         let at = clock.now();
-        match read(client, clock, &project).await {
+        match read(client, clock, Count::new(project.clone(), at)).await {
             Ok(seen) => {
                 keep(store, tenant, &project, seen, at).await?;
                 census.read += 1;
@@ -72,40 +70,75 @@ struct Unread {
     is_key_refused: bool,
 }
 
-async fn read(client: &Client, clock: &Clock, project: &ProjectId) -> Result<Vec<Credential>, Unread> {
-    let id = project.as_str();
-    let keys = walk(clock, |after: Option<String>| async move {
-        client.list_project_keys(id, after.as_deref(), PAGE).await
-    });
-    let keys = keys.await?;
-    let accounts = walk(clock, |after: Option<String>| async move {
-        client.list_service_accounts(id, after.as_deref(), PAGE).await
-    });
-    let accounts = accounts.await?;
-    let keys = keys.into_iter().map(|key| of_key(project, key));
-    Ok(keys.chain(accounts.into_iter().map(|account| of_account(project, account))).collect())
-}
-
-/// Walks a list to its end, however long its budget takes.
-async fn walk<T, F, Fut>(clock: &Clock, mut fetch: F) -> Result<Vec<T>, Unread>
-where
-    T: Item,
-    F: FnMut(Option<String>) -> Fut,
-    Fut: Future<Output = Result<Answer<Page<T>>, Failure>>,
-{
-    let mut walk = Walk::new();
+/// Reads a project, however long its budgets take.
+async fn read(client: &Client, clock: &Clock, mut count: Count) -> Result<Vec<Credential>, Unread> {
     loop {
-        match walk.run(&mut fetch).await {
-            Ok(End::Complete) => return Ok(walk.into_items()),
-            Ok(End::Broken(why)) => {
-                return Err(Unread { why: why.to_owned(), is_key_refused: false });
-            }
+        match count.step(client).await {
+            Ok(Counted::More) => {}
+            Ok(Counted::All(seen)) => return Ok(seen),
+            Ok(Counted::Broken(why)) => return Err(Unread { why: why.to_owned(), is_key_refused: false }),
             Err(Failure { kind: FailureKind::RateLimited { until }, .. }) => clock.sleep_until(until).await,
             Err(failure) => {
                 let is_key_refused = failure.kind == FailureKind::KeyRefused;
                 return Err(Unread { why: failure.to_string(), is_key_refused });
             }
         }
+    }
+}
+
+/// The reading of one project, page by page. A failure leaves it where it is.
+#[derive(Debug)]
+pub(super) struct Count {
+    pub(super) project: ProjectId,
+    /// What it shows was so since then.
+    pub(super) began_at: Timestamp,
+    keys: Walk<ProjectKey>,
+    accounts: Walk<ServiceAccount>,
+}
+
+/// What a page came to.
+#[derive(Debug)]
+pub(super) enum Counted {
+    More,
+    All(Vec<Credential>),
+    /// The pages contradict each other.
+    Broken(&'static str),
+}
+
+impl Count {
+    pub(super) fn new(project: ProjectId, began_at: Timestamp) -> Self {
+        Self { project, began_at, keys: Walk::new(), accounts: Walk::new() }
+    }
+
+    /// The endpoint that the next page needs.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        if self.keys.end().is_none() { Endpoint::ListProjectKeys } else { Endpoint::ListServiceAccounts }
+    }
+
+    /// Reads the next page: the keys first, then the service accounts.
+    pub(super) async fn step(&mut self, client: &Client) -> Result<Counted, Failure> {
+        let id = self.project.as_str();
+        let end = if self.keys.end().is_none() {
+            let keys = &mut self.keys;
+            let end =
+                keys.step(|after| async move { client.list_project_keys(id, after.as_deref(), PAGE).await });
+            end.await?.filter(|end| *end != End::Complete)
+        } else {
+            let accounts = &mut self.accounts;
+            let end = accounts
+                .step(|after| async move { client.list_service_accounts(id, after.as_deref(), PAGE).await });
+            end.await?
+        };
+        Ok(match end {
+            None => Counted::More,
+            Some(End::Broken(why)) => Counted::Broken(why),
+            Some(End::Complete) => {
+                let keys = self.keys.items().iter().cloned().map(|key| of_key(&self.project, key));
+                let accounts = self.accounts.items().iter().cloned();
+                let accounts = accounts.map(|account| of_account(&self.project, account));
+                Counted::All(keys.chain(accounts).collect())
+            }
+        })
     }
 }
 

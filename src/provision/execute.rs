@@ -479,15 +479,7 @@ pub(super) fn entry(
     event: &str,
     detail: serde_json::Value,
 ) -> AuditEntry {
-    AuditEntry {
-        tenant: tenant.clone(),
-        at,
-        actor: Actor::Engine,
-        request: None,
-        person: Some(person),
-        event: event.to_owned(),
-        detail,
-    }
+    AuditEntry { person: Some(person), ..AuditEntry::by(Actor::Engine, tenant, at, event, detail) }
 }
 
 /// The audit entry of the engine about what became of a hold.

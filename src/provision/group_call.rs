@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::admit::is_braked;
+use super::admit::{admit_group_call, is_braked};
 use super::context::Context;
 use super::execute::{Outcome, chain};
 use super::observe::domain;
@@ -62,8 +62,8 @@ pub(super) async fn carry_out(context: &Context, order: &GroupOrder, sent_at: Ti
     link.begin(order.call.clone(), sent_at);
     let detail = json!({ "call": order.call.to_string(), "reason": order.reason });
     match record(context, order, &link, entry(&link, sent_at, "group.send", detail)).await {
-        Ok(true) => {}
-        Ok(false) => return Outcome::Braked,
+        Ok(None) => {}
+        Ok(Some(hindrance)) => return hindrance,
         Err(error) => {
             tracing::warn!(
                 tenant = %context.tenant,
@@ -115,9 +115,13 @@ pub(super) async fn carry_out(context: &Context, order: &GroupOrder, sent_at: Ti
     }
 }
 
+fn retry_at(at: Timestamp) -> Timestamp {
+    at.checked_add(RETRY_REFUSED).unwrap_or(Timestamp::MAX)
+}
+
 /// Sorts a failure by what it means for the link.
 fn settle_failure(link: &mut GroupLink, call: &GroupCall, failure: &Failure, at: Timestamp) -> Outcome {
-    let later = at.checked_add(RETRY_REFUSED).unwrap_or(Timestamp::MAX);
+    let later = retry_at(at);
     match failure.kind {
         FailureKind::NotFound if call.takes_away() => {
             link.conclude(call, None, at);
@@ -224,29 +228,51 @@ enum Effect {
     Gone(OpenAiGroupId),
 }
 
-/// Puts a call on record, unless no change may be made at present.
+/// Puts a call on record, unless it may not be made at present; then tells why.
 async fn record(
     context: &Context,
     order: &GroupOrder,
     link: &GroupLink,
     entry: AuditEntry,
-) -> Result<bool, StoreError> {
-    let kept = Arc::new((context.policy.clone(), order.link.clone(), link.clone(), entry));
-    context
+) -> Result<Option<Outcome>, StoreError> {
+    let kept =
+        Arc::new((context.policy.clone(), order.link.clone(), link.clone(), order.call.clone(), entry));
+    let words = context
         .store
-        .write(move |tx| {
+        .write::<_, StoreError>(move |tx| {
             let kept = Arc::clone(&kept);
             Box::pin(async move {
-                let (policy, before, link, entry) = &*kept;
+                let (policy, before, link, call, entry) = &*kept;
                 if is_braked(tx, policy, &link.tenant).await? {
-                    return Ok(false);
+                    return Ok(Some(None));
+                }
+                if let Some(words) = admit_group_call(tx, policy, &link.tenant, call, entry.at).await? {
+                    let mut held = before.clone();
+                    held.refuse(call.clone(), words.clone(), retry_at(entry.at));
+                    save_link(tx, before, &held).await?;
+                    let detail = json!({ "call": call.to_string(), "reason": words });
+                    tx.append_audit(&self::entry(link, entry.at, "group.hold", detail)).await?;
+                    return Ok(Some(Some(words)));
                 }
                 save_link(tx, before, link).await?;
                 tx.append_audit(entry).await?;
-                Ok(true)
+                Ok(None)
             })
         })
-        .await
+        .await?;
+    Ok(match words {
+        None => None,
+        Some(None) => Some(Outcome::Braked),
+        Some(Some(words)) => {
+            let kind = order.call.kind();
+            context.metrics.operation(context.tenant.as_str(), kind, Outcome::Held.word());
+            tracing::error!(
+                tenant = %context.tenant, group.id = %link.group, operation.kind = kind,
+                "operation {kind} for group {} is held: {words}", link.group
+            );
+            Some(Outcome::Held)
+        }
+    })
 }
 
 /// Writes a link down, with what was seen. Its members are looked at again if it leads elsewhere now.
@@ -292,13 +318,5 @@ fn entry(link: &GroupLink, at: Timestamp, event: &str, mut detail: serde_json::V
     if let Some(fields) = detail.as_object_mut() {
         fields.insert("group".to_owned(), json!(link.group.to_string()));
     }
-    AuditEntry {
-        tenant: link.tenant.clone(),
-        at,
-        actor: Actor::Engine,
-        request: None,
-        person: None,
-        event: event.to_owned(),
-        detail,
-    }
+    AuditEntry::by(Actor::Engine, &link.tenant, at, event, detail)
 }

@@ -15,6 +15,7 @@ use crate::model::group_link::{GroupCall, GroupLink};
 use crate::model::inventory::Inventory;
 use crate::model::observed::{Collection, OpenAiGroup, Sweep};
 use crate::model::person::key_of;
+use crate::model::policy::OnDrift;
 
 /// The longest name of an OpenAI group, in characters.
 const MAX_NAME: usize = 255;
@@ -38,6 +39,8 @@ pub struct Scene<'a> {
     pub sweeps: &'a BTreeMap<Collection, Sweep>,
     /// What there is to give.
     pub inventory: &'a Inventory,
+    /// What to do where somebody deleted a group that the bridge keeps.
+    pub on_deleted: OnDrift,
 }
 
 /// What to do next about one group.
@@ -128,13 +131,13 @@ impl Scene<'_> {
         self.groups.iter().find(is_made).map(|group| group.id.clone())
     }
 
-    /// A group that somebody deleted is made anew.
+    /// Notes that somebody deleted the group.
     fn note_gone(&self, link: &mut GroupLink) {
         let (Some(group), Some(bound_at)) = (&link.openai_id, link.bound_at) else { return };
         let listed_at = Self::later(bound_at, self.settle_time);
         let is_listed = self.groups.iter().any(|known| known.id == *group);
         if !is_listed && self.swept_at(&Collection::Groups) >= Some(listed_at) {
-            link.unbind();
+            link.lose();
         }
     }
 
@@ -147,7 +150,13 @@ impl Scene<'_> {
         let is_taken = |group: &OpenAiGroup| {
             key_of(&group.name) == key_of(&wish.name) && !self.linked.contains(&group.id)
         };
-        let hindrance = if wish.name.chars().count() > MAX_NAME {
+        let hindrance = if link.lost.is_some() && self.on_deleted != OnDrift::Revert {
+            link.refusals.retain(|refused| !matches!(refused.call, GroupCall::Create { .. }));
+            if self.on_deleted == OnDrift::Adopt {
+                return None;
+            }
+            "its OpenAI group was deleted outside the bridge; it is left so (drift.group_deleted)".to_owned()
+        } else if wish.name.chars().count() > MAX_NAME {
             format!("its name is longer than the {MAX_NAME} characters that OpenAI allows for a group")
         } else if self.groups.iter().any(is_taken) {
             "OpenAI has a group of this name that the bridge did not make; rename one of the two, or name it in a rule \
@@ -158,7 +167,7 @@ impl Scene<'_> {
                 .may(link, &call)
                 .then_some(Next::Call(call, "the SCIM group has no OpenAI group yet"));
         };
-        if link.refusal() != Some(&hindrance) {
+        if link.refusal() != Some(hindrance.as_str()) {
             link.refuse(call, hindrance, self.now);
         }
         None
@@ -246,6 +255,16 @@ mod tests {
         groups: &[OpenAiGroup],
         sweeps: &[(Collection, i64, i64)],
     ) -> (GroupLink, Option<Next>) {
+        plan_where(OnDrift::Revert, link, wish, groups, sweeps)
+    }
+
+    fn plan_where(
+        on_deleted: OnDrift,
+        link: &GroupLink,
+        wish: Option<&GroupWish>,
+        groups: &[OpenAiGroup],
+        sweeps: &[(Collection, i64, i64)],
+    ) -> (GroupLink, Option<Next>) {
         let sweep = |second, count| Sweep { started_at: at(second), finished_at: at(second), count };
         let projects = vec![Project { id: "proj_a".into(), name: None }];
         let scene = Scene {
@@ -258,6 +277,7 @@ mod tests {
                 .map(|(what, second, count)| (what.clone(), sweep(*second, *count)))
                 .collect(),
             inventory: &Inventory { projects: Listing::Read(projects), ..Inventory::default() },
+            on_deleted,
         };
         plan_group(link, wish, &scene)
     }
@@ -339,12 +359,21 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_somebody_deleted_is_made_anew() {
+    fn a_group_that_somebody_deleted_is_met_as_the_policy_says() {
         let staff = wish("Staff", &[]);
         let (_, next) = plan(&bound(), Some(&staff), &[], &[(Collection::Groups, 59, 0)]);
         assert_eq!(next, None, "it may be missing from a reading for a while");
         let (unbound, next) = plan(&bound(), Some(&staff), &[], &[(Collection::Groups, 60, 0)]);
-        assert_eq!((unbound.openai_id, call(next)), (None, "create_group `Staff`".into()));
+        assert_eq!((&unbound.openai_id, call(next)), (&None, "create_group `Staff`".into()));
+        assert_eq!(unbound.lost, Some("group-1".into()));
+        let (reported, next) = plan_where(OnDrift::Report, &unbound, Some(&staff), &[], &[]);
+        assert!(next.is_none() && reported.refusal().unwrap().contains("drift.group_deleted"));
+        let again = plan_where(OnDrift::Report, &reported, Some(&staff), &[], &[]);
+        assert_eq!(again, (reported.clone(), None));
+        let (adopted, next) = plan_where(OnDrift::Adopt, &reported, Some(&staff), &[], &[]);
+        assert_eq!((adopted.refusal(), next), (None, None));
+        let (_, next) = plan(&reported, Some(&staff), &[], &[]);
+        assert_eq!(call(next), "create_group `Staff`", "the policy was changed");
     }
 
     #[test]

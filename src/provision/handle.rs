@@ -3,6 +3,8 @@
 //! A nudge carries no data. What to do is always worked out from stored state, so a lost nudge costs time, never
 //! correctness.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
@@ -33,7 +35,7 @@ pub enum Upstream {
 }
 
 /// How a tenant's engine does, for those who look after it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Health {
     /// How the organization looks.
     pub upstream: Upstream,
@@ -45,6 +47,29 @@ pub struct Health {
     pub open_holds: i64,
     /// Since when the oldest removal that is not done waits.
     pub oldest_removal: Option<Timestamp>,
+    /// How many calls wait, and what the budgets are.
+    pub backlog: Backlog,
+}
+
+/// What waits for the budgets of endpoints.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Backlog {
+    /// By the name of the endpoint: those that were called, and those that calls wait for.
+    pub queues: BTreeMap<&'static str, Queue>,
+    /// When the last of the calls that are known of can start, if nothing else comes up. More can follow from what they
+    /// bring.
+    pub last_start: Option<Timestamp>,
+}
+
+/// One endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Queue {
+    /// Calls that it lets through in a minute, as far as was learnt.
+    pub per_minute: u32,
+    /// Calls that may start now.
+    pub left: f64,
+    /// Calls that wait for it.
+    pub waiting: u64,
 }
 
 /// How an engine rests that can do nothing before something comes in or the clock moves.

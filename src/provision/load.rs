@@ -1,6 +1,6 @@
 //! Reads from the store what a plan is made of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::desired::{Desired, desired};
 use super::inventory::load_inventory;
@@ -42,21 +42,12 @@ pub(super) async fn load_person(
     let groups = if policy.heeds_groups() { reader.groups_of(tenant, person).await? } else { Vec::new() };
     let desired = desired(&work.person, &groups, policy, inventory);
     let mut observed = Observed {
-        tenant: tenant.clone(),
-        person,
-        version: work.person.version,
         mapping: work.mapping.clone(),
         open: work.open.clone(),
         recent: reader.list_operations(tenant, person, RECENT_OPERATIONS).await?,
-        members: Vec::new(),
-        invites: Vec::new(),
-        projects: Vec::new(),
-        assignments: Vec::new(),
-        claims: BTreeMap::new(),
-        address_wanted_elsewhere: false,
-        address_in_transit: false,
         looks: looks.to_vec(),
         holds: reader.standing_holds(tenant, person).await?,
+        ..Observed::nothing_of(&work.person)
     };
     observed.recent.retain(|operation| !operation.state.is_open());
     load_mirror(reader, &desired, &mut observed).await?;

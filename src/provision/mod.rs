@@ -35,6 +35,7 @@
 mod admit;
 pub mod adopt;
 mod agenda;
+mod budgets;
 mod census;
 mod context;
 pub mod desired;

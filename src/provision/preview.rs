@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::admit::{halt, tallies};
+use super::budgets::recall;
 use super::desired::Desired;
 use super::execute::endpoint_of;
 use super::guard;
@@ -22,13 +23,11 @@ use crate::model::observed::Collection;
 use crate::model::operation::Operation;
 use crate::model::person::Person;
 use crate::model::policy::Policy;
-use crate::openai::Endpoint;
+use crate::openai::{Endpoint, Limiter};
 use crate::store::{Reader, StoreError};
 
 /// The most objects on one page of a list.
 const PAGE_SIZE: u64 = 100;
-/// The window in which an endpoint's budget is counted.
-const WINDOW: SignedDuration = SignedDuration::from_secs(61);
 
 /// One person, and what would be done about them.
 #[derive(Debug, Clone)]
@@ -192,12 +191,17 @@ impl Effort {
     }
 }
 
-/// How long these calls take at least when each endpoint lets `per_minute` of them through: the first ones start at
-/// once, the rest a window after the ones before them.
-pub fn least_time(calls: &BTreeMap<Endpoint, u64>, per_minute: u32) -> SignedDuration {
-    let most = calls.values().copied().max().unwrap_or(0);
-    let windows = most.saturating_sub(1) / u64::from(per_minute.max(1));
-    WINDOW.saturating_mul(i32::try_from(windows).unwrap_or(i32::MAX))
+/// The budgets as they were last written down, under the cap of the settings. Asking them costs nobody a call.
+pub async fn budgets(reader: &mut Reader, tenant: &TenantId, per_minute: u32) -> Result<Limiter, StoreError> {
+    let limiter = Limiter::new(Some(per_minute));
+    recall(&limiter, &reader.budgets(tenant).await?);
+    Ok(limiter)
+}
+
+/// How long these calls take at least: until the last one can start, if nothing else is called.
+pub fn least_time(calls: &BTreeMap<Endpoint, u64>, limiter: &Limiter, now: Timestamp) -> SignedDuration {
+    let starts = calls.iter().map(|(endpoint, count)| limiter.last_start(*endpoint, *count, now));
+    starts.max().map_or(SignedDuration::ZERO, |last| last.duration_since(now))
 }
 
 #[cfg(test)]
@@ -209,8 +213,10 @@ mod tests {
 
     #[test]
     fn the_busiest_endpoint_says_how_long_it_takes() {
-        let time =
-            |calls: &[(Endpoint, u64)], rate| least_time(&calls.iter().copied().collect(), rate).as_secs();
+        let time = |calls: &[(Endpoint, u64)], rate| {
+            let limiter = Limiter::new(Some(rate));
+            least_time(&calls.iter().copied().collect(), &limiter, Timestamp::UNIX_EPOCH).as_secs()
+        };
         assert_eq!(time(&[], 7), 0);
         assert_eq!(time(&[(Endpoint::CreateInvite, 7)], 7), 0);
         assert_eq!(time(&[(Endpoint::CreateInvite, 8), (Endpoint::DeleteUser, 7)], 7), 61);

@@ -151,7 +151,8 @@ fn cycle(collection: &Collection) -> i32 {
     if *collection == Collection::Invites { 6 } else { 3 }
 }
 
-fn periodic_pause(calls_left: f64) -> SignedDuration {
+/// How long a reading that nobody waits for rests between two pages.
+pub(super) fn periodic_pause(calls_left: f64) -> SignedDuration {
     // Fewer calls left means a slower pace, down to one page in three windows.
     let share = PERIODIC_SHARE.as_secs_f64() / calls_left.max(1.0);
     SignedDuration::try_from_secs_f64(share).unwrap_or(PERIODIC_SHARE)

@@ -56,7 +56,8 @@ impl Projection {
         }
     }
 
-    /// Whether a top-level attribute or an extension will be part of the answer, so that a costly one need not be loaded.
+    /// Whether a top-level attribute or an extension will be part of the answer, so that a costly one need not be
+    /// loaded.
     pub fn wants(&self, resource_type: &ResourceType, name: &str) -> bool {
         if let Some(attribute) = resource_type.attribute(name) {
             return self.shows(resource_type, AttributeRef { extension: None, attribute, sub: None });

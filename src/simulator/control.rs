@@ -417,6 +417,17 @@ impl Simulator {
         world.organization.add_admin_key("made in the console", value.to_owned(), owner, is_read_only, None);
     }
 
+    /// Has an admin key run out at this instant.
+    pub fn let_key_expire(&self, value: &str, at: Timestamp) -> Result<(), ControlError> {
+        let mut world = self.lock();
+        let keys = &mut world.organization.admin_keys;
+        let id = keys.rows().find(|row| row.value.value == value).map(|row| row.id.clone());
+        let key = id.and_then(|id| keys.get_mut(&id));
+        key.ok_or_else(|| ControlError::unknown("admin key", "(not shown)"))?.expires_at =
+            Some(at.as_second());
+        Ok(())
+    }
+
     /// Makes an admin key stop working: every further call with it is a 401.
     ///
     /// # Errors

@@ -43,6 +43,8 @@ pub struct Options {
     pub last_owner_removal: Policy,
     /// Whether an admin key goes on working after its owner was removed.
     pub keys_of_removed_members: Feature,
+    /// Whether the project keys of somebody who was removed are shown as active.
+    pub project_keys_of_removed_members: Feature,
     /// Whether organization owners are shown in every project's user list.
     pub owners_in_projects: Feature,
     /// Adding somebody to the default project directly.
@@ -96,6 +98,7 @@ impl Default for Options {
             users_unknown_cursor: UnknownCursor::BadRequest,
             last_owner_removal: Policy::Refuse,
             keys_of_removed_members: Feature::Off,
+            project_keys_of_removed_members: Feature::Off,
             owners_in_projects: Feature::On,
             default_project_members: Policy::Allow,
             duplicate_project_user: Duplicate::Conflict,

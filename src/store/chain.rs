@@ -7,13 +7,13 @@
 //! ["<hash of the entry before>","<tenant>",<seq>,<at>,"<actor>",<request>,<person>,"<event>",<detail>]
 //! ```
 //!
-//! `at` is in microseconds since 1970, `request` and `person` are a string or `null`, `detail` is the JSON text as it is
-//! stored, and before the first entry stand 64 zeros. Strings are escaped only where RFC 8259 §7 demands it, with the
-//! short escapes where there are any. An array has one reading, so no two entries have one text.
+//! `at` is in microseconds since 1970, `request` and `person` are a string or `null`, `detail` is the JSON text as it
+//! is stored, and before the first entry stand 64 zeros. Strings are escaped only where RFC 8259 §7 demands it, with
+//! the short escapes where there are any. An array has one reading, so no two entries have one text.
 //!
 //! The head of each chain, its last number and hash, is kept in a table of its own. What this shows and what it cannot:
-//! whoever changes entries alone is found out, and so is whoever removes the last ones and forgets the head. Whoever can
-//! write to the database and knows this text can also make a whole new chain with its head. That is found only by
+//! whoever changes entries alone is found out, and so is whoever removes the last ones and forgets the head. Whoever
+//! can write to the database and knows this text can also make a whole new chain with its head. That is found only by
 //! comparing with a head that was noted elsewhere before ([`Reader::verify_trail`]).
 
 use std::fmt;
@@ -332,15 +332,7 @@ impl Tx {
         }
         self.put_head(tenant, &end).await?;
         let detail = json!({ "entries": end.last });
-        let entry = AuditEntry {
-            tenant: tenant.clone(),
-            at: self.now(),
-            actor: Actor::Engine,
-            request: None,
-            person: None,
-            event: "audit.chain".to_owned(),
-            detail,
-        };
+        let entry = AuditEntry::by(Actor::Engine, tenant, self.now(), "audit.chain", detail);
         self.append_audit(&entry).await?;
         Ok(end.last)
     }

@@ -9,6 +9,12 @@ use super::{Reader, StoreError, Tx};
 use crate::ids::TenantId;
 use crate::model::client::ClientRecord;
 
+macro_rules! client_columns {
+    () => {
+        "tenant, id, label, secret_hash, public_keys, scopes, created_at, revoked_at, last_used_at"
+    };
+}
+
 fn client(row: &AnyRow) -> Result<ClientRecord, StoreError> {
     let row = Row(row);
     let secret_hash = row.optional_bytes("secret_hash")?.map(|hash| {
@@ -33,25 +39,16 @@ fn client(row: &AnyRow) -> Result<ClientRecord, StoreError> {
 impl Reader {
     /// The client with this id, whatever its state.
     pub async fn load_client(&mut self, id: &str) -> Result<Option<ClientRecord>, StoreError> {
-        let row = self
-            .fetch_optional(
-                sql("SELECT tenant, id, label, secret_hash, public_keys, scopes, created_at, revoked_at, last_used_at
-                     FROM clients WHERE id = $1")
-                .bind(id),
-            )
-            .await?;
+        const SQL: &str = concat!("SELECT ", client_columns!(), " FROM clients WHERE id = $1");
+        let row = self.fetch_optional(sql(SQL).bind(id)).await?;
         row.map(|row| client(&row)).transpose()
     }
 
     /// The clients of a tenant, oldest first.
     pub async fn list_clients(&mut self, tenant: &TenantId) -> Result<Vec<ClientRecord>, StoreError> {
-        let rows = self
-            .fetch_all(
-                sql("SELECT tenant, id, label, secret_hash, public_keys, scopes, created_at, revoked_at, last_used_at
-                     FROM clients WHERE tenant = $1 ORDER BY created_at, id")
-                .bind(tenant.as_str()),
-            )
-            .await?;
+        const SQL: &str =
+            concat!("SELECT ", client_columns!(), " FROM clients WHERE tenant = $1 ORDER BY created_at, id");
+        let rows = self.fetch_all(sql(SQL).bind(tenant.as_str())).await?;
         rows.iter().map(client).collect()
     }
 

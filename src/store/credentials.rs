@@ -9,7 +9,7 @@ use super::row::{Row, micros};
 use super::session::sql;
 use super::{Reader, StoreError, Tx};
 use crate::ids::{ProjectId, TenantId, UserId};
-use crate::model::credential::{Credential, Sighting};
+use crate::model::credential::{Credential, LeftKey, Sighting};
 
 fn sighting(row: &AnyRow) -> Result<Sighting, StoreError> {
     let row = Row(row);
@@ -57,6 +57,37 @@ impl Reader {
             .collect()
     }
 
+    /// Keys of people who were removed and are no members any more, as far as OpenAI did not show them as inactive.
+    pub async fn keys_left_behind(&mut self, tenant: &TenantId) -> Result<Vec<LeftKey>, StoreError> {
+        const SQL: &str =
+            "SELECT m.person AS person, c.project AS project, c.id AS id, c.last_seen_at AS last_seen_at,
+                c.told_at AS told_at,
+                COALESCE((SELECT MAX(o.settled_at) FROM operations AS o
+                          WHERE o.tenant = c.tenant AND o.person = m.person AND o.state = 'done'
+                             AND o.action LIKE '%\"delete_user\"%'), m.last_synced_at, 0) AS removed_at
+             FROM credentials AS c JOIN mappings AS m ON m.tenant = c.tenant AND m.former_user_id = c.owner
+             WHERE c.tenant = $1 AND c.kind = 'user_key' AND c.gone_at IS NULL
+                AND (c.owner_has_access IS NULL OR c.owner_has_access <> 0)
+                AND NOT EXISTS (SELECT 1 FROM mappings AS n WHERE n.tenant = c.tenant AND n.user_id = c.owner)
+                AND NOT EXISTS (SELECT 1 FROM observed_members AS s
+                                WHERE s.tenant = c.tenant AND s.id = c.owner AND s.gone_at IS NULL)
+             ORDER BY c.project, c.id, m.person";
+        let rows = self.fetch_all(sql(SQL).bind(tenant.as_str())).await?;
+        rows.iter()
+            .map(|row| {
+                let row = Row(row);
+                Ok(LeftKey {
+                    person: row.parsed("person")?,
+                    project: ProjectId::from(row.text("project")?),
+                    id: row.text("id")?,
+                    removed_at: row.time("removed_at")?,
+                    last_seen_at: row.time("last_seen_at")?,
+                    is_told: row.optional_time("told_at")?.is_some(),
+                })
+            })
+            .collect()
+    }
+
     /// The projects in which a user was ever seen as a member.
     pub async fn projects_of_user(
         &mut self,
@@ -71,6 +102,21 @@ impl Reader {
 }
 
 impl Tx {
+    /// Notes that it is told now that a key outlives its owner's access.
+    pub async fn note_key_told(&mut self, tenant: &TenantId, key: &LeftKey) -> Result<(), StoreError> {
+        let now = self.now().as_microsecond();
+        self.execute(
+            sql("UPDATE credentials SET told_at = $4
+                 WHERE tenant = $1 AND project = $2 AND kind = 'user_key' AND id = $3")
+            .bind(tenant.as_str())
+            .bind(key.project.as_str())
+            .bind(&*key.id)
+            .bind(now),
+        )
+        .await?;
+        Ok(())
+    }
+
     /// Keeps a complete reading of a project's keys and service accounts, begun at `at`: what it does not have is gone.
     /// A reading older than the last one is left out.
     pub async fn observe_credentials(

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::row::Row;
 use super::session::sql;
 use super::{Reader, StoreError, Tx};
-use crate::ids::TenantId;
+use crate::ids::{OpenAiGroupId, PersonId, ProjectId, TenantId};
 use crate::model::hold::{Brake, BrakeCause};
 use crate::model::operation::{Action, Operation};
 
@@ -40,6 +40,32 @@ impl Reader {
             )
             .await?;
         Ok(Losses { count: Row(&row).int("count")?, members: Row(&row).int("members")? })
+    }
+
+    /// The members of an OpenAI group who would lose a project with it: they are not in the project by themselves, and it
+    /// was not taken from them before.
+    pub async fn losers_of_expulsion(
+        &mut self,
+        tenant: &TenantId,
+        group: &OpenAiGroupId,
+        project: &ProjectId,
+    ) -> Result<Vec<PersonId>, StoreError> {
+        const SQL: &str = "SELECT DISTINCT m.person AS person
+             FROM observed_assignments AS a JOIN mappings AS m ON m.tenant = a.tenant AND m.user_id = a.user_id
+             WHERE a.tenant = $1 AND a.kind = 'group' AND a.id = $2 AND a.gone_at IS NULL
+                AND (m.effective_role IS NULL OR m.effective_role <> 'owner')
+                AND NOT EXISTS (SELECT 1 FROM observed_project_members AS p
+                                WHERE p.tenant = a.tenant AND p.project = $3 AND p.user_id = a.user_id
+                                   AND p.gone_at IS NULL)
+                AND NOT EXISTS (SELECT 1 FROM operations AS o
+                                WHERE o.tenant = a.tenant AND o.person = m.person AND o.state = 'done'
+                                   AND o.action LIKE '%\"remove_from_project\"%' AND o.action LIKE $4)
+             ORDER BY m.person";
+        let named = format!("%\"{project}\"%");
+        let rows = self
+            .fetch_all(sql(SQL).bind(tenant.as_str()).bind(group.as_str()).bind(project.as_str()).bind(named))
+            .await?;
+        rows.iter().map(|row| Row(row).parsed("person")).collect()
     }
 
     /// How often an address was invited after `since`, or may have been, without anybody's approval.
@@ -125,6 +151,27 @@ impl Reader {
 }
 
 impl Tx {
+    /// Counts what people lose by a call about a group, which has no operation of theirs.
+    pub async fn tally_group_losses(
+        &mut self,
+        tenant: &TenantId,
+        people: &[PersonId],
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        for person in people {
+            self.execute(
+                sql("INSERT INTO tallies (tenant, operation, person, takes, subject, at, approved)
+                     VALUES ($1, $2, $3, 'access', NULL, $4, 0) ON CONFLICT DO NOTHING")
+                .bind(tenant.as_str())
+                .bind(format!("group:{person}:{}", at.as_microsecond()))
+                .bind(person.to_string())
+                .bind(at.as_microsecond()),
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
     /// Counts a call that is about to be made, if guards count its like.
     pub async fn tally(&mut self, operation: &Operation, approved: bool) -> Result<(), StoreError> {
         let (takes, subject) = match &operation.action {

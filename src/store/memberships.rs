@@ -135,8 +135,8 @@ impl Reader {
         after: Option<PersonId>,
         limit: i64,
     ) -> Result<Vec<Member>, StoreError> {
-        // A look-up per member instead of a join: the order of the index is then the one asked for, and a page costs the
-        // same wherever it is.
+        // A look-up per member instead of a join: the order of the index is then the one asked for, and a page costs
+        // the same wherever it is.
         const SQL: &str = "SELECT member, user_name FROM
             (SELECT m.member, (SELECT p.user_name FROM people AS p
                 WHERE p.tenant = m.tenant AND p.id = m.member AND p.deleted_at IS NULL) AS user_name

@@ -15,7 +15,7 @@ const RECORD: &str = "_sqlx_migrations";
 /// A step's version, its name and its SQL.
 type Step = (i64, &'static str, &'static str);
 
-const SQLITE: [Step; 12] = [
+const SQLITE: [Step; 13] = [
     (1, "foundation", include_str!("migrations/sqlite/0001_foundation.sql")),
     (2, "events", include_str!("migrations/sqlite/0002_events.sql")),
     (3, "catalogue", include_str!("migrations/sqlite/0003_catalogue.sql")),
@@ -27,10 +27,11 @@ const SQLITE: [Step; 12] = [
     (9, "tenants", include_str!("migrations/sqlite/0009_tenants.sql")),
     (10, "orders", include_str!("migrations/sqlite/0010_orders.sql")),
     (11, "credentials", include_str!("migrations/sqlite/0011_credentials.sql")),
+    (12, "budgets", include_str!("migrations/sqlite/0012_budgets.sql")),
     (13, "skips", include_str!("migrations/sqlite/0013_skips.sql")),
 ];
 
-const POSTGRES: [Step; 12] = [
+const POSTGRES: [Step; 13] = [
     (1, "foundation", include_str!("migrations/postgres/0001_foundation.sql")),
     (2, "events", include_str!("migrations/postgres/0002_events.sql")),
     (3, "catalogue", include_str!("migrations/postgres/0003_catalogue.sql")),
@@ -42,6 +43,7 @@ const POSTGRES: [Step; 12] = [
     (9, "tenants", include_str!("migrations/postgres/0009_tenants.sql")),
     (10, "orders", include_str!("migrations/postgres/0010_orders.sql")),
     (11, "credentials", include_str!("migrations/postgres/0011_credentials.sql")),
+    (12, "budgets", include_str!("migrations/postgres/0012_budgets.sql")),
     (13, "skips", include_str!("migrations/postgres/0013_skips.sql")),
 ];
 

@@ -12,6 +12,7 @@ mod alarms;
 mod assignments;
 mod audit;
 mod backup;
+mod budgets;
 mod catalogue;
 mod chain;
 mod clients;

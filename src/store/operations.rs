@@ -109,8 +109,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes down what came of an operation; one that had no effect gives back what guards counted it as. A refusal may
-    /// later turn out to be no more than a failure. `Stale` when it is unknown, or was settled otherwise before.
+    /// Writes down what came of an operation; one that had no effect gives back what guards counted it as. A refusal
+    /// may later turn out to be no more than a failure. `Stale` when it is unknown, or was settled otherwise before.
     pub async fn settle_operation(
         &mut self,
         tenant: &TenantId,

@@ -110,8 +110,8 @@ struct Reading<'r> {
     started_at: i64,
 }
 
-/// The statements about a reading and its end. `$1` is the tenant, `$2` when it began, `$3` the project or group (for the
-/// members of one; empty otherwise), `$4` the present time.
+/// The statements about a reading and its end. `$1` is the tenant, `$2` when it began, `$3` the project or group (for
+/// the members of one; empty otherwise), `$4` the present time.
 struct Texts {
     count_seen: &'static str,
     count_gone: &'static str,

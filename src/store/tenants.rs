@@ -9,7 +9,7 @@ use crate::ids::TenantId;
 use crate::model::tenant::TenantRecord;
 
 /// What empties every table that holds rows of a tenant, rows that others point to last. The audit trail stays.
-const CLEARANCE: [&str; 28] = [
+const CLEARANCE: [&str; 29] = [
     "DELETE FROM tokens WHERE tenant = $1",
     "DELETE FROM spent WHERE client IN (SELECT id FROM clients WHERE tenant = $1)",
     "DELETE FROM clients WHERE tenant = $1",
@@ -37,6 +37,7 @@ const CLEARANCE: [&str; 28] = [
     "DELETE FROM sweeps WHERE tenant = $1",
     "DELETE FROM credentials WHERE tenant = $1",
     "DELETE FROM credential_readings WHERE tenant = $1",
+    "DELETE FROM budgets WHERE tenant = $1",
     "DELETE FROM tenants WHERE id = $1",
 ];
 

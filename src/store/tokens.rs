@@ -9,6 +9,12 @@ use super::{Reader, StoreError, Tx};
 use crate::ids::TenantId;
 use crate::model::token::TokenRecord;
 
+macro_rules! token_columns {
+    () => {
+        "tenant, id, label, scopes, replaces, secret_hash, created_at, expires_at, revoked_at, last_used_at"
+    };
+}
+
 fn token(row: &AnyRow) -> Result<TokenRecord, StoreError> {
     let row = Row(row);
     Ok(TokenRecord {
@@ -31,27 +37,16 @@ fn token(row: &AnyRow) -> Result<TokenRecord, StoreError> {
 impl Reader {
     /// The token with this public id, whatever its state.
     pub async fn load_token(&mut self, id: &str) -> Result<Option<TokenRecord>, StoreError> {
-        let row = self
-            .fetch_optional(
-                sql("SELECT tenant, id, label, scopes, replaces, secret_hash, created_at, expires_at, revoked_at,
-                            last_used_at
-                     FROM tokens WHERE id = $1")
-                .bind(id),
-            )
-            .await?;
+        const SQL: &str = concat!("SELECT ", token_columns!(), " FROM tokens WHERE id = $1");
+        let row = self.fetch_optional(sql(SQL).bind(id)).await?;
         row.map(|row| token(&row)).transpose()
     }
 
     /// The tokens of a tenant, oldest first.
     pub async fn list_tokens(&mut self, tenant: &TenantId) -> Result<Vec<TokenRecord>, StoreError> {
-        let rows = self
-            .fetch_all(
-                sql("SELECT tenant, id, label, scopes, replaces, secret_hash, created_at, expires_at, revoked_at,
-                            last_used_at
-                     FROM tokens WHERE tenant = $1 ORDER BY created_at, id")
-                .bind(tenant.as_str()),
-            )
-            .await?;
+        const SQL: &str =
+            concat!("SELECT ", token_columns!(), " FROM tokens WHERE tenant = $1 ORDER BY created_at, id");
+        let rows = self.fetch_all(sql(SQL).bind(tenant.as_str())).await?;
         rows.iter().map(token).collect()
     }
 }

@@ -1,4 +1,5 @@
-//! TLS, on both sides. [`server`]: HTTPS of our own; [`client_certificate`]: which of its clients' certificates are good.
+//! TLS, on both sides. [`server`]: HTTPS of our own; [`client_certificate`]: which of its clients' certificates are
+//! good.
 //!
 //! Here: whom clients of ours trust. The machine's root certificates, or Mozilla's where the machine has none.
 //! The machine's come first, so that a company's own authority (an inspecting gateway) is trusted once it is

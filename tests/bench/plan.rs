@@ -1,6 +1,5 @@
 //! How long planning takes for a directory of 100,000 people: nothing to do for most, something for every tenth.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -44,23 +43,7 @@ fn person(clock: &Clock, number: usize) -> (Person, Observed) {
         modified_at: now,
         attributes: Map::new(),
     };
-    let mut observed = Observed {
-        tenant: tenant.clone(),
-        person: id,
-        version: 1,
-        mapping: None,
-        open: Vec::new(),
-        recent: Vec::new(),
-        members: Vec::new(),
-        invites: Vec::new(),
-        projects: Vec::new(),
-        assignments: Vec::new(),
-        claims: BTreeMap::new(),
-        address_wanted_elsewhere: false,
-        address_in_transit: false,
-        looks: Vec::new(),
-        holds: Vec::new(),
-    };
+    let mut observed = Observed::nothing_of(&person);
     if !is_new {
         let user = format!("user-{number}");
         let mut mapping = Mapping::new(tenant, id);

@@ -86,14 +86,11 @@ pub(crate) async fn fill(store: &Store, people: Vec<Person>) -> Vec<PersonId> {
 
 /// What a SCIM create does in its transaction: match, insert, audit.
 pub(crate) async fn create(store: &Store, person: Person) {
+    let actor = Actor::Token("bench".to_owned());
+    let detail = json!({ "attributes": ["userName", "name", "emails", "displayName", "active"] });
     let entry = Arc::new(AuditEntry {
-        tenant: person.tenant.clone(),
-        at: person.created_at,
-        actor: Actor::Token("bench".to_owned()),
-        request: None,
         person: Some(person.id),
-        event: "user.create".to_owned(),
-        detail: json!({ "attributes": ["userName", "name", "emails", "displayName", "active"] }),
+        ..AuditEntry::by(actor, &person.tenant, person.created_at, "user.create", detail)
     });
     let person = Arc::new(person);
     let written = store.write::<_, StoreError>(move |tx| {
@@ -109,7 +106,8 @@ pub(crate) async fn create(store: &Store, person: Person) {
     written.await.unwrap();
 }
 
-/// The time it takes to do something so many times, shared out among clients who do it at once. Each is told its number.
+/// The time it takes to do something so many times, shared out among clients who do it at once. Each is told its
+/// number.
 pub(crate) async fn time<Done: Future<Output = ()> + Send>(
     clients: usize,
     times: u64,

@@ -26,7 +26,8 @@ use crate::harness::issuer::{TestIssuer, TestKey, forged};
 type Need = &'static [Scope];
 
 /// Behind the door: method, path below a base path, what is needed, and the answer to who has it. `{id}` stands for an
-/// id that nobody has, and bodies are empty objects, so that no row changes anything. No tenant has an event feed. `*` is every method.
+/// id that nobody has, and bodies are empty objects, so that no row changes anything. No tenant has an event feed. `*`
+/// is every method.
 const ROWS: &[(&str, &str, Need, u16)] = &[
     ("GET", "/Users", &[Scope::UsersRead], 200),
     ("POST", "/Users", &[Scope::UsersWrite], 400),

@@ -1,6 +1,6 @@
 //! Off-boarding evidence and the access review, on the real program.
 
-use openai_scim_bridge::simulator::{OrgRole, ProjectRole};
+use openai_scim_bridge::simulator::{Feature, OrgRole, ProjectRole};
 use serde_json::{Value, json};
 
 use crate::harness::program::{FAST, Running, call, create, fail, folder, program, serving, succeed, until};
@@ -65,6 +65,13 @@ async fn who_left_is_told_with_the_keys_left_behind_and_the_review_finds_them_to
     for words in ["asked      20", "confirmed  20", "notebook", "its owner has no access any more"] {
         assert!(text.contains(words), "`{words}` is not in:\n{text}");
     }
+    simulator.set_options(|options| options.project_keys_of_removed_members = Feature::On);
+    let live = read(&["evidence", "jane@example.com", "--read", "--json"]);
+    assert_eq!((&after["keys_live"], &live["keys_live"][0]["id"]), (&json!([]), &json!(key)), "{live:#}");
+    let text = succeed(&mut bridge(&["evidence", "jane@example.com"]));
+    assert!(text.contains("KEYS THAT ARE LIVE"), "{text}");
+    simulator.set_options(|options| options.project_keys_of_removed_members = Feature::Off);
+    read(&["evidence", "jane@example.com", "--read", "--json"]);
     fail(&mut bridge(&["evidence", "nobody@example.com"]), 1);
 
     let review = read(&["review", "--format", "json"]);

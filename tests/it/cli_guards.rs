@@ -152,6 +152,11 @@ async fn a_key_in_a_file_is_exchanged_while_the_program_runs_and_alarms_say_so()
         detail["key"].as_str().unwrap().contains("401") && detail["oldest_removal_since"].is_string(),
         "{ready}"
     );
+    let budget = &detail["calls"]["create_invite"];
+    assert!(
+        budget["per_minute"].is_u64() && budget["left_now"].is_f64() && budget["waiting"].is_u64(),
+        "{ready}"
+    );
     assert_eq!(status(address, &john).await, "pending");
 
     simulator.seed_admin_key("sk-admin-second", false);

@@ -16,8 +16,9 @@ const SCIM2_TESTER_CHECKS: usize = 144;
 const SCIM_SANITY_CHECKS: usize = 25;
 
 /// What scim2-tester takes for errors and are none, by the check's name and the first words of its finding. It compares
-/// complex values as a whole with what it sent, and does not allow for what is the server's to say: how far a user is, in
-/// our extension (RFC 7643 §7, `readOnly`), and the name of a member, which is that of the user (RFC 7643 §2.4, `display`).
+/// complex values as a whole with what it sent, and does not allow for what is the server's to say: how far a user is,
+/// in our extension (RFC 7643 §7, `readOnly`), and the name of a member, which is that of the user (RFC 7643 §2.4,
+/// `display`).
 const EXPECTED: [(&str, &str); 5] = [
     (
         "check_add_attribute",

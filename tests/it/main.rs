@@ -38,6 +38,8 @@ mod prop_filter;
 mod prop_patch;
 mod prop_query;
 mod provision;
+mod provision_budgets;
+mod provision_census;
 mod provision_drift;
 mod provision_grants;
 mod provision_groups;

@@ -2,7 +2,8 @@
 //! the engine.
 //!
 //! Above the line `---` stands the state, one fact a line; below it the plan, one step a line, and the status it
-//! leads to. `~` stands for a blank in a name. Instants are relative to now (`-90s`, `+2h`, `-3d`). `UPDATE_PLANS=1` writes the plans anew.
+//! leads to. `~` stands for a blank in a name. Instants are relative to now (`-90s`, `+2h`, `-3d`). `UPDATE_PLANS=1`
+//! writes the plans anew.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -87,10 +88,9 @@ impl Script {
     fn read(text: &str) -> Self {
         let now: Timestamp = "2026-01-10T12:00:00Z".parse().unwrap();
         let clock = Clock::manual(now);
-        let (tenant, id) = (TenantId::default_tenant(), PersonId::new(&clock));
         let person = Person {
-            tenant: tenant.clone(),
-            id,
+            tenant: TenantId::default_tenant(),
+            id: PersonId::new(&clock),
             user_name: "jane@example.com".into(),
             external_id: None,
             address: Address::parse("jane@example.com").ok(),
@@ -101,23 +101,7 @@ impl Script {
             modified_at: now,
             attributes: serde_json::Map::new(),
         };
-        let observed = Observed {
-            tenant,
-            person: id,
-            version: 1,
-            mapping: None,
-            open: Vec::new(),
-            recent: Vec::new(),
-            members: Vec::new(),
-            invites: Vec::new(),
-            projects: Vec::new(),
-            assignments: Vec::new(),
-            claims: BTreeMap::new(),
-            address_wanted_elsewhere: false,
-            address_in_transit: false,
-            looks: Vec::new(),
-            holds: Vec::new(),
-        };
+        let observed = Observed::nothing_of(&person);
         let mut script = Self {
             now,
             clock,

@@ -302,7 +302,8 @@ async fn an_archived_project_and_the_default_one_block_nothing_else() {
     assert!(reason(&bridge, jane).await.contains(&research));
 }
 
-// ------------------------------------------------------------------------------------------------ while the invite is out
+// ------------------------------------------------------------------------------------------------ while the invite is
+// out
 
 #[tokio::test]
 async fn a_grant_that_goes_before_acceptance_is_taken_away_after_it() {

@@ -6,7 +6,7 @@ use openai_scim_bridge::model::grant::ProjectRole;
 use openai_scim_bridge::model::mapping::Status;
 use openai_scim_bridge::model::operation::Lane;
 use openai_scim_bridge::model::policy::{
-    GroupMode, GroupRule, GroupSelector, Policy, RuleEffect, Standstill,
+    DriftPolicy, GroupMode, GroupRule, GroupSelector, OnDrift, Policy, RemovalLimits, RuleEffect, Standstill,
 };
 use openai_scim_bridge::simulator::{Fault, Feature, OrgRole, Simulator};
 
@@ -14,6 +14,7 @@ use crate::harness::engine::Bridge;
 
 const GROUPS: &str = "/organization/groups";
 const GROUP: &str = "/organization/groups/{group_id}";
+const GROUP_USER: &str = "/organization/groups/{group_id}/users/{user_id}";
 const PROJECT_GROUPS: &str = "/organization/projects/{project_id}/groups";
 
 fn mirror() -> Policy {
@@ -217,6 +218,129 @@ async fn a_kept_group_that_was_deleted_by_hand_is_made_anew() {
     let (again, _) = only_group(&bridge);
     assert_ne!(again, id);
     assert_eq!(bridge.sim.group_members(&again).len(), 1);
+}
+
+/// People who have a project by their OpenAI group alone lose it with the group; that is counted like a removal of each.
+#[tokio::test]
+async fn a_group_leaves_a_project_only_if_so_many_may_lose_it_at_once() {
+    let mut research = String::new();
+    let prepare = |sim: &Simulator| research = sim.seed_project("Research");
+    let effect =
+        RuleEffect { project: Some(("Research".to_owned(), ProjectRole::Member)), ..RuleEffect::default() };
+    let rule = GroupRule { group: GroupSelector::Name("Staff".to_owned()), effect };
+    // Who is taken out of the project by hand stays out of it, and in the group.
+    let drift = DriftPolicy { project_removed: OnDrift::Adopt, ..DriftPolicy::default() };
+    let granting = Policy { group_rules: vec![rule], drift, ..mirror() };
+    let mut bridge = Bridge::with(granting, |_| {}, prepare).await;
+    let mut people = Vec::new();
+    for n in 0..5 {
+        people.push(member(&bridge, &format!("m{n}")).await);
+    }
+    let ids: Vec<PersonId> = people.iter().map(|(id, _)| *id).collect();
+    add(&bridge, "Staff", &ids).await;
+    bridge.minutes(20).await;
+    let (group, _) = only_group(&bridge);
+    assert_eq!((bridge.sim.group_members(&group).len(), bridge.sim.project_users(&research).len()), (5, 5));
+    for (_, user) in &people {
+        bridge.sim.remove_project_user(&research, user).unwrap();
+    }
+    bridge.minutes(20).await;
+    assert!(bridge.sim.project_users(&research).is_empty());
+
+    bridge.stop().await;
+    bridge.set_policy(mirror());
+    bridge.run();
+    bridge.minutes(20).await;
+    assert_eq!(
+        bridge.sim.project_groups(&research).len(),
+        1,
+        "three may lose access in an hour, and five would"
+    );
+    let trail = bridge.store.reader().await.unwrap().list_audit(&bridge.tenant, None, 0, 1000).await.unwrap();
+    assert_eq!(trail.iter().filter(|record| record.entry.event == "group.hold").count(), 1);
+    bridge.stop().await;
+    let removals = RemovalLimits { max_removal_percent: 100, ..RemovalLimits::default() };
+    bridge.set_policy(Policy { removals, ..mirror() });
+    bridge.run();
+    bridge.minutes(70).await;
+    assert!(bridge.sim.project_groups(&research).is_empty());
+}
+
+/// How often it was told that a group was deleted.
+async fn deletions_told(bridge: &Bridge) -> usize {
+    let trail = bridge.store.reader().await.unwrap().list_audit(&bridge.tenant, None, 0, 1000).await.unwrap();
+    let found = trail.iter().filter(|record| {
+        record.entry.event == "drift.found" && record.entry.detail["class"] == "group_deleted"
+    });
+    found.count()
+}
+
+#[tokio::test]
+async fn a_kept_group_that_was_deleted_by_hand_is_met_as_the_policy_says() {
+    for reaction in [OnDrift::Revert, OnDrift::Report, OnDrift::Adopt] {
+        let drift = DriftPolicy { group_deleted: reaction, ..DriftPolicy::default() };
+        let mut bridge = Bridge::with_policy(Policy { drift, ..mirror() }).await;
+        let (jane, _) = member(&bridge, "jane").await;
+        let staff = add(&bridge, "Staff", &[jane]).await;
+        bridge.minutes(10).await;
+        bridge.sim.remove_group(&only_group(&bridge).0).unwrap();
+        bridge.sim.clear_ledger();
+        bridge.minutes(40).await;
+        bridge.stop().await;
+        bridge.run();
+        bridge.minutes(20).await;
+        assert_eq!(deletions_told(&bridge).await, 1, "{reaction:?}");
+        let line = format!(
+            "scim_bridge_drift_total{{tenant=\"default\",class=\"group_deleted\",reaction=\"{}\"}} 1",
+            reaction.as_str()
+        );
+        assert!(bridge.metrics.render().contains(&line), "{reaction:?}");
+        assert_eq!(bridge.sim.groups().len(), usize::from(reaction == OnDrift::Revert), "{reaction:?}");
+        assert_eq!(bridge.sim.calls("DELETE", GROUP_USER), 0, "nobody is taken out of what is gone");
+        let mapping = bridge.mapping(jane).await;
+        assert_eq!(mapping.status, Status::Member, "{reaction:?}");
+        let told = mapping.status_reason.is_some_and(|reason| reason.contains("drift.group_deleted"));
+        assert_eq!(told, reaction == OnDrift::Report, "{reaction:?}");
+        if reaction == OnDrift::Report {
+            bridge.stop().await;
+            bridge.set_policy(mirror());
+            bridge.run();
+            bridge.minutes(6).await;
+            assert_eq!(bridge.sim.group_members(&only_group(&bridge).0).len(), 1);
+            assert_eq!(bridge.mapping(jane).await.status_reason, None);
+        }
+        delete(&bridge, staff, &[jane]).await;
+        bridge.minutes(20).await;
+        assert!(bridge.sim.groups().is_empty(), "{reaction:?}");
+        assert!(bridge.store.reader().await.unwrap().group_links(&bridge.tenant).await.unwrap().is_empty());
+        assert_eq!(deletions_told(&bridge).await, 1, "the bridge's own deletion is no drift ({reaction:?})");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_group_that_a_rule_names_is_told_and_nobody_is_taken_out_of_it() {
+    let mut group = String::new();
+    let prepare = |sim: &Simulator| {
+        group = sim.seed_group("Experts", false);
+        sim.seed_group("Others", false);
+    };
+    let effect = RuleEffect { openai_group: Some("Experts".to_owned()), ..RuleEffect::default() };
+    let rule = GroupRule { group: GroupSelector::Name("Staff".to_owned()), effect };
+    let policy = Policy { group_rules: vec![rule], ..Policy::default() };
+    let bridge = Bridge::with(policy, |_| {}, prepare).await;
+    let (jane, _) = member(&bridge, "jane").await;
+    add(&bridge, "Staff", &[jane]).await;
+    bridge.minutes(6).await;
+    assert_eq!(bridge.sim.group_members(&group).len(), 1);
+    bridge.sim.clear_ledger();
+    for (id, _) in bridge.sim.groups() {
+        bridge.sim.remove_group(&id).unwrap();
+    }
+    bridge.minutes(40).await;
+    assert_eq!((deletions_told(&bridge).await, bridge.writes()), (1, 0));
+    let mapping = bridge.mapping(jane).await;
+    assert_eq!(mapping.status, Status::Member);
+    assert!(mapping.status_reason.unwrap().contains("there is no OpenAI group `Experts`"));
 }
 
 #[tokio::test]

@@ -340,3 +340,64 @@ async fn a_refused_key_is_one_alarm_and_nobody_s_fault() {
     assert_eq!(bridge.status(john).await, Status::Invited);
     assert_eq!(bridge.store.reader().await.unwrap().standing_causes(&bridge.tenant).await.unwrap().len(), 0);
 }
+
+async fn causes(bridge: &Bridge) -> Vec<String> {
+    bridge.pass(SignedDuration::from_secs(20)).await;
+    let standing = bridge.store.reader().await.unwrap().standing_causes(&bridge.tenant).await.unwrap();
+    standing.into_iter().map(|(cause, _)| cause).collect()
+}
+
+/// OpenAI says so in a 403 whose `error` is a bare string, and goes on answering reads.
+#[tokio::test]
+async fn a_key_without_the_scope_to_write_is_an_alarm_and_everything_goes_on_with_another_one() {
+    let mut bridge = unlimited(Policy::default()).await;
+    let jane = members(&bridge, 1).await[0];
+    bridge.sim.seed_admin_key("sk-admin-reads-only", true);
+    bridge.exchange_key("sk-admin-reads-only").await;
+    let john = bridge.create("john").await;
+    bridge.deactivate(jane).await;
+    bridge.minutes(12).await;
+    assert_eq!(causes(&bridge).await, ["key.refused", "removal.late"]);
+    for (person, status) in [(jane, Status::Removing), (john, Status::Pending)] {
+        assert_eq!(bridge.status(person).await, status);
+        let work = bridge.store.reader().await.unwrap().load_work(&bridge.tenant, person).await.unwrap();
+        assert_eq!(work.unwrap().attempts, 0, "the key is to blame");
+    }
+    let told = bridge.sim.ledger().iter().filter(|entry| entry.status == Some(403)).count();
+    assert!((1..=6).contains(&told), "it is tried again from time to time and not for everybody: {told}");
+    bridge.exchange_key("sk-admin-simulator").await;
+    bridge.minutes(2).await;
+    assert_eq!(bridge.status(jane).await, Status::Parked);
+    assert_eq!(bridge.status(john).await, Status::Invited);
+    assert_eq!(causes(&bridge).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_key_that_runs_out_is_an_alarm_before_and_when_it_does() {
+    let mut bridge = unlimited(Policy::default()).await;
+    let in_hours = |bridge: &Bridge, hours: i64| bridge.clock.now() + SignedDuration::from_hours(hours);
+    bridge.sim.let_key_expire("sk-admin-simulator", in_hours(&bridge, 14 * 24 + 1)).unwrap();
+    bridge.stop().await;
+    bridge.run();
+    assert_eq!(causes(&bridge).await, [""; 0]);
+    bridge.minutes(70).await;
+    assert_eq!(causes(&bridge).await, ["key.expiring"]);
+    bridge.sim.let_key_expire("sk-admin-simulator", in_hours(&bridge, 1)).unwrap();
+    bridge.minutes(70).await;
+    assert!(causes(&bridge).await.contains(&"key.refused".to_owned()));
+    bridge.sim.seed_admin_key("sk-admin-second", false);
+    bridge.exchange_key("sk-admin-second").await;
+    bridge.minutes(1).await;
+    assert_eq!(causes(&bridge).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_standstill_is_an_alarm_until_it_is_over() {
+    let observing = Policy { standstill: Some(Standstill::Observe), ..Policy::default() };
+    let mut bridge = unlimited(observing).await;
+    assert_eq!(causes(&bridge).await, ["standstill"]);
+    bridge.stop().await;
+    bridge.set_policy(Policy::default());
+    bridge.run();
+    assert_eq!(causes(&bridge).await, [""; 0]);
+}

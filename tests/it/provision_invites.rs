@@ -1,5 +1,5 @@
-//! The life of an invite: it runs out and is replaced as often as the settings allow, an administrator sends another one
-//! or withdraws it, and its acceptance is noticed whatever lags behind.
+//! The life of an invite: it runs out and is replaced as often as the settings allow, an administrator sends another
+//! one or withdraws it, and its acceptance is noticed whatever lags behind.
 
 use openai_scim_bridge::ids::{PersonId, UserId};
 use openai_scim_bridge::model::address::Address;

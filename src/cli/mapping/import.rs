@@ -115,14 +115,10 @@ async fn write(tx: &mut Tx, tenant: &TenantId, clock: &Clock, lines: &[Line]) ->
                 "user.import"
             }
         };
+        let detail = json!({ "invite_id": record.invite_id, "user_id": record.user_id });
         let entry = AuditEntry {
-            tenant: tenant.clone(),
-            at: clock.now(),
-            actor: Actor::CommandLine,
-            request: None,
             person: Some(record.scim_id),
-            event: event.to_owned(),
-            detail: json!({ "invite_id": record.invite_id, "user_id": record.user_id }),
+            ..AuditEntry::by(Actor::CommandLine, tenant, clock.now(), event, detail)
         };
         tx.append_audit(&entry).await?;
     }

@@ -2,8 +2,8 @@
 //!
 //! A page is a stretch of an order, which [`source`] cuts out of one type's resources; here it is decided which stretch
 //! a page is, and stretches of several types become one. Whatever the order, resources with equal keys are in the order
-//! of their ids, so that every resource has one place, and a cursor is nothing but such a place: nothing is kept between
-//! two pages.
+//! of their ids, so that every resource has one place, and a cursor is nothing but such a place: nothing is kept
+//! between two pages.
 
 mod cursor;
 mod source;

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ETAG, LOCATION};
 use http::{HeaderValue, StatusCode};
 
-use crate::directory::Shown;
+use crate::directory::{Reply, Shown};
 use crate::http::extract::{Query, Terms};
 use crate::http::reply;
 use crate::scim::etag::Version;
@@ -40,6 +40,14 @@ pub(super) fn with_head(mut response: Response, version: i64, location: &str) ->
         response.headers_mut().insert(LOCATION, location);
     }
     response
+}
+
+/// That something is deleted, or will be.
+pub(super) fn deleted(reply: Reply<()>) -> Response {
+    match reply {
+        Reply::Now(()) => StatusCode::NO_CONTENT.into_response(),
+        Reply::Later(accepted) => reply::accepted(&accepted),
+    }
 }
 
 /// 304, if the client has this version already.

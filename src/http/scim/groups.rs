@@ -18,10 +18,8 @@ pub(super) async fn create(
     query: Query,
     Body(body): Body,
 ) -> Result<Response, Failure> {
-    match state.directory.create_group(&caller, body).await? {
-        Reply::Now(group) => show(StatusCode::CREATED, &state, &caller, group, &query).await,
-        Reply::Later(accepted) => Ok(reply::accepted(&accepted)),
-    }
+    let reply = state.directory.create_group(&caller, body).await?;
+    written(StatusCode::CREATED, &state, &caller, reply, &query).await
 }
 
 /// `GET /Groups/{id}` (RFC 7644 §3.4.1).
@@ -48,10 +46,8 @@ pub(super) async fn replace(
     terms: Terms,
     Body(body): Body,
 ) -> Result<Response, Failure> {
-    match state.directory.replace_group(&caller, &id, body, terms.if_match).await? {
-        Reply::Now(group) => show(StatusCode::OK, &state, &caller, group, &query).await,
-        Reply::Later(accepted) => Ok(reply::accepted(&accepted)),
-    }
+    let reply = state.directory.replace_group(&caller, &id, body, terms.if_match).await?;
+    written(StatusCode::OK, &state, &caller, reply, &query).await
 }
 
 /// `PATCH /Groups/{id}` (RFC 7644 §3.5.2). The answer has no body, which is what Entra ID wants of groups, unless
@@ -81,10 +77,20 @@ pub(super) async fn delete(
     Path(id): Path<String>,
     terms: Terms,
 ) -> Result<Response, Failure> {
-    Ok(match state.directory.delete_group(&caller, &id, terms.if_match).await? {
-        Reply::Now(()) => StatusCode::NO_CONTENT.into_response(),
-        Reply::Later(accepted) => reply::accepted(&accepted),
-    })
+    Ok(answer::deleted(state.directory.delete_group(&caller, &id, terms.if_match).await?))
+}
+
+async fn written(
+    status: StatusCode,
+    state: &State,
+    caller: &Caller,
+    reply: Reply<ShownGroup>,
+    query: &Query,
+) -> Result<Response, Failure> {
+    match reply {
+        Reply::Now(group) => show(status, state, caller, group, query).await,
+        Reply::Later(accepted) => Ok(reply::accepted(&accepted)),
+    }
 }
 
 async fn show(

@@ -1,5 +1,5 @@
-//! Writing lists, and groups with their members, which may be many: a long body is made while it is sent, with one page of members
-//! in memory at a time. Where members are not wanted, they are not read.
+//! Writing lists, and groups with their members, which may be many: a long body is made while it is sent, with one page
+//! of members in memory at a time. Where members are not wanted, they are not read.
 
 use std::collections::VecDeque;
 

@@ -1,7 +1,7 @@
 //! `POST /Users` and `/Users/{id}`.
 
 use axum::extract::{Path, State as Given};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
 
 use super::answer;
@@ -18,10 +18,8 @@ pub(super) async fn create(
     terms: Terms,
     Body(body): Body,
 ) -> Result<Response, Failure> {
-    Ok(match state.directory.create_user(&caller, body, terms.wait).await? {
-        Reply::Now(user) => show(StatusCode::CREATED, user, &query),
-        Reply::Later(accepted) => reply::accepted(&accepted),
-    })
+    let reply = state.directory.create_user(&caller, body, terms.wait).await?;
+    Ok(written(StatusCode::CREATED, reply, &query))
 }
 
 /// `GET /Users/{id}` (RFC 7644 §3.4.1).
@@ -49,10 +47,7 @@ pub(super) async fn replace(
     Body(body): Body,
 ) -> Result<Response, Failure> {
     let reply = state.directory.replace_user(&caller, &id, body, terms.if_match, terms.wait).await?;
-    Ok(match reply {
-        Reply::Now(user) => show(StatusCode::OK, user, &query),
-        Reply::Later(accepted) => reply::accepted(&accepted),
-    })
+    Ok(written(StatusCode::OK, reply, &query))
 }
 
 /// `PATCH /Users/{id}` (RFC 7644 §3.5.2). The answer is the resource, which Okta and Entra ID both read.
@@ -65,10 +60,7 @@ pub(super) async fn patch(
     Body(body): Body,
 ) -> Result<Response, Failure> {
     let reply = state.directory.patch_user(&caller, &id, body, terms.if_match, terms.wait).await?;
-    Ok(match reply {
-        Reply::Now(user) => show(StatusCode::OK, user, &query),
-        Reply::Later(accepted) => reply::accepted(&accepted),
-    })
+    Ok(written(StatusCode::OK, reply, &query))
 }
 
 /// `DELETE /Users/{id}` (RFC 7644 §3.6).
@@ -78,10 +70,14 @@ pub(super) async fn delete(
     Path(id): Path<String>,
     terms: Terms,
 ) -> Result<Response, Failure> {
-    Ok(match state.directory.delete_user(&caller, &id, terms.if_match).await? {
-        Reply::Now(()) => StatusCode::NO_CONTENT.into_response(),
+    Ok(answer::deleted(state.directory.delete_user(&caller, &id, terms.if_match).await?))
+}
+
+fn written(status: StatusCode, reply: Reply<Shown>, query: &Query) -> Response {
+    match reply {
+        Reply::Now(user) => show(status, user, query),
         Reply::Later(accepted) => reply::accepted(&accepted),
-    })
+    }
 }
 
 fn show(status: StatusCode, user: Shown, query: &Query) -> Response {

@@ -406,13 +406,18 @@ pub fn managed_groups(policy: &Policy, inventory: &Inventory) -> BTreeSet<OpenAi
     if policy.groups == GroupMode::Off || inventory.groups == Listing::NotOffered {
         return BTreeSet::new();
     }
-    let named = policy.effects().filter_map(|effect| effect.openai_group.as_ref());
-    let named = named.filter_map(|name| inventory.group(name).ok().flatten());
     let mirrored = inventory.mirrored.values().filter_map(|mirrored| match mirrored {
         Mirrored::As(group) if policy.groups == GroupMode::Mirror => Some(group.clone()),
         _ => None,
     });
-    named.chain(mirrored).collect()
+    let named = named_groups(policy, inventory);
+    named.into_iter().chain(mirrored).collect()
+}
+
+/// The OpenAI groups that the policy names.
+pub fn named_groups(policy: &Policy, inventory: &Inventory) -> BTreeSet<OpenAiGroupId> {
+    let named = policy.effects().filter_map(|effect| effect.openai_group.as_ref());
+    named.filter_map(|name| inventory.group(name).ok().flatten()).collect()
 }
 
 #[cfg(test)]

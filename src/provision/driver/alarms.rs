@@ -7,7 +7,7 @@ use crate::model::alarm::{AlarmState, Sighting, is_news};
 use crate::model::hold::Guard;
 use crate::model::mapping::Status;
 use crate::provision::execute::chain;
-use crate::provision::handle::{Health, Upstream};
+use crate::provision::handle::{Backlog, Health, Upstream};
 use crate::provision::pace::later;
 use crate::store::{Reader, StoreError};
 
@@ -16,13 +16,17 @@ const KEY_RUNS_OUT: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 impl Driver {
     /// Looks at every cause of alarm, tells what is news, and lets those who watch know how things are.
-    pub(super) async fn look_out(&mut self, oldest_removal: Option<Timestamp>) {
-        if let Err(error) = self.try_look_out(oldest_removal).await {
+    pub(super) async fn look_out(&mut self, oldest_removal: Option<Timestamp>, backlog: Backlog) {
+        if let Err(error) = self.try_look_out(oldest_removal, backlog).await {
             tracing::warn!(tenant = %self.context.tenant, "alarms cannot be looked after: {}", chain(&error));
         }
     }
 
-    async fn try_look_out(&mut self, oldest_removal: Option<Timestamp>) -> Result<(), StoreError> {
+    async fn try_look_out(
+        &mut self,
+        oldest_removal: Option<Timestamp>,
+        backlog: Backlog,
+    ) -> Result<(), StoreError> {
         let now = self.context.clock.now();
         let mut reader = self.context.store.reader().await?;
         let holds = reader.count_open_holds(&self.context.tenant).await?;
@@ -37,10 +41,12 @@ impl Driver {
             standstill: self.halt.as_ref().map(|halt| halt.reason.clone()),
             open_holds: holds.iter().map(|(_, count)| count).sum(),
             oldest_removal,
+            backlog,
         };
         let mut sightings: Vec<Sighting> = Guard::ALL.map(|guard| held(guard, count(guard))).into();
         sightings.extend(self.sightings(&health, now));
         sightings.push(self.refused(&mut reader).await?);
+        sightings.extend(self.census.live_keys.map(outliving));
         let standing = reader.standing_causes(&self.context.tenant).await?;
         drop(reader);
         for sighting in sightings {
@@ -116,6 +122,14 @@ impl Driver {
 fn sighting(cause: &str, is_there: bool, text: impl FnOnce() -> String) -> Sighting {
     let text = if is_there { text() } else { String::new() };
     Sighting { cause: cause.to_owned(), size: i64::from(is_there), text }
+}
+
+fn outliving(size: i64) -> Sighting {
+    let text = format!(
+        "{size} API keys of people who were removed are still live; revoke them at OpenAI. `scim-bridge review --finding \
+         live-key` lists them"
+    );
+    Sighting { cause: "key.outlives".to_owned(), size, text }
 }
 
 fn held(guard: Guard, size: i64) -> Sighting {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Driver;
-use crate::ids::UserId;
+use crate::ids::{OpenAiGroupId, UserId};
 use crate::model::audit::{Actor, AuditEntry};
 use crate::model::observed::Sweep;
 use crate::model::policy::OnDrift;
@@ -34,8 +34,8 @@ impl Driver {
         if self.is_strange(known).await? { Ok(()) } else { self.meet_newcomers(before).await }
     }
 
-    /// Tells of those who came in since the reading before and whom no identity provider speaks of. They are reported, or
-    /// shown to identity providers; nothing about them is ever changed.
+    /// Tells of those who came in since the reading before and whom no identity provider speaks of. They are reported,
+    /// or shown to identity providers; nothing about them is ever changed.
     async fn meet_newcomers(&mut self, before: Option<Sweep>) -> Result<(), StoreError> {
         let tenant = self.context.tenant.clone();
         let mut reader = self.context.store.reader().await?;
@@ -120,15 +120,48 @@ impl Driver {
         }
     }
 
-    fn entry(&self, event: &str, at: Timestamp, detail: Value) -> AuditEntry {
-        AuditEntry {
-            tenant: self.context.tenant.clone(),
-            at,
-            actor: Actor::Engine,
-            request: None,
-            person: None,
-            event: event.to_owned(),
-            detail,
+    /// Somebody deleted groups that rules name. Nobody is in them any more, and what rules give by them is not given.
+    pub(super) async fn meet_deleted_groups(&self, deleted: Vec<OpenAiGroupId>) -> Result<(), StoreError> {
+        if deleted.is_empty() {
+            return Ok(());
         }
+        let entries = deleted.iter().map(|group| self.deleted_group(group)).collect::<Vec<_>>();
+        let (tenant, work) = (self.context.tenant.clone(), Arc::new((deleted.clone(), entries)));
+        self.context
+            .store
+            .write::<_, StoreError>(move |tx| {
+                let (tenant, work) = (tenant.clone(), Arc::clone(&work));
+                Box::pin(async move {
+                    for (group, entry) in work.0.iter().zip(&work.1) {
+                        tx.forget_openai_group(&tenant, group).await?;
+                        tx.append_audit(entry).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+        self.tell_deleted_groups(&deleted);
+        Ok(())
+    }
+
+    /// That a group was deleted, for the audit trail.
+    pub(super) fn deleted_group(&self, group: &OpenAiGroupId) -> AuditEntry {
+        let detail = json!({ "class": DriftClass::GroupDeleted.as_str(), "subject": group.as_str() });
+        self.entry("drift.found", self.context.clock.now(), detail)
+    }
+
+    /// Counts deleted groups once it is on record that they were found.
+    pub(super) fn tell_deleted_groups(&self, deleted: &[OpenAiGroupId]) {
+        for group in deleted {
+            self.tell_drift(DriftClass::GroupDeleted);
+            tracing::warn!(
+                tenant = %self.context.tenant, drift.class = DriftClass::GroupDeleted.as_str(), upstream.group = %group,
+                "the OpenAI group {group} was deleted outside the bridge"
+            );
+        }
+    }
+
+    fn entry(&self, event: &str, at: Timestamp, detail: Value) -> AuditEntry {
+        AuditEntry::by(Actor::Engine, &self.context.tenant, at, event, detail)
     }
 }

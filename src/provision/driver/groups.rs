@@ -81,6 +81,7 @@ impl Driver {
             linked: &linked,
             sweeps: &facts.sweeps,
             inventory: &facts.inventory,
+            on_deleted: self.context.policy.drift.group_deleted,
         };
         let (mut kept, mut over, mut reads) = (Vec::new(), Vec::new(), BTreeSet::new());
         for group in wishes.keys().chain(links.keys()).collect::<BTreeSet<_>>() {
@@ -149,12 +150,20 @@ impl Driver {
         if kept.is_empty() && over.is_empty() {
             return Ok(());
         }
-        let (tenant, work) = (self.context.tenant.clone(), Arc::new((kept, over)));
+        let is_lost = |(before, link): &&(GroupLink, GroupLink)| link.lost != before.lost;
+        let lost: Vec<OpenAiGroupId> =
+            kept.iter().filter(is_lost).filter_map(|(_, link)| link.lost.clone()).collect();
+        let told = lost.iter().map(|group| self.deleted_group(group)).collect::<Vec<_>>();
+        let (tenant, work) = (self.context.tenant.clone(), Arc::new((kept, over, lost.clone(), told)));
         self.context
             .store
             .write(move |tx| {
                 let (tenant, work) = (tenant.clone(), Arc::clone(&work));
                 Box::pin(async move {
+                    for (group, entry) in work.2.iter().zip(&work.3) {
+                        tx.forget_openai_group(&tenant, group).await?;
+                        tx.append_audit(entry).await?;
+                    }
                     for (before, link) in &work.0 {
                         save_link(tx, before, link).await?;
                     }
@@ -165,6 +174,7 @@ impl Driver {
                 })
             })
             .await?;
+        self.tell_deleted_groups(&lost);
         self.renew_inventory().await
     }
 

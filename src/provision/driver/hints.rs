@@ -135,8 +135,8 @@ impl Hint {
         }
     }
 
-    /// Has the mirror say what the log says, and the person looked at for whom the thing stands. What stands for nobody is
-    /// of no concern: it was bound to nobody, or the bridge itself ended it.
+    /// Has the mirror say what the log says, and the person looked at for whom the thing stands. What stands for nobody
+    /// is of no concern: it was bound to nobody, or the bridge itself ended it.
     async fn doubt(&self, tx: &mut Tx, tenant: &TenantId) -> Result<(), StoreError> {
         let person = match self {
             Self::Accepted(invite) | Self::Withdrawn(invite) => tx.invite_bound_to(tenant, invite).await?,

@@ -3,8 +3,11 @@
 use jiff::SignedDuration;
 
 use super::Driver;
-use crate::model::inventory::Inventory;
+use crate::ids::OpenAiGroupId;
+use crate::model::inventory::{Inventory, Listing};
 use crate::model::observed::Collection;
+use crate::model::policy::Policy;
+use crate::provision::desired::named_groups;
 use crate::provision::inventory::load_inventory;
 use crate::store::StoreError;
 
@@ -39,7 +42,8 @@ impl Driver {
         self.renew_inventory().await
     }
 
-    /// Loads the inventory anew. If there is something else to give than before, everybody's grants are looked at again.
+    /// Loads the inventory anew. If there is something else to give than before, everybody's grants are looked at
+    /// again.
     pub(super) async fn renew_inventory(&mut self) -> Result<(), StoreError> {
         let not_offered = self.not_offered.borrow().clone();
         let mut reader = self.context.store.reader().await?;
@@ -54,6 +58,8 @@ impl Driver {
             self.refill_at = self.context.clock.now();
             return Ok(());
         }
+        let deleted = deleted_groups(&self.context.policy, &former, &inventory);
+        self.meet_deleted_groups(deleted).await?;
         let tenant = self.context.tenant.clone();
         self.context
             .store
@@ -70,4 +76,11 @@ impl Driver {
         self.refill_at = self.context.clock.now();
         Ok(())
     }
+}
+
+/// The groups that the policy named and that are there no more, whatever they were called.
+fn deleted_groups(policy: &Policy, former: &Inventory, inventory: &Inventory) -> Vec<OpenAiGroupId> {
+    let Listing::Read(groups) = &inventory.groups else { return Vec::new() };
+    let is_there = |named: &OpenAiGroupId| groups.iter().any(|group| group.id == *named);
+    named_groups(policy, former).into_iter().filter(|named| !is_there(named)).collect()
 }

@@ -6,6 +6,7 @@
 
 mod alarms;
 mod brake;
+mod census;
 mod drift;
 mod gauges;
 mod groups;
@@ -23,10 +24,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::census::Census;
 use self::groups::Groups;
 use self::hints::Hints;
 use super::admit::Halt;
 use super::agenda::{Agenda, Need, PutOff};
+use super::census::{Count, Counted};
 use super::context::Context;
 use super::execute::{Order, Outcome, chain};
 use super::handle::{Health, Message, Rest, Settlement, Upstream};
@@ -41,7 +44,7 @@ use crate::model::observed::Collection;
 use crate::model::operation::Lane;
 use crate::model::policy::Policy;
 use crate::openai::wire::AuditEvent;
-use crate::openai::{AdminKey, Client, Endpoint, Failure, Page};
+use crate::openai::{AdminKey, Client, Endpoint, Failure, Learnt, Page};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -128,9 +131,8 @@ impl Engine {
     /// Works until `cancel` is cancelled, then lets the calls in flight end (for at most 25 seconds). What is left
     /// is in the store and goes on at the next start.
     pub async fn run(self, cancel: CancellationToken) {
-        Driver::new(self.context, self.upstream, self.health, self.not_offered, self.rest)
-            .run(self.inbox, &cancel)
-            .await;
+        let driver = Driver::new(self.context, self.upstream, self.health, self.not_offered, self.rest);
+        Box::pin(driver.run(self.inbox, &cancel)).await;
     }
 }
 
@@ -160,6 +162,12 @@ enum Report {
         call: GroupCall,
         outcome: Outcome,
     },
+    /// A page of a project's keys or service accounts.
+    Counted {
+        order: census::Order,
+        count: Count,
+        counted: Result<Counted, Failure>,
+    },
     /// A task that broke off.
     Lost,
 }
@@ -173,6 +181,7 @@ enum Flight {
     Probe,
     Hints,
     Owner,
+    Census,
 }
 
 /// What is known of the admin key in use.
@@ -229,7 +238,10 @@ struct Driver {
     /// Lists that OpenAI does not offer to this organization.
     not_offered: watch::Sender<BTreeSet<Collection>>,
     groups: Groups,
+    census: Census,
     gauges_at: Timestamp,
+    /// What the store knows of the budgets.
+    kept_budgets: BTreeMap<Endpoint, Learnt>,
     /// The next instant at which something can start, worked out each round.
     wake_at: Option<Timestamp>,
     rest: watch::Sender<Option<Rest>>,
@@ -274,7 +286,9 @@ impl Driver {
             granted_at: Timestamp::MIN,
             not_offered,
             groups: Groups::default(),
+            census: Census::default(),
             gauges_at: Timestamp::MIN,
+            kept_budgets: BTreeMap::new(),
             wake_at: None,
             rest,
         }
@@ -299,6 +313,9 @@ impl Driver {
             }
             if let Err(error) = self.tend_groups().await {
                 self.groups.look();
+                self.pause_for_store(&error);
+            }
+            if let Err(error) = self.tend_census().await {
                 self.pause_for_store(&error);
             }
             self.start_jobs();
@@ -354,6 +371,7 @@ impl Driver {
                 () = clock.sleep_until(deadline) => break,
             }
         }
+        self.keep_budgets().await;
     }
 
     fn hear(&mut self, message: Message) {

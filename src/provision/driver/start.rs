@@ -84,6 +84,7 @@ impl Driver {
             }
         }
         self.start_group_call(now);
+        self.start_census(now);
         if self.more_due && self.flights.is_empty() && self.agenda.len() + WINDOW <= MAX_AGENDA {
             // Everybody on the agenda waits for a budget; somebody behind them may not have to.
             self.extend_agenda = true;

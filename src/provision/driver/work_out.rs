@@ -14,6 +14,7 @@ use crate::model::operation::{Lane, OperationState};
 use crate::model::upkeep::Drift;
 use crate::provision::admit::Halt;
 use crate::provision::agenda::{Need, Turn, next_need};
+use crate::provision::budgets::recall;
 use crate::provision::execute;
 use crate::provision::handle::Settlement;
 use crate::provision::load::{Loaded, load_facts, load_person};
@@ -48,6 +49,8 @@ impl Driver {
                 let gone = reader.count_gone(&self.context.tenant, collection, sweep.started_at).await?;
                 self.sweeps.judge(collection).note_removals(gone);
             }
+            recall(self.context.client.limiter(), &reader.budgets(&self.context.tenant).await?);
+            self.kept_budgets = self.context.client.limiter().learnt(now);
             self.facts = Some(facts);
             self.granted_at = later(now, GRANTED_EVERY);
             self.groups.look();
@@ -202,8 +205,8 @@ impl Driver {
         self.answer(person, &finding.settlement());
     }
 
-    /// Writes down what a look at a person came to, if it is news. Tells whether it still held: not if the person, their
-    /// mapping or their operations were written meanwhile.
+    /// Writes down what a look at a person came to, if it is news. Tells whether it still held: not if the person,
+    /// their mapping or their operations were written meanwhile.
     async fn keep(&self, finding: &Finding, rest: Option<Rest>, now: Timestamp) -> Result<bool, StoreError> {
         let work = &finding.loaded.work;
         let moves = rest.is_some_and(|rest| work.due_at != rest.due_at || work.attempts != rest.attempts);

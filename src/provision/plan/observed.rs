@@ -12,6 +12,7 @@ use crate::model::inventory::Inventory;
 use crate::model::mapping::Mapping;
 use crate::model::observed::{Assigned, Collection, Invite, Member, ProjectMember, Sweep};
 use crate::model::operation::{Action, Operation, OperationState};
+use crate::model::person::Person;
 
 /// What is stored about one person.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +47,29 @@ pub struct Observed {
     pub looks: Vec<Look>,
     /// What waits, or waited, for a human and is not over.
     pub holds: Vec<Hold>,
+}
+
+impl Observed {
+    /// Where a person is known and nothing else about them.
+    pub fn nothing_of(person: &Person) -> Self {
+        Self {
+            tenant: person.tenant.clone(),
+            person: person.id,
+            version: person.version,
+            mapping: None,
+            open: Vec::new(),
+            recent: Vec::new(),
+            members: Vec::new(),
+            invites: Vec::new(),
+            projects: Vec::new(),
+            assignments: Vec::new(),
+            claims: BTreeMap::new(),
+            address_wanted_elsewhere: false,
+            address_in_transit: false,
+            looks: Vec::new(),
+            holds: Vec::new(),
+        }
+    }
 }
 
 /// Somebody else's tie to an invite or a member.

@@ -122,8 +122,8 @@ impl Planner<'_> {
             || was_read >= Some(member.added_at)
     }
 
-    /// Projects that the latest operations gave, by an invite or afterwards, and did not take away since: a wish may have
-    /// gone before it was noted that it had come true.
+    /// Projects that the latest operations gave, by an invite or afterwards, and did not take away since: a wish may
+    /// have gone before it was noted that it had come true.
     fn projects_given_lately(&self, member: &Member) -> BTreeSet<ProjectId> {
         let (mut given, mut taken) = (BTreeSet::new(), BTreeSet::new());
         let done = |operation: &&Operation| operation.state == OperationState::Done;

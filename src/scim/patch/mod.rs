@@ -6,9 +6,9 @@
 //!   so are `schemas`, which the server derives, and `password`, which is never kept.
 //! - A read-only attribute named by a path is 400 `mutability`; as a key of a value without a path it is an echo of
 //!   what the client read before, and is passed over unless it is another `id`.
-//! - A value filter that matches nothing creates the value it describes ([`dialect::seed`]). It is 400 `noTarget` if the
-//!   filter says more than what is equal to what, if the new value would not satisfy it, or if the value would set an
-//!   immutable sub-attribute: nobody becomes a member by a correction of a member's name.
+//! - A value filter that matches nothing creates the value it describes ([`dialect::seed`]). It is 400 `noTarget` if
+//!   the filter says more than what is equal to what, if the new value would not satisfy it, or if the value would set
+//!   an immutable sub-attribute: nobody becomes a member by a correction of a member's name.
 //! - Adding a value that is there already (same `value`, no different `type`) completes it instead of repeating it.
 //! - Removing what is not there succeeds.
 //! - Where members are kept apart from their group, what a request does to them is told without the list

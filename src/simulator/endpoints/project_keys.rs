@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{project_users, projects};
 use crate::simulator::call::{Answer, Call, Outcome, Refusal};
 use crate::simulator::objects::{KeyOwner, Project, ProjectKey};
+use crate::simulator::options::Feature;
 use crate::simulator::organization::Organization;
 use crate::simulator::paging::{ById, Missing};
 use crate::simulator::wire;
@@ -12,7 +13,11 @@ use crate::simulator::wire;
 /// Whether the key's owner can still get at the project.
 fn is_active(organization: &Organization, project: &Project, key: &ProjectKey) -> bool {
     match &key.owner {
-        KeyOwner::User { id, .. } => project_users::membership(organization, project, id).is_some(),
+        KeyOwner::User { id, .. } => {
+            let outlives = organization.options.project_keys_of_removed_members == Feature::On
+                && !organization.members.contains(id);
+            outlives || project_users::membership(organization, project, id).is_some()
+        }
         KeyOwner::ServiceAccount { id } => organization.service_accounts.contains(id),
     }
 }

@@ -12,11 +12,12 @@ use openai_scim_bridge::model::person::Person;
 use openai_scim_bridge::model::policy::Policy;
 use openai_scim_bridge::openai::{Client, Settings};
 use openai_scim_bridge::provision::Engine;
-use openai_scim_bridge::provision::handle::{Handle, Settlement};
+use openai_scim_bridge::provision::handle::{Handle, Health, Settlement};
 use openai_scim_bridge::simulator::{Options, OrgRole, Simulator};
 use openai_scim_bridge::store::{Store, StoreError};
 use openai_scim_bridge::telemetry::metrics::Metrics;
 use serde_json::Map;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -43,6 +44,9 @@ pub(crate) struct Bridge {
     pub(crate) tenant: TenantId,
     policy: Policy,
     handle: Handle,
+    key: String,
+    client: Option<Client>,
+    health: Option<watch::Receiver<Health>>,
     base_url: Url,
     running: Option<(CancellationToken, JoinHandle<()>)>,
     server: JoinHandle<()>,
@@ -91,6 +95,9 @@ impl Bridge {
             tenant: TenantId::default_tenant(),
             policy,
             handle: Handle::default(),
+            key: "sk-admin-simulator".to_owned(),
+            client: None,
+            health: None,
             base_url: format!("http://{address}/v1").parse().unwrap(),
             running: None,
             server,
@@ -105,8 +112,9 @@ impl Bridge {
     pub(crate) fn run(&mut self) {
         let (handle, mut inboxes) = Handle::new([self.tenant.clone()]);
         let (_, inbox) = inboxes.pop().unwrap();
-        let settings = Settings::new("default", self.base_url.clone(), "sk-admin-simulator".into());
+        let settings = Settings::new("default", self.base_url.clone(), self.key.clone().into());
         let client = Client::new(settings, self.clock.clone(), self.metrics.clone()).unwrap();
+        self.client = Some(client.clone());
         let engine = Engine::new(
             self.tenant.clone(),
             self.policy.clone(),
@@ -116,6 +124,7 @@ impl Bridge {
             self.metrics.clone(),
             inbox,
         );
+        self.health = Some(engine.health());
         let cancel = CancellationToken::new();
         let task = tokio::spawn(engine.run(cancel.clone()));
         self.handle = handle;
@@ -134,6 +143,19 @@ impl Bridge {
         let (_, task) = self.running.take().unwrap();
         task.abort();
         let _cancelled = task.await.is_err();
+    }
+
+    /// What the engine says of itself.
+    pub(crate) fn health(&self) -> Health {
+        self.health.as_ref().unwrap().borrow().clone()
+    }
+
+    /// Exchanges the admin key while the engine runs.
+    pub(crate) async fn exchange_key(&mut self, key: &str) {
+        key.clone_into(&mut self.key);
+        assert!(self.client.as_ref().unwrap().set_key(&key.into()).unwrap());
+        self.handle.key_changed(&self.tenant);
+        self.quiet().await;
     }
 
     /// Another policy from the next start on.

@@ -16,8 +16,10 @@ use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::model::scope::Scopes;
 use openai_scim_bridge::model::trust::Issuer;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
+
+use super::wire;
 
 /// A key pair on P-256 with its name.
 #[derive(Clone)]
@@ -127,12 +129,7 @@ impl TestIssuer {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let mut stream = BufReader::new(stream);
-                let mut line = String::new();
-                stream.read_line(&mut line).await.unwrap();
-                let mut rest = String::new();
-                while stream.read_line(&mut rest).await.unwrap() > 2 {
-                    rest.clear();
-                }
+                let line = wire::receive(&mut stream).await.line;
                 let (status, body) = {
                     let answers = answers.lock().unwrap();
                     if line.contains("openid-configuration") {
@@ -142,11 +139,8 @@ impl TestIssuer {
                         (answers.status, answers.keys.to_string())
                     }
                 };
-                let length = body.len();
-                let answer = format!(
-                    "HTTP/1.1 {status} X\r\nlocation: /\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-                );
-                stream.write_all(answer.as_bytes()).await.unwrap();
+                let answer = wire::answer(status, &[("location", "/")], &body);
+                stream.write_all(&answer).await.unwrap();
             }
         });
         Self { key, url, published, fetched }

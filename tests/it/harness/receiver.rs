@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use openai_scim_bridge::clock::Clock;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
+
+use super::wire::{self, Received};
 
 /// A listener.
 #[derive(Debug)]
@@ -55,14 +57,7 @@ impl Receiver {
 impl Call {
     /// Answers it.
     pub(crate) async fn answer(mut self, status: u16, headers: &[(&str, &str)], body: &str) {
-        let headers: Vec<String> =
-            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let headers = headers.concat();
-        let length = body.len();
-        let answer = format!(
-            "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
-        );
-        self.stream.write_all(answer.as_bytes()).await.unwrap();
+        self.stream.write_all(&wire::answer(status, headers, body)).await.unwrap();
         self.stream.shutdown().await.unwrap();
     }
 
@@ -74,22 +69,6 @@ impl Call {
 
 async fn read(stream: TcpStream) -> Call {
     let mut stream = BufReader::new(stream);
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line).await.unwrap();
-        if line.trim_end().is_empty() {
-            break;
-        }
-        lines.push(line.trim_end().to_owned());
-    }
-    let headers: BTreeMap<String, String> = lines[1..]
-        .iter()
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-        .collect();
-    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.unwrap();
-    Call { line: lines[0].clone(), headers, body: String::from_utf8(body).unwrap(), stream }
+    let Received { line, headers, body } = wire::receive(&mut stream).await;
+    Call { line, headers, body: String::from_utf8(body).unwrap(), stream }
 }

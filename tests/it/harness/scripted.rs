@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use url::Url;
+
+use super::wire::{self, Received};
 
 /// What the server does with one request.
 #[derive(Debug, Clone)]
@@ -28,12 +30,7 @@ impl Turn {
 
     /// An answer with any headers and body.
     pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
-        let headers: Vec<String> =
-            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let (length, headers) = (body.len(), headers.concat());
-        let head =
-            format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}");
-        Self::Bytes(format!("{head}\r\n{body}").into_bytes())
+        Self::Bytes(wire::answer(status, headers, body))
     }
 }
 
@@ -85,8 +82,9 @@ async fn play(listener: TcpListener, turns: VecDeque<Turn>, seen: Arc<Mutex<Vec<
     for turn in turns {
         let (stream, _) = listener.accept().await.unwrap();
         let mut stream = BufReader::new(stream);
-        let request = read(&mut stream).await;
-        seen.lock().unwrap().push(request);
+        let Received { line, headers, body } = wire::receive(&mut stream).await;
+        let line = line.trim_end_matches(" HTTP/1.1").to_owned();
+        seen.lock().unwrap().push(Seen { line, headers, body: serde_json::from_slice(&body).ok() });
         match turn {
             Turn::Bytes(bytes) => {
                 // The client may hang up in the middle of an answer it finds too long.
@@ -96,26 +94,4 @@ async fn play(listener: TcpListener, turns: VecDeque<Turn>, seen: Arc<Mutex<Vec<
             Turn::Silence => silent.push(stream),
         }
     }
-}
-
-async fn read(stream: &mut BufReader<TcpStream>) -> Seen {
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line).await.unwrap();
-        if line.trim_end().is_empty() {
-            break;
-        }
-        lines.push(line.trim_end().to_owned());
-    }
-    let headers: BTreeMap<String, String> = lines[1..]
-        .iter()
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-        .collect();
-    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.unwrap();
-    let line = lines[0].trim_end_matches(" HTTP/1.1").to_owned();
-    Seen { line, headers, body: serde_json::from_slice(&body).ok() }
 }

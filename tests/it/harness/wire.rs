@@ -1,9 +1,11 @@
-//! A plain HTTP/1.1 client: it sends exactly the bytes it is told to, as identity providers' odd requests need.
+//! Plain HTTP/1.1, byte by byte: a client that sends exactly what it is told to, as identity providers' odd requests
+//! need, and what the servers of tests read and answer.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 /// An answer.
@@ -46,6 +48,46 @@ impl Answer {
         assert_eq!(body.get("scimType").and_then(Value::as_str), scim_type, "{body}");
         body["detail"].as_str().expect("an error says what is wrong").to_owned()
     }
+}
+
+/// A request as it arrived.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// Method, target and version.
+    pub(crate) line: String,
+    /// Headers by lower-case name.
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Reads a request to its end.
+pub(crate) async fn receive(stream: &mut BufReader<TcpStream>) -> Received {
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await.unwrap();
+        if line.trim_end().is_empty() {
+            break;
+        }
+        lines.push(line.trim_end().to_owned());
+    }
+    let headers: BTreeMap<String, String> = lines[1..]
+        .iter()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.unwrap();
+    Received { line: lines.swap_remove(0), headers, body }
+}
+
+/// The bytes of an answer after which the connection is closed.
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+    let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let (length, headers) = (body.len(), headers.concat());
+    format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}")
+        .into_bytes()
 }
 
 /// Sends bytes on a connection of their own and reads until the other side closes it. `None` if nothing came back.

@@ -34,7 +34,6 @@ const OPEN: &[(u32, &str)] = &[
     (16, "a console that rotates tokens (better-auth 9840)"),
     (17, "connections that are named by their owners (better-auth 9579)"),
     (33, "logins by a claim (CVE-2026-9092, CVE-2023-3128)"),
-    (42, "keys of members who are gone (agent-bom 3535)"),
     (54, "logins to a console (CVE-2026-9098)"),
 ];
 

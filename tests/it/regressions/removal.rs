@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use openai_scim_bridge::model::grant::OrgRole as Role;
 use openai_scim_bridge::model::mapping::Status;
 use openai_scim_bridge::model::policy::{GroupRule, GroupSelector, Policy, RuleEffect};
-use openai_scim_bridge::simulator::{Fault, OrgRole, PageFault};
+use openai_scim_bridge::simulator::{Fault, Feature, OrgRole, PageFault, ProjectRole};
 use serde_json::json;
 
 use super::{OPENAI, calls, path_of, stage};
@@ -210,4 +210,44 @@ async fn who_was_removed_outside_is_reported_once_and_not_looked_for_for_ever() 
     assert_eq!(single, 0);
     bridge.deactivate(jane).await;
     assert_eq!(bridge.status(jane).await, Status::Parked);
+}
+
+/// R42, agent-bom 3535: the account was deactivated, and its keys went on working.
+#[tokio::test]
+async fn a_key_that_is_live_after_its_owner_was_removed_is_an_alarm() {
+    for outlives in [Feature::On, Feature::Off] {
+        let policy = Policy { census_interval: Some(SignedDuration::from_mins(10)), ..Policy::default() };
+        let bridge =
+            Bridge::with(policy, |options| options.project_keys_of_removed_members = outlives, |_| {}).await;
+        let project = bridge.sim.seed_project("Research");
+        let jane = bridge.create("jane").await;
+        bridge.join("jane").await;
+        bridge.sim.seed_project_user(&project, "jane@example.com", ProjectRole::Member).unwrap();
+        let key = bridge.sim.seed_project_key(&project, "jane@example.com", "notebook").unwrap();
+        bridge.minutes(12).await;
+        bridge.deactivate(jane).await;
+        assert_eq!(bridge.status(jane).await, Status::Parked);
+        bridge.minutes(5).await;
+        let mut reader = bridge.store.reader().await.unwrap();
+        let seen = reader.credentials(&bridge.tenant).await.unwrap();
+        let seen = seen.iter().find(|seen| seen.credential.id == key).unwrap();
+        assert_eq!(seen.credential.owner_has_access, Some(outlives == Feature::On));
+        let causes = reader.standing_causes(&bridge.tenant).await.unwrap();
+        let trail = reader.list_audit(&bridge.tenant, Some(jane), 0, 1000).await.unwrap();
+        drop(reader);
+        let told = trail.iter().filter(|record| record.entry.event == "key.outlives").count();
+        let alarms = causes.iter().filter(|(cause, _)| cause == "key.outlives").count();
+        assert_eq!((told, alarms), if outlives == Feature::On { (1, 1) } else { (0, 0) });
+        if told == 0 {
+            continue;
+        }
+        // It is over once it is, and told once.
+        bridge.sim.set_options(|options| options.project_keys_of_removed_members = Feature::Off);
+        bridge.minutes(12).await;
+        let mut reader = bridge.store.reader().await.unwrap();
+        let causes = reader.standing_causes(&bridge.tenant).await.unwrap();
+        assert!(causes.iter().all(|(cause, _)| cause != "key.outlives"), "{causes:?}");
+        let trail = reader.list_audit(&bridge.tenant, Some(jane), 0, 1000).await.unwrap();
+        assert_eq!(trail.iter().filter(|record| record.entry.event == "key.outlives").count(), told);
+    }
 }

@@ -2,14 +2,16 @@
 
 use jiff::{SignedDuration, Timestamp};
 use openai_scim_bridge::model::credential::{Credential, CredentialKind};
+use openai_scim_bridge::model::mapping::Mapping;
 use openai_scim_bridge::store::{Store, StoreError};
 
-use super::{other_tenant, tenant};
+use super::{insert, other_tenant, person, tenant};
 use crate::harness::database::Database;
 
 on_both! {
     what_a_reading_no_longer_has_is_gone_and_may_come_back
     an_older_reading_changes_nothing
+    keys_of_people_who_were_removed_are_found_until_they_are_inactive
 }
 
 fn credential(kind: CredentialKind, id: &str) -> Credential {
@@ -61,4 +63,40 @@ async fn an_older_reading_changes_nothing(db: &Database) {
     observe(&store, &[], now - SignedDuration::from_secs(1)).await;
     let seen = store.reader().await.unwrap().credentials(&tenant()).await.unwrap();
     assert_eq!(seen[0].gone_at, None);
+}
+
+async fn keys_of_people_who_were_removed_are_found_until_they_are_inactive(db: &Database) {
+    let store = db.open().await;
+    let jane = person(&db.clock, "jane@x.example");
+    insert(&store, &jane).await.unwrap();
+    let mut mapping = Mapping::new(tenant(), jane.id);
+    mapping.user_id = Some("user-1".into());
+    mapping.last_synced_at = Some(db.clock.now());
+    let save = async |mapping: &Mapping| {
+        write!(store, [mapping], |tx| tx.save_mapping(&mapping).await).unwrap();
+    };
+    let left = async || store.reader().await.unwrap().keys_left_behind(&tenant()).await.unwrap();
+    save(&mapping).await;
+    let key = credential(CredentialKind::UserKey, "key_1");
+    observe(&store, &[key.clone(), credential(CredentialKind::ServiceAccount, "svc_1")], db.clock.now())
+        .await;
+    assert_eq!(left().await, []);
+    mapping.former_user_id = mapping.user_id.take();
+    save(&mapping).await;
+    let found = left().await;
+    assert_eq!(
+        (found.len(), found[0].person, &*found[0].id, found[0].is_live()),
+        (1, jane.id, "key_1", false)
+    );
+    db.clock.advance(SignedDuration::from_mins(2));
+    observe(&store, std::slice::from_ref(&key), db.clock.now()).await;
+    let found = left().await;
+    assert!(found[0].is_live() && !found[0].is_told);
+    let told = found[0].clone();
+    write!(store, [told], |tx| tx.note_key_told(&tenant(), &told).await).unwrap();
+    assert!(left().await[0].is_told);
+    assert_eq!(store.reader().await.unwrap().keys_left_behind(&other_tenant()).await.unwrap(), []);
+    db.clock.advance(SignedDuration::from_mins(2));
+    observe(&store, &[Credential { owner_has_access: Some(false), ..key }], db.clock.now()).await;
+    assert_eq!(left().await, []);
 }

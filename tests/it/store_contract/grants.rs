@@ -2,9 +2,11 @@
 
 use jiff::SignedDuration;
 use openai_scim_bridge::ids::GroupId;
-use openai_scim_bridge::model::grant::{Assignment, ProjectRole};
+use openai_scim_bridge::model::grant::{Assignment, OrgRole, ProjectGrant, ProjectRole};
 use openai_scim_bridge::model::group_link::{GroupCall, GroupLink};
-use openai_scim_bridge::model::observed::{Assigned, Collection, OpenAiGroup, Sweep};
+use openai_scim_bridge::model::mapping::Mapping;
+use openai_scim_bridge::model::observed::{Assigned, Collection, OpenAiGroup, ProjectMember, Sweep};
+use openai_scim_bridge::model::upkeep::{Drift, DriftClass};
 use openai_scim_bridge::store::StoreError;
 
 use super::{insert, other_tenant, person, tenant};
@@ -15,6 +17,8 @@ on_both! {
     what_members_have_reads_back_until_it_is_gone
     a_reading_of_a_group_forgets_whom_it_does_not_show
     everybody_with_access_becomes_due_and_those_who_pause_stay_so
+    projects_are_granted_while_somebody_has_them_or_lost_them_to_others
+    who_has_a_project_by_a_group_alone_loses_it_with_the_group
 }
 
 fn group(id: &str, db: &Database) -> OpenAiGroup {
@@ -43,6 +47,7 @@ async fn a_kept_group_reads_back_and_belongs_to_one_scim_group(db: &Database) {
     let delete = GroupCall::Delete { group: "group-1".into() };
     link.refuse(delete, "not now".into(), now);
     link.ended_at = Some(now);
+    link.lost = Some("group-0".into());
     write!(store, [link], |tx| tx.save_group_link(&link).await).unwrap();
     assert_eq!(read().await, std::slice::from_ref(&link));
     let second =
@@ -130,4 +135,56 @@ async fn everybody_with_access_becomes_due_and_those_who_pause_stay_so(db: &Data
     write!(store, [], |tx| tx.make_everybody_due(&tenant()).await).unwrap();
     let mut reader = store.reader().await.unwrap();
     assert_eq!(reader.due_people(&tenant(), now, 9).await.unwrap(), [people[0].id]);
+}
+
+async fn projects_are_granted_while_somebody_has_them_or_lost_them_to_others(db: &Database) {
+    let store = db.open().await;
+    let jane = person(&db.clock, "jane@x.example");
+    insert(&store, &jane).await.unwrap();
+    let mut mapping = Mapping::new(tenant(), jane.id);
+    let save = async |mapping: &Mapping| {
+        write!(store, [mapping], |tx| tx.save_mapping(&mapping).await).unwrap();
+    };
+    let granted = async || store.reader().await.unwrap().granted_projects(&tenant()).await.unwrap();
+    save(&mapping).await;
+    assert!(granted().await.is_empty());
+    mapping.effective_projects = vec![ProjectGrant { id: "proj_a".into(), role: ProjectRole::Member }];
+    save(&mapping).await;
+    assert_eq!(granted().await, ["proj_a".into()].into());
+    mapping.effective_projects.clear();
+    for (class, subject) in [(DriftClass::ProjectRemoved, "proj_b"), (DriftClass::ProjectAdded, "proj_c")] {
+        mapping.upkeep.drift.insert(Drift { class, subject: subject.to_owned() });
+    }
+    save(&mapping).await;
+    assert_eq!(granted().await, ["proj_b".into()].into());
+    assert!(store.reader().await.unwrap().granted_projects(&other_tenant()).await.unwrap().is_empty());
+}
+
+async fn who_has_a_project_by_a_group_alone_loses_it_with_the_group(db: &Database) {
+    let store = db.open().await;
+    let now = db.clock.now();
+    let mut people = Vec::new();
+    for n in 1..=3 {
+        let somebody = person(&db.clock, &format!("m{n}@x.example"));
+        insert(&store, &somebody).await.unwrap();
+        let mut mapping = Mapping::new(tenant(), somebody.id);
+        mapping.user_id = Some(format!("user-{n}").as_str().into());
+        mapping.effective_role = Some(if n == 3 { OrgRole::Owner } else { OrgRole::Reader });
+        write!(store, [mapping], |tx| tx.save_mapping(&mapping).await).unwrap();
+        people.push(somebody.id);
+    }
+    let inside: Vec<_> = (1..=4).map(|n| in_group("group-1", &format!("user-{n}"))).collect();
+    let own = vec![ProjectMember { project: "proj_a".into(), user: "user-1".into(), role: None }];
+    write!(store, [inside, own], |tx| {
+        tx.observe_assignments(&tenant(), &inside, now).await?;
+        tx.observe_project_members(&tenant(), &own, now).await
+    })
+    .unwrap();
+    let mut reader = store.reader().await.unwrap();
+    let losers = reader.losers_of_expulsion(&tenant(), &"group-1".into(), &"proj_a".into()).await.unwrap();
+    assert_eq!(losers, [people[1]], "the first is in it by themselves, the third owns everything");
+    drop(reader);
+    write!(store, [losers], |tx| tx.tally_group_losses(&tenant(), &losers, now).await).unwrap();
+    let since = now - SignedDuration::from_mins(1);
+    assert_eq!(store.reader().await.unwrap().losses(&tenant(), since).await.unwrap().count, 1);
 }

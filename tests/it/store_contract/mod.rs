@@ -43,6 +43,7 @@ macro_rules! write {
 }
 
 mod agenda;
+mod budgets;
 mod chain;
 mod credentials;
 mod durability;

@@ -1,7 +1,7 @@
 //! Checking a body against its schema and putting it into canonical form.
 //!
-//! Names come in any case and leave in canonical case; unknown names, read-only attributes and the password are dropped;
-//! null and empty lists mean "no value" (RFC 7643 §2.5). What is left has the type its schema states.
+//! Names come in any case and leave in canonical case; unknown names, read-only attributes and the password are
+//! dropped; null and empty lists mean "no value" (RFC 7643 §2.5). What is left has the type its schema states.
 
 mod replace;
 

@@ -1,0 +1,18 @@
+-- What the calls of each endpoint have taught about its budget: how many may start within a minute, since when, until when
+-- none may, and how many had started within the last minute at saved_at.
+CREATE TABLE budgets (
+    tenant       TEXT NOT NULL,
+    endpoint     TEXT NOT NULL,
+    allowed      INTEGER NOT NULL,
+    changed_at   INTEGER NOT NULL,
+    paused_until INTEGER,
+    used         INTEGER NOT NULL,
+    saved_at     INTEGER NOT NULL,
+    PRIMARY KEY (tenant, endpoint)
+) STRICT, WITHOUT ROWID;
+
+-- The OpenAI group that was kept for a SCIM group until somebody else deleted it.
+ALTER TABLE group_links ADD COLUMN lost TEXT;
+
+-- When it was first told that a key is still live although its owner was removed.
+ALTER TABLE credentials ADD COLUMN told_at INTEGER;
