@@ -79,8 +79,8 @@ pub(super) async fn play(cell: Cell, trace: Trace) {
     let life = Life::start(&scene.disk, &scene.policy, &clock).await;
     let mut story = Story::new(life, simulator, clock, scene.policy.clone(), trace);
     story.judge.managed = Scene::managed();
-    story.judge.before = scene.wishes(None);
-    story.judge.after = scene.wishes(None);
+    story.judge.before = Scene::wishes(None);
+    story.judge.after = Scene::wishes(None);
     story.settle().await;
     assert_eq!(story.complaint(scene, None, &[]).await, None, "the beginning");
     if cell.operation == Operation::FullPass {
@@ -89,7 +89,7 @@ pub(super) async fn play(cell: Cell, trace: Trace) {
     if cell.operation == Operation::FullPass || cell.point == Point::BetweenListPages {
         story.simulator.set_options(|options| options.page_cap = Some(2));
     }
-    story.judge.after = scene.wishes(Some(cell.operation));
+    story.judge.after = Scene::wishes(Some(cell.operation));
     match cell.operation {
         Operation::Delete => story.judge.deleted.extend([MEMBER.to_owned()]),
         Operation::RemoveMember | Operation::ReplaceMembers | Operation::DeleteGroup => {

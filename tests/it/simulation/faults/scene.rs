@@ -271,7 +271,7 @@ impl Scene {
     }
 
     /// Who wishes what, before the operation and after it.
-    pub(super) fn wishes(&self, operation: Option<Operation>) -> Wishes {
+    pub(super) fn wishes(operation: Option<Operation>) -> Wishes {
         let mut wanted: BTreeSet<&str> = [MEMBER, TEAMMATE, INVITED].into();
         match operation {
             Some(Operation::CreateNew) => drop(wanted.insert(NEW)),
