@@ -96,6 +96,8 @@ fn make(clock: &Clock, prefix: &str) -> (String, String, SecretString) {
 
 /// SHA-256, the form in which every token is kept and compared.
 pub fn hash(secret: &str) -> [u8; 32] {
+    #[cfg(test)]
+    work::HASHES.set(work::HASHES.get() + 1);
     Sha256::digest(secret.as_bytes()).into()
 }
 
@@ -113,6 +115,22 @@ fn to_hex(bytes: &[u8]) -> String {
         let _written = write!(text, "{byte:02x}").is_ok();
         text
     })
+}
+
+/// What judging a token has cost this thread so far.
+#[cfg(test)]
+pub(super) mod work {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub(in crate::access) static HASHES: Cell<u32> = const { Cell::new(0) };
+        pub(in crate::access) static LOOKS: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// Hashes, and looks into the store, since the last call.
+    pub(in crate::access) fn taken() -> (u32, u32) {
+        (HASHES.take(), LOOKS.take())
+    }
 }
 
 #[cfg(test)]

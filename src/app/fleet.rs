@@ -1,8 +1,8 @@
 //! The tenants that are served: each has an engine, a place in the directory and a gate of its own, and comes and goes
 //! without the others noticing.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,8 +16,9 @@ use crate::access::Door;
 use crate::access::expiry;
 use crate::alarms;
 use crate::clock::Clock;
-use crate::config::{ConfigError, TenantConfig};
+use crate::config::{Config, ConfigError, TenantConfig};
 use crate::directory::{Directory, EVENTS};
+use crate::events::key::SigningKey;
 use crate::events::push::{Courier, Receiver};
 use crate::events::{Feed, Stream};
 use crate::http::{Condition, Gate, Readiness};
@@ -42,8 +43,12 @@ pub(super) struct Fleet {
     pub(super) directory: Directory,
     pub(super) door: Door,
     pub(super) gate: Gate,
-    pub(super) feed: Option<Feed>,
+    pub(super) feed: Feed,
     pub(super) hang_ups: watch::Receiver<()>,
+    /// How clients know the program.
+    pub(super) public_url: String,
+    /// The key that events and access tokens are signed with, once a tenant has needed it.
+    pub(super) signing_key: OnceLock<Arc<SigningKey>>,
     pub(super) served: Mutex<BTreeMap<TenantId, Served>>,
 }
 
@@ -56,23 +61,35 @@ pub(super) struct Served {
 }
 
 impl Fleet {
-    /// Serves exactly these tenants from now on. Those whose settings did not change go on as they are; one that
-    /// cannot be served is reported and keeps no other from it.
-    pub(super) async fn apply(&self, wanted: BTreeMap<TenantId, TenantConfig>) {
+    /// Serves exactly these tenants from now on. Those whose settings did not change go on as they are, and so do
+    /// those for which nothing can be signed; one that cannot be served is reported and keeps no other from it.
+    pub(super) async fn apply(&self, mut wanted: BTreeMap<TenantId, TenantConfig>, config: &Config) {
+        let mut unsigned = BTreeSet::new();
+        wanted.retain(|id, tenant| {
+            let key = if tenant.signs() { self.signing_key(config).map(|_key| ()) } else { Ok(()) };
+            if let Err(error) = &key {
+                self.readiness.set(&format!("tenant:{id}"), Condition::Degraded);
+                tracing::error!(tenant = %id, "the new settings of tenant {id} cannot be taken up: {error:#}");
+                unsigned.insert(id.clone());
+            }
+            key.is_ok()
+        });
         let leaving: Vec<_> = {
             let served = self.served();
             let stays = |id: &TenantId, served: &Served| {
-                wanted.get(id).is_some_and(|config| config.means_the_same(&served.config))
+                unsigned.contains(id)
+                    || wanted.get(id).is_some_and(|tenant| tenant.means_the_same(&served.config))
             };
             served.iter().filter(|(id, served)| !stays(id, served)).map(|(id, _)| id.clone()).collect()
         };
         join_all(leaving.iter().map(|id| self.stop(id))).await;
-        for (id, config) in wanted {
+        for (id, tenant) in wanted {
+            let component = format!("tenant:{id}");
             if self.served().contains_key(&id) {
+                self.readiness.forget(&component);
                 continue;
             }
-            let component = format!("tenant:{id}");
-            match self.start(config) {
+            match self.start(tenant, config) {
                 Ok(()) => {
                     self.readiness.forget(&component);
                     tracing::info!(tenant = %id, "tenant {id} is served from now on");
@@ -85,14 +102,14 @@ impl Fleet {
         }
     }
 
-    /// Starts serving a tenant.
-    pub(super) fn start(&self, config: TenantConfig) -> anyhow::Result<()> {
+    /// Starts serving a tenant, by its settings among all.
+    pub(super) fn start(&self, config: TenantConfig, all: &Config) -> anyhow::Result<()> {
         let id = config.tenant.clone();
         let client =
             openai::Client::new(client_settings(&config)?, self.clock.clone(), self.metrics.clone())?;
         self.gate.take_on(id.clone(), &config.network).with_context(|| format!("tenant `{id}`"))?;
-        self.open_door(&config).with_context(|| format!("tenant `{id}`"))?;
-        let courier = self.open_feed(&config)?;
+        self.open_door(&config, all).with_context(|| format!("tenant `{id}`"))?;
+        let courier = self.open_feed(&config, all)?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let keeper = config
             .admin_key
@@ -137,9 +154,7 @@ impl Fleet {
         self.directory.let_go(id);
         self.door.let_go(id);
         self.gate.let_go(id);
-        if let Some(feed) = &self.feed {
-            feed.let_go(id);
-        }
+        self.feed.let_go(id);
         self.handle.close(id);
         stop.cancel();
         tasks.close();
@@ -167,34 +182,36 @@ impl Fleet {
     }
 
     /// Opens the door to what the tenant's settings trust.
-    fn open_door(&self, config: &TenantConfig) -> anyhow::Result<()> {
+    fn open_door(&self, config: &TenantConfig, all: &Config) -> anyhow::Result<()> {
         let trust = config.trust.value.clone();
-        if trust.oauth && self.door.endpoint().is_none() {
-            tracing::warn!(
-                tenant = %config.tenant,
-                "the first clients of the token endpoint begin with the program's next start; restart it"
-            );
+        if trust.oauth {
+            self.door.open_endpoint(self.signing_key(all)?, &self.public_url);
         }
         let fixed = config.static_token.as_ref().map(|token| &token.value);
         Ok(self.door.take_on(config.tenant.clone(), trust, fixed)?)
     }
 
     /// Has a feed of the tenant, if its settings turn one on, and prepares telling the receiver that is to be called.
-    fn open_feed(&self, config: &TenantConfig) -> anyhow::Result<Option<Courier>> {
+    fn open_feed(&self, config: &TenantConfig, all: &Config) -> anyhow::Result<Option<Courier>> {
         let Some(events) = &config.events else { return Ok(None) };
-        let id = &config.tenant;
-        let Some(feed) = &self.feed else {
-            tracing::warn!(tenant = %id, "the first event feed of a program begins with its next start; restart it");
-            return Ok(None);
-        };
+        let (id, feed) = (&config.tenant, &self.feed);
         let issuer = self.directory.base_url(id);
         let audience = events.audience.clone().unwrap_or_else(|| format!("{issuer}{EVENTS}"));
-        feed.take_on(id.clone(), Stream { issuer, audience });
+        feed.take_on(id.clone(), Stream { issuer, audience }, self.signing_key(all)?);
         let receiver = events.push.as_ref().map(|push| {
             let token = push.token.as_ref().map(|token| token.value.clone());
             Receiver { url: push.url.value.clone(), token }
         });
         Ok(receiver.map(|receiver| Courier::new(feed.clone(), id.clone(), receiver)).transpose()?)
+    }
+
+    /// The key that events and access tokens are signed with; read, or made, when the first tenant needs it.
+    fn signing_key(&self, config: &Config) -> anyhow::Result<Arc<SigningKey>> {
+        if let Some(key) = self.signing_key.get() {
+            return Ok(Arc::clone(key));
+        }
+        let key = Arc::new(SigningKey::open(&config.signing_key_place()?)?);
+        Ok(Arc::clone(self.signing_key.get_or_init(|| key)))
     }
 
     fn served(&self) -> MutexGuard<'_, BTreeMap<TenantId, Served>> {

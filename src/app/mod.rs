@@ -9,10 +9,10 @@ mod fleet;
 mod reload;
 mod tenants;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::{SignedDuration, Timestamp};
@@ -26,7 +26,6 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Entrance, TenantConfig};
 use crate::directory::Directory;
 use crate::events::Feed;
-use crate::events::key::SigningKey;
 use crate::http::{self, Gate, Limits, Readiness};
 use crate::ids::TenantId;
 use crate::provision::handle::Handle;
@@ -41,6 +40,8 @@ pub use reload::Reader;
 pub use tenants::settings_of;
 pub(crate) use tenants::{Wanted, wanted};
 
+/// How long whoever guesses tokens waits for each further answer.
+const GUESSING_PAUSE: Duration = Duration::from_secs(1);
 /// How often the high-water mark of the database is moved.
 const MARK_EVERY: SignedDuration = SignedDuration::from_secs(5);
 
@@ -88,22 +89,17 @@ impl App {
         let (tasks, stop_tasks) = (TaskTracker::new(), CancellationToken::new());
         let hang_ups = reload::hang_ups(stop_tasks.clone())?;
         tasks.spawn(keep_high_water(store.clone(), clock.clone(), stop_tasks.clone()));
-        let feed = open_feed(config, &wanted.tenants, &store, &clock)?;
-        let directory = match &feed {
-            Some(feed) => {
-                let directory = directory.with_feed(feed.clone());
-                tasks.spawn(directory.clone().tend_feeds(stop_tasks.clone()));
-                directory
-            }
-            None => directory,
-        };
-        let door = open_door(config, &wanted.tenants, &store, &clock, &public_url)?;
+        let feed = Feed::new(store.clone(), clock.clone());
+        let directory = directory.with_feed(feed.clone());
+        tasks.spawn(directory.clone().tend_feeds(stop_tasks.clone()));
+        let door = Door::new(store.clone(), clock.clone(), &[]);
         tasks.spawn(door.refusals().clone().tend(stop_tasks.clone()));
         let gate = Gate::new(
             clock.clone(),
             entrance.trusted_proxies.clone(),
             entrance.failed_logins_per_minute.value,
-        );
+        )
+        .with_pause(GUESSING_PAUSE);
         let router = http::router(http::State {
             directory: directory.clone(),
             door: door.clone(),
@@ -112,11 +108,23 @@ impl App {
             readiness: readiness.clone(),
             clock: clock.clone(),
         });
-        let served = Mutex::default();
-        let fleet =
-            Fleet { store, clock, metrics, readiness, handle, directory, door, gate, feed, hang_ups, served };
+        let fleet = Fleet {
+            store,
+            clock,
+            metrics,
+            readiness,
+            handle,
+            directory,
+            door,
+            gate,
+            feed,
+            hang_ups,
+            public_url: public_url.clone(),
+            signing_key: OnceLock::new(),
+            served: Mutex::default(),
+        };
         for tenant in wanted.tenants.into_values() {
-            fleet.start(tenant)?;
+            fleet.start(tenant, config)?;
         }
 
         let stop_serving = CancellationToken::new();
@@ -147,7 +155,8 @@ impl App {
         let (fleet, config, tls) = (Arc::clone(&self.fleet), self.config.clone(), self.tls.clone());
         let revisions = self.revisions.clone();
         let told = self.fleet.hang_ups.clone();
-        let watch = Watch { fleet, config, read, tls, revisions, told };
+        let (began_with, later) = (config.clone(), Vec::new());
+        let watch = Watch { fleet, began_with, config, later, read, tls, revisions, told };
         self.tasks.spawn(watch.run(self.stop_tasks.clone()));
     }
 
@@ -170,9 +179,7 @@ impl App {
     pub async fn stop(self) {
         tracing::info!("stopping: answers under way are finished, the rest is kept for the next start");
         self.stop_serving.cancel();
-        if let Some(feed) = &self.fleet.feed {
-            feed.close().await;
-        }
+        self.fleet.feed.close().await;
         if let Err(error) = self.server.await {
             tracing::error!(%error, "the listener broke down");
         }
@@ -212,36 +219,6 @@ fn limits(entrance: &Entrance) -> Limits {
         unlimited: entrance.trusted_proxies.clone(),
         ..Limits::default()
     }
-}
-
-/// The door of all tenants, with the token endpoint if some tenant has clients.
-fn open_door(
-    config: &Config,
-    tenants: &BTreeMap<TenantId, TenantConfig>,
-    store: &Store,
-    clock: &Clock,
-    public_url: &str,
-) -> anyhow::Result<Door> {
-    let door = Door::new(store.clone(), clock.clone(), &[]);
-    if !tenants.values().any(|tenant| tenant.trust.value.oauth) {
-        return Ok(door);
-    }
-    let key = SigningKey::open(&config.signing_key_place()?)?;
-    Ok(door.with_endpoint(Arc::new(key), public_url))
-}
-
-/// The feeds of the tenants, if the settings of any turn one on; each has its own opened when it is served.
-fn open_feed(
-    config: &Config,
-    tenants: &BTreeMap<TenantId, TenantConfig>,
-    store: &Store,
-    clock: &Clock,
-) -> anyhow::Result<Option<Feed>> {
-    if tenants.values().all(|tenant| tenant.events.is_none()) {
-        return Ok(None);
-    }
-    let key = SigningKey::open(&config.signing_key_place()?)?;
-    Ok(Some(Feed::new(store.clone(), clock.clone(), key, [])))
 }
 
 /// Checks what the settings alone cannot know to be missing: that every tenant has a key, event feeds theirs, and

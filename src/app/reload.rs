@@ -22,7 +22,12 @@ pub type Reader = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 /// Watches what the settings are made of.
 pub(super) struct Watch {
     pub(super) fleet: Arc<Fleet>,
+    /// The settings that the program was started with.
+    pub(super) began_with: Config,
+    /// Those that it goes by now.
     pub(super) config: Config,
+    /// What of them waits for the next start.
+    pub(super) later: Vec<&'static str>,
     pub(super) read: Reader,
     pub(super) tls: Option<ServerTls>,
     pub(super) revisions: tenants::Revisions,
@@ -60,6 +65,14 @@ impl Watch {
             Ok(config) => {
                 self.config = config;
                 tracing::info!("the settings were read anew");
+                let later = self.began_with.differs_for_the_next_start(&self.config);
+                if !later.is_empty() && later != self.later {
+                    tracing::warn!(
+                        "restart the program for what it takes up at its start alone: {}",
+                        later.join(", ")
+                    );
+                }
+                self.later = later;
             }
             Err(error) => {
                 tracing::error!("the settings have a mistake, so the present ones stay: {error:#}");
@@ -81,7 +94,7 @@ impl Watch {
             Ok(wanted) if all || wanted.revisions != self.revisions => {
                 wanted.report(&self.fleet.readiness);
                 self.revisions = wanted.revisions;
-                self.fleet.apply(wanted.tenants).await;
+                self.fleet.apply(wanted.tenants, &self.config).await;
                 if let Some(tls) = &self.tls {
                     tls.ask_for_certificates(self.fleet.gate.asks_for_certificates());
                 }

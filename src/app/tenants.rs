@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
 
-use crate::config::{Config, TenantConfig};
+use crate::config::{Config, TenantConfig, check_apart};
 use crate::http::{Condition, Readiness};
 use crate::ids::TenantId;
 use crate::model::tenant::TenantRecord;
@@ -53,7 +53,11 @@ pub(crate) async fn wanted(config: &Config, store: &Store) -> anyhow::Result<Wan
         };
         match read {
             Ok(tenant) => {
-                tenants.insert(id, tenant);
+                tenants.insert(id.clone(), tenant);
+                if let Err(error) = check_apart(&tenants) {
+                    tenants.remove(&id);
+                    unusable.push((id, error.into()));
+                }
             }
             Err(error) => unusable.push((id, error)),
         }

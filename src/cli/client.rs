@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::out::{self, Table};
 use super::{Desk, Global};
 use crate::access::client;
+use crate::access::oauth::TOKEN_PATH;
 use crate::ids::TenantId;
 use crate::model::audit::{Actor, AuditEntry};
 use crate::model::client::ClientRecord;
@@ -128,9 +129,15 @@ impl Add {
                 out::note("This is the only time the secret is shown; the store keeps its hash.");
             }
         }
-        out::note(
-            "The token endpoint is /oauth/token below the public address; it needs oauth = true under [auth].",
-        );
+        let base = desk.config.scim_url(&record.tenant);
+        let address = base.split("/tenants/").next().unwrap_or(&base).trim_end_matches("/scim/v2");
+        out::note(format!("Token endpoint: {address}{TOKEN_PATH}; its tokens open {base}"));
+        let gives_tokens = desk.wanted.tenants.get(&record.tenant).is_some_and(|own| own.trust.value.oauth);
+        if !gives_tokens {
+            out::note(
+                "It gives none to clients of this tenant until its settings say oauth = true under [auth].",
+            );
+        }
         Ok(())
     }
 }

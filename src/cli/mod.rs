@@ -257,3 +257,44 @@ impl Desk {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    /// The words of a line for the shell, without its comment and what is read or written instead of the terminal.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+        for letter in line.chars().chain([' ']) {
+            match (quote, letter) {
+                (None, '"' | '\'') => quote = Some(letter),
+                (Some(open), _) if open == letter => quote = None,
+                (None, '#' | '<' | '>') if word.is_empty() => break,
+                (None, ' ') if word.is_empty() => {}
+                (None, ' ') => words.push(std::mem::take(&mut word)),
+                _ => word.push(letter),
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn the_commands_that_the_readme_shows_are_understood() {
+        let mut shown = 0;
+        for line in include_str!("../../README.md").lines() {
+            let line = line.strip_prefix("target/release/").unwrap_or(line);
+            if !line.starts_with("scim-bridge ") {
+                continue;
+            }
+            shown += 1;
+            let understood = Arguments::try_parse_from(words(line));
+            // Where the README says `ID`, no id stands.
+            let is_known =
+                understood.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::ValueValidation);
+            assert!(is_known, "{line}: {understood:?}");
+        }
+        assert!(shown > 20, "{shown}");
+    }
+}

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::out::{self, Table};
 use super::{Desk, Global};
 use crate::app;
-use crate::config::{TenantConfig, edit_stored};
+use crate::config::{ConfigError, TenantConfig, check_apart, edit_stored};
 use crate::ids::TenantId;
 use crate::model::audit::{Actor, AuditEntry};
 use crate::model::tenant::TenantRecord;
@@ -204,8 +204,13 @@ fn check(desk: &Desk, record: &TenantRecord) -> anyhow::Result<()> {
     let without_key = [KEY_ENV, KEY_FILE].into_iter().fold(record.settings.clone(), |text, key| {
         edit_stored(&text, key, None).unwrap_or_else(|_not_set| text.clone())
     });
-    desk.config.read_stored(&record.tenant, &without_key, None)?;
-    Ok(())
+    let tenant = desk.config.read_stored(&record.tenant, &without_key, None)?;
+    if tenant.signs() {
+        desk.config.signing_key_place()?;
+    }
+    let mut tenants = desk.wanted.tenants.clone();
+    tenants.insert(record.tenant.clone(), tenant);
+    Ok(check_apart(&tenants)?)
 }
 
 impl Add {
@@ -258,17 +263,23 @@ impl List {
                 || config.tenant != TenantId::default_tenant()
                 || desk.config.wants_default()
             {
-                rows.push((config.tenant.clone(), "settings", state_of(Ok(config)), Some(config.clone())));
+                rows.push((config.tenant.clone(), "settings", State::of(config), Some(config.clone())));
             }
         }
         for record in &records {
             let config = app::settings_of(&desk.config, record);
-            let state = match &config {
-                _ if record.disabled_at.is_some() => "disabled".to_owned(),
-                config => state_of(config.as_ref()),
+            let unusable = desk.wanted.unusable.iter().find(|(unusable, _)| *unusable == record.tenant);
+            let state = match (&config, unusable) {
+                _ if record.disabled_at.is_some() => State::Disabled,
+                (_, Some((_, error))) | (Err(error), None) => State::of_error(error),
+                (Ok(config), None) => State::of(config),
             };
-            rows.push((record.tenant.clone(), "database", state, config.ok()));
+            // Without its key, the rest may still be shown.
+            let shown =
+                config.or_else(|_unusable| desk.config.read_stored(&record.tenant, &record.settings, None));
+            rows.push((record.tenant.clone(), "database", state, shown.ok()));
         }
+        let mut reasons = Vec::new();
         let mut table = Table::new(&["NAME", "FROM", "STATE", "PROFILE", "KEY", "TOKENS"]);
         let mut values = Vec::new();
         for (tenant, from, state, config) in rows {
@@ -277,25 +288,60 @@ impl List {
             let profile = config.as_ref().map(|config| config.profile.value.to_string()).unwrap_or_default();
             let key = config.and_then(|config| config.admin_key).map(|key| key.origin.to_string());
             values.push(json!({
-                "name": tenant, "from": from, "state": state, "profile": profile, "key": key, "tokens": working,
+                "name": tenant, "from": from, "state": state.word(), "reason": state.reason(), "profile": profile,
+                "key": key, "tokens": working,
             }));
-            let cells = [from.to_owned(), state, profile, key.unwrap_or_default(), working.to_string()];
+            reasons.extend(state.reason().map(|reason| format!("\n{tenant}: {reason}")));
+            let word = state.word().to_owned();
+            let cells = [from.to_owned(), word, profile, key.unwrap_or_default(), working.to_string()];
             table.row([tenant.to_string()].into_iter().chain(cells));
         }
         if self.json {
             out::print(serde_json::to_string_pretty(&values)?)?;
         } else {
             out::print(table)?;
+            for reason in reasons {
+                out::print(reason)?;
+            }
         }
         Ok(())
     }
 }
 
-fn state_of(config: Result<&TenantConfig, &anyhow::Error>) -> String {
-    match config {
-        Ok(config) if config.admin_key.is_none() => "no key".to_owned(),
-        Ok(_) => "enabled".to_owned(),
-        Err(error) => format!("unusable: {error:#}"),
+/// Whether a tenant is served.
+enum State {
+    Enabled,
+    Disabled,
+    NoKey,
+    Unusable(String),
+}
+
+impl State {
+    fn of(config: &TenantConfig) -> Self {
+        if config.admin_key.is_some() { Self::Enabled } else { Self::NoKey }
+    }
+
+    fn of_error(error: &anyhow::Error) -> Self {
+        match error.downcast_ref() {
+            Some(ConfigError::MissingKey { .. }) => Self::NoKey,
+            _ => Self::Unusable(format!("{error:#}")),
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+            Self::NoKey => "no key",
+            Self::Unusable(_) => "unusable",
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Unusable(reason) => Some(reason),
+            _ => None,
+        }
     }
 }
 

@@ -114,7 +114,10 @@ fn check_address(text: &str, allow_private: bool) -> Result<Url, String> {
 }
 
 /// Refuses settings by which one token opens two tenants.
-pub(super) fn check_apart(tenants: &BTreeMap<TenantId, TenantConfig>) -> Result<(), ConfigError> {
+///
+/// # Errors
+/// [`ConfigError::Invalid`], which names both.
+pub fn check_apart(tenants: &BTreeMap<TenantId, TenantConfig>) -> Result<(), ConfigError> {
     let all: Vec<_> = tenants
         .iter()
         .flat_map(|(id, tenant)| tenant.trust.value.issuers.iter().map(move |issuer| (id, tenant, issuer)))

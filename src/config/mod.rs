@@ -30,6 +30,7 @@ use crate::ids::TenantId;
 use crate::telemetry::{LogFormat, check_filter};
 
 pub use alarms::AlarmSettings;
+pub use auth::check_apart;
 pub use events::{EventSettings, PushSettings};
 pub use network::{CertificateRules, NetworkRules, Rate};
 pub use origin::{ConfigError, Origin, Setting};
@@ -150,10 +151,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Invalid`] if there must be a key and no file is named for it.
     pub fn signing_key_path(&self) -> Result<Option<PathBuf>, ConfigError> {
-        if self.tenants.values().all(|tenant| tenant.events.is_none() && !tenant.trust.value.oauth) {
-            return Ok(None);
-        }
-        self.signing_key_place().map(Some)
+        let must_be = self.tenants.values().any(TenantConfig::signs);
+        must_be.then(|| self.signing_key_place()).transpose()
     }
 
     /// The same, whether or not a tenant of the settings has an event feed.
@@ -188,6 +187,35 @@ impl Config {
         } else {
             format!("{base}/tenants/{tenant}/scim/v2")
         }
+    }
+
+    /// The settings that count from the next start alone and are others in `new`, by their names in the file.
+    pub fn differs_for_the_next_start(&self, new: &Self) -> Vec<&'static str> {
+        let of = |config: &Self| {
+            let Entrance {
+                tls,
+                insecure_http: _,
+                trusted_proxies,
+                max_connections,
+                max_connections_per_address,
+                failed_logins_per_minute,
+            } = &config.entrance;
+            [
+                ("server.listen", config.listen.value.to_string()),
+                ("server.public_url", format!("{:?}", config.public_url)),
+                ("server.database_url", config.database_url.value.expose_secret().to_owned()),
+                ("server.signing_key_file", format!("{:?}", config.signing_key_file)),
+                ("server.tls_certificate_file", tls.is_some().to_string()),
+                ("server.trusted_proxies", format!("{trusted_proxies:?}")),
+                ("server.max_connections", max_connections.value.to_string()),
+                ("server.max_connections_per_address", max_connections_per_address.value.to_string()),
+                ("server.failed_logins_per_minute", failed_logins_per_minute.value.to_string()),
+                ("log.filter", config.log_filter.value.clone()),
+                ("log.format", config.log_format.value.to_string()),
+            ]
+        };
+        let pairs = of(self).into_iter().zip(of(new));
+        pairs.filter(|((_, old), (_, new))| old != new).map(|((name, _), _)| name).collect()
     }
 
     /// Whether anything says that the tenant `default` is wanted: a key or a token.
@@ -267,7 +295,7 @@ fn tenants(
     if tenants.is_empty() || default.admin_key.is_some() || default.static_token.is_some() {
         tenants.insert(id, default);
     }
-    auth::check_apart(&tenants)?;
+    check_apart(&tenants)?;
     Ok(tenants)
 }
 

@@ -105,6 +105,11 @@ impl TenantConfig {
         secrets(self) == secrets(other) && format!("{self:?}") == format!("{other:?}")
     }
 
+    /// Whether anything is signed for the tenant: events, or access tokens.
+    pub fn signs(&self) -> bool {
+        self.events.is_some() || self.trust.value.oauth
+    }
+
     /// The admin key.
     ///
     /// # Errors

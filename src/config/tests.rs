@@ -150,6 +150,54 @@ fn the_example_of_the_contract_reads_as_it_says() {
     assert_eq!(policy.removals, limits);
 }
 
+/// The settings that the README shows, block by block.
+fn shown() -> Vec<&'static str> {
+    let blocks = include_str!("../../README.md").split("```toml\n").skip(1);
+    blocks.map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn the_settings_that_the_readme_shows_are_all_known() {
+    assert_eq!(shown().len(), 3);
+    for block in shown() {
+        let source = Source::new("README.md".as_ref(), block.to_owned());
+        source.parse::<SettingsFile>().unwrap_or_else(|error| panic!("{error}:\n{block}"));
+    }
+}
+
+#[test]
+fn the_defaults_that_the_readme_shows_are_the_defaults() {
+    /// Keys and tables of the first block that show what else can be set.
+    const EXAMPLES: [&str; 10] = [
+        "group_names",
+        "audit_log",
+        "allowed_domains",
+        "default_projects",
+        "protected",
+        "seat_limit",
+        "[alarms]",
+        "[events]",
+        "[[group_rules]]",
+        "[[aliases]]",
+    ];
+    let is_example = |line: &str| EXAMPLES.iter().any(|example| line.starts_with(example));
+    let (mut text, mut in_example_table) = (String::new(), false);
+    for line in shown()[0].lines() {
+        if line.starts_with('[') {
+            in_example_table = is_example(line);
+        }
+        if !in_example_table && !is_example(line) {
+            text += line;
+            text.push('\n');
+        }
+    }
+    assert!(text.lines().count() > 20, "{text}");
+    let (shown, plain) = (load(&text, &[]).unwrap(), load("", &[]).unwrap());
+    let (shown, plain) = (default_tenant(&shown), default_tenant(&plain));
+    assert_eq!(shown.policy, plain.policy);
+    assert_eq!(shown.requests_per_minute.value, plain.requests_per_minute.value);
+}
+
 #[test]
 fn an_unknown_key_is_refused_with_its_name_and_line() {
     for (text, name, line) in [

@@ -192,7 +192,7 @@ impl Directory {
 
     /// The keys that events are signed with (RFC 7517 §5); `None` if no tenant has a feed.
     pub fn event_keys(&self) -> Option<Value> {
-        self.feed.as_ref().map(Feed::keys)
+        self.feed.as_ref().and_then(Feed::keys)
     }
 
     /// Answers a receiver that polls for events (RFC 8936).

@@ -65,7 +65,7 @@ impl SigningKey {
         if !path.try_exists().map_err(|error| failed("read", error))? {
             let pem = generate()?;
             publish(path, &pem).map_err(|error| failed("written", error))?;
-            tracing::info!(path = %path.display(), "made a key to sign events with");
+            tracing::info!(path = %path.display(), "made a key to sign events and access tokens with");
         }
         let pem = fs::read(path).map_err(|error| failed("read", error))?;
         Self::from_pem(&pem).ok_or_else(|| KeyError::Unusable { path: path.to_owned() })

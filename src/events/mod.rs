@@ -70,7 +70,6 @@ pub struct Feed(Arc<Inner>);
 struct Inner {
     store: Store,
     clock: Clock,
-    key: SigningKey,
     channels: Roster<Arc<Channel>>,
     closing: CancellationToken,
     tasks: TaskTracker,
@@ -78,6 +77,7 @@ struct Inner {
 
 struct Channel {
     stream: Stream,
+    key: Arc<SigningKey>,
     /// Counts what was added by this process.
     news: watch::Sender<u64>,
     /// Places for receivers that wait for an answer.
@@ -85,23 +85,17 @@ struct Channel {
 }
 
 impl Channel {
-    fn new(stream: Stream) -> Arc<Self> {
+    fn new(stream: Stream, key: Arc<SigningKey>) -> Arc<Self> {
         let (news, waiting) = (watch::Sender::new(0), Semaphore::new(poll::MAX_WAITING));
-        Arc::new(Self { stream, news, waiting })
+        Arc::new(Self { stream, key, news, waiting })
     }
 }
 
 impl Feed {
-    /// The feeds of these tenants, with one key for all of them.
-    pub fn new(
-        store: Store,
-        clock: Clock,
-        key: SigningKey,
-        streams: impl IntoIterator<Item = (TenantId, Stream)>,
-    ) -> Self {
-        let channels = streams.into_iter().map(|(tenant, stream)| (tenant, Channel::new(stream))).collect();
-        let (closing, tasks) = (CancellationToken::new(), TaskTracker::new());
-        Self(Arc::new(Inner { store, clock, key, channels, closing, tasks }))
+    /// No feed as yet.
+    pub fn new(store: Store, clock: Clock) -> Self {
+        let (channels, closing, tasks) = (Roster::default(), CancellationToken::new(), TaskTracker::new());
+        Self(Arc::new(Inner { store, clock, channels, closing, tasks }))
     }
 
     /// The tenants that have a feed.
@@ -109,9 +103,9 @@ impl Feed {
         self.0.channels.tenants()
     }
 
-    /// Has a feed of one more tenant.
-    pub fn take_on(&self, tenant: TenantId, stream: Stream) {
-        self.0.channels.insert(tenant, Channel::new(stream));
+    /// Has a feed of one more tenant, signed with the one key of the program.
+    pub fn take_on(&self, tenant: TenantId, stream: Stream, key: Arc<SigningKey>) {
+        self.0.channels.insert(tenant, Channel::new(stream, key));
     }
 
     /// Has no feed of the tenant any more; what it held is in the store.
@@ -131,15 +125,15 @@ impl Feed {
         }
     }
 
-    /// The keys that tokens can be verified with (RFC 7517 §5).
-    pub fn keys(&self) -> Value {
-        self.0.key.public_set()
+    /// The keys that tokens can be verified with (RFC 7517 §5); `None` if no tenant has a feed.
+    pub fn keys(&self) -> Option<Value> {
+        self.0.channels.values().first().map(|channel| channel.key.public_set())
     }
 
     /// The signed token of an event. The same event always has the same claims.
     pub fn token(&self, record: &EventRecord) -> Result<String, FeedError> {
         let channel = self.channel(&record.event.tenant)?;
-        Ok(self.0.key.sign(&set::claims(record, &channel.stream))?)
+        Ok(channel.key.sign(&set::claims(record, &channel.stream))?)
     }
 
     /// Does something beside a request, such as waiting for an outcome, until the feeds are closed.

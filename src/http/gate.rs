@@ -3,9 +3,11 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::{Extensions, HeaderMap};
 use ipnet::IpNet;
+use tokio::sync::Semaphore;
 
 use super::bucket::{Buckets, Pace};
 use super::peer::{self, Peer};
@@ -14,6 +16,9 @@ use crate::config::NetworkRules;
 use crate::ids::TenantId;
 use crate::roster::Roster;
 use crate::tls::client_certificate::{AuthorityError, ClientCertificates};
+
+/// How many who guess are kept waiting at once. Each takes up a connection, of which there must be some left.
+const MOST_WAITING: usize = 128;
 
 /// The gates of all tenants. Clones share everything.
 #[derive(Debug, Clone)]
@@ -25,6 +30,8 @@ struct Inner {
     tenants: Roster<Arc<Rules>>,
     trusted_proxies: Vec<IpNet>,
     failures: Mutex<Buckets<IpAddr>>,
+    pause: Duration,
+    waiting: Semaphore,
 }
 
 #[derive(Debug)]
@@ -39,7 +46,19 @@ impl Gate {
     /// A gate that lets everybody through to the door, until tenants bring their rules.
     pub fn new(clock: Clock, trusted_proxies: Vec<IpNet>, failed_logins_per_minute: u32) -> Self {
         let failures = Mutex::new(Buckets::new(Pace::per_minute(failed_logins_per_minute)));
-        Self(Arc::new(Inner { clock, tenants: Roster::default(), trusted_proxies, failures }))
+        let (pause, waiting) = (Duration::ZERO, Semaphore::new(MOST_WAITING));
+        let tenants = Roster::default();
+        Self(Arc::new(Inner { clock, tenants, trusted_proxies, failures, pause, waiting }))
+    }
+
+    /// The same gate, where whoever was refused too often waits this long for each further answer. Only before it is
+    /// shared.
+    #[must_use]
+    pub fn with_pause(mut self, pause: Duration) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.pause = pause;
+        }
+        self
     }
 
     /// Takes the rules of a tenant, in place of earlier ones.
@@ -122,6 +141,14 @@ impl Gate {
     pub(super) fn count_failure(&self, address: IpAddr) -> Result<(), i64> {
         let now = self.0.clock.now();
         self.0.failures.lock().unwrap_or_else(PoisonError::into_inner).take(&network_of(address), now)
+    }
+
+    /// Keeps somebody waiting who guesses, so that a flood comes no faster than it is answered. When too many wait
+    /// already, the others go on at once.
+    pub(super) async fn keep_waiting(&self) {
+        if let Ok(_place) = self.0.waiting.try_acquire() {
+            tokio::time::sleep(self.0.pause).await;
+        }
     }
 }
 

@@ -133,7 +133,8 @@ async fn account(
         && let Some(client) = client
         && let Err(wait) = gate.count_failure(client)
     {
-        response = reply::slow_down(wait);
+        gate.keep_waiting().await;
+        response = reply::stop_guessing(wait);
     }
 
     let headers = response.headers_mut();

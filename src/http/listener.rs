@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -62,6 +62,8 @@ impl Default for Limits {
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Header fields that are read at all.
 const MAX_HEADER_FIELDS: usize = 128;
+/// How often a certificate that cannot be read is told of.
+const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 /// Pause after the system refused a connection, e.g. because no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -89,7 +91,7 @@ async fn run(
     cancel: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
-    let neighbours = Neighbours::default();
+    let (neighbours, complaints) = (Neighbours::default(), Complaints::default());
     let graceful = GracefulShutdown::new();
     let limits = Arc::new(limits);
     loop {
@@ -103,7 +105,7 @@ async fn run(
             continue;
         };
         let (router, limits, watcher) = (router.clone(), Arc::clone(&limits), graceful.watcher());
-        let acceptor = tls.as_ref().map(ServerTls::acceptor);
+        let (acceptor, complaints) = (tls.as_ref().map(ServerTls::acceptor), complaints.clone());
         tokio::spawn(async move {
             if let Some(acceptor) = acceptor {
                 let handshake = tokio::time::timeout(limits.header_read, acceptor.accept(stream));
@@ -114,6 +116,7 @@ async fn run(
                         let peer = Peer { address, certificates, is_encrypted: true };
                         serve_connection(stream, peer, router, &limits, watcher).await;
                     }
+                    Ok(Err(error)) if is_of_certificate(&error) => complaints.tell(&error),
                     Ok(Err(error)) => tracing::debug!(error = chain(&error), "a handshake failed"),
                     Err(_elapsed) => tracing::debug!("a handshake took too long"),
                 }
@@ -183,6 +186,29 @@ async fn serve_connection(
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(error = chain(&error), "a connection ended early");
+    }
+}
+
+/// Whether a handshake failed because the client's certificate cannot even be read.
+fn is_of_certificate(error: &io::Error) -> bool {
+    let source = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
+    matches!(source, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+/// What an administrator should hear of, now and then: clients do not learn why their certificate is not taken.
+#[derive(Debug, Clone, Default)]
+struct Complaints(Arc<Mutex<Option<Instant>>>);
+
+impl Complaints {
+    fn tell(&self, error: &io::Error) {
+        let mut told_at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told_at.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+            *told_at = Some(Instant::now());
+            tracing::warn!(
+                error = chain(error),
+                "a client's certificate cannot be read, so it got no connection; it must be an X.509 certificate of version 3"
+            );
+        }
     }
 }
 

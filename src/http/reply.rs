@@ -116,11 +116,28 @@ pub(super) fn too_many() -> Response {
 
 /// 429: more requests than the caller may send. The wait is in whole seconds, because Okta takes no other.
 pub(super) fn slow_down(wait_seconds: i64) -> Response {
-    let error = ScimError::too_many(format!(
-        "too many requests; send this one again in {wait_seconds} seconds (the limits are under [network] in the \
-         settings)"
-    ));
-    let mut response = refusal(&error);
+    later(
+        wait_seconds,
+        &format!(
+            "too many requests; send this one again in {wait_seconds} seconds (the limits are under [network] in the \
+             settings)"
+        ),
+    )
+}
+
+/// The same for whoever was refused too often.
+pub(super) fn stop_guessing(wait_seconds: i64) -> Response {
+    later(
+        wait_seconds,
+        &format!(
+            "too many requests from this address were refused; check the token, and try again in {wait_seconds} seconds \
+             (the limit is failed_logins_per_minute under [server] in the settings)"
+        ),
+    )
+}
+
+fn later(wait_seconds: i64, detail: &str) -> Response {
+    let mut response = refusal(&ScimError::too_many(detail));
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait_seconds));
     response
 }

@@ -37,15 +37,16 @@ async fn keep(bridge: &TestBridge, record: &ClientRecord) {
     kept.unwrap();
 }
 
-async fn with_secret(bridge: &TestBridge, tenant: &str, scopes: &str) -> (String, String) {
+pub(crate) async fn with_secret(bridge: &TestBridge, tenant: &str, scopes: &str) -> (String, String) {
     let scopes = scopes.parse::<Scopes>().unwrap();
     let (secret, record) =
         client::with_secret(&bridge.clock, tenant.parse().unwrap(), "test".to_owned(), scopes);
     keep(bridge, &record).await;
+    bridge.database.hand_out(secret.expose_secret());
     (record.id, secret.expose_secret().to_owned())
 }
 
-async fn with_key(bridge: &TestBridge, key: &TestKey) -> String {
+pub(crate) async fn with_key(bridge: &TestBridge, key: &TestKey) -> String {
     let keys = json!({ "keys": [key.public()] });
     let record = client::with_keys(
         &bridge.clock,
@@ -60,7 +61,7 @@ async fn with_key(bridge: &TestBridge, key: &TestKey) -> String {
 }
 
 /// Sends a form.
-async fn ask(bridge: &TestBridge, path: &str, parameters: &[(&str, &str)]) -> Answer {
+pub(crate) async fn ask(bridge: &TestBridge, path: &str, parameters: &[(&str, &str)]) -> Answer {
     let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
     let client = bridge.anonymous().with_content_type("application/x-www-form-urlencoded");
     client.send("POST", path, Some(form.as_bytes())).await
@@ -80,7 +81,7 @@ async fn ask_with_secret(bridge: &TestBridge, id: &str, secret: &str, scope: &st
     .await
 }
 
-async fn ask_with_assertion(bridge: &TestBridge, assertion: &str) -> Answer {
+pub(crate) async fn ask_with_assertion(bridge: &TestBridge, assertion: &str) -> Answer {
     ask(
         bridge,
         "/oauth/token",
@@ -97,7 +98,7 @@ async fn status(bridge: &TestBridge, base: &str, token: &str, path: &str) -> u16
     bridge.anonymous().at(base).with_authorization(format!("Bearer {token}")).get(path).await.status
 }
 
-fn token_of(answer: &Answer) -> String {
+pub(crate) fn token_of(answer: &Answer) -> String {
     answer.expect(200)["access_token"].as_str().unwrap().to_owned()
 }
 

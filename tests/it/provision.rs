@@ -461,9 +461,7 @@ async fn drift_in_a_managed_project_is_repaired() {
     bridge.stop().await;
     bridge.set_policy(policy_with_default(&research));
     bridge.run();
-    let jane = bridge.create("jane").await;
-    bridge.join("jane").await;
-    let (user, _) = bridge.member("jane").unwrap();
+    let (jane, user) = bridge.create_member("jane").await;
     assert_eq!(bridge.sim.project_users(&research).len(), 1);
     assert_eq!(bridge.status(jane).await, Status::Member);
     bridge.sim.remove_member(&user).unwrap();
@@ -539,9 +537,7 @@ async fn an_owner_made_outside_is_removed_only_while_enough_owners_stay() {
 #[tokio::test]
 async fn a_member_removed_outside_is_reported_and_not_invited_again() {
     let bridge = Bridge::start().await;
-    let jane = bridge.create("jane").await;
-    bridge.join("jane").await;
-    let (user, _) = bridge.member("jane").unwrap();
+    let (jane, user) = bridge.create_member("jane").await;
     bridge.sim.remove_member(&user).unwrap();
     bridge.minutes(60).await;
     assert_eq!(bridge.status(jane).await, Status::Held);
@@ -752,9 +748,7 @@ async fn a_removal_that_openai_refuses_goes_on_being_tried() {
 #[tokio::test]
 async fn a_member_who_is_gone_already_needs_a_second_look_and_no_more() {
     let bridge = Bridge::start().await;
-    let jane = bridge.create("jane").await;
-    bridge.join("jane").await;
-    let (user, _) = bridge.member("jane").unwrap();
+    let (jane, user) = bridge.create_member("jane").await;
     bridge.sim.remove_member(&user).unwrap();
     bridge.deactivate(jane).await;
     assert_eq!(bridge.status(jane).await, Status::Parked);

@@ -234,10 +234,10 @@ async fn a_group_leaves_a_project_only_if_so_many_may_lose_it_at_once() {
     let mut bridge = Bridge::with(granting, |_| {}, prepare).await;
     let mut people = Vec::new();
     for n in 0..5 {
-        people.push(member(&bridge, &format!("m{n}")).await);
+        people.push(bridge.create_member(&format!("m{n}")).await);
     }
     let ids: Vec<PersonId> = people.iter().map(|(id, _)| *id).collect();
-    add(&bridge, "Staff", &ids).await;
+    bridge.create_group("Staff", &ids).await;
     bridge.minutes(20).await;
     let (group, _) = only_group(&bridge);
     assert_eq!((bridge.sim.group_members(&group).len(), bridge.sim.project_users(&research).len()), (5, 5));
@@ -280,8 +280,8 @@ async fn a_kept_group_that_was_deleted_by_hand_is_met_as_the_policy_says() {
     for reaction in [OnDrift::Revert, OnDrift::Report, OnDrift::Adopt] {
         let drift = DriftPolicy { group_deleted: reaction, ..DriftPolicy::default() };
         let mut bridge = Bridge::with_policy(Policy { drift, ..mirror() }).await;
-        let (jane, _) = member(&bridge, "jane").await;
-        let staff = add(&bridge, "Staff", &[jane]).await;
+        let (jane, _) = bridge.create_member("jane").await;
+        let staff = bridge.create_group("Staff", &[jane]).await;
         bridge.minutes(10).await;
         bridge.sim.remove_group(&only_group(&bridge).0).unwrap();
         bridge.sim.clear_ledger();
@@ -328,8 +328,8 @@ async fn a_deleted_group_that_a_rule_names_is_told_and_nobody_is_taken_out_of_it
     let rule = GroupRule { group: GroupSelector::Name("Staff".to_owned()), effect };
     let policy = Policy { group_rules: vec![rule], ..Policy::default() };
     let bridge = Bridge::with(policy, |_| {}, prepare).await;
-    let (jane, _) = member(&bridge, "jane").await;
-    add(&bridge, "Staff", &[jane]).await;
+    let (jane, _) = bridge.create_member("jane").await;
+    bridge.create_group("Staff", &[jane]).await;
     bridge.minutes(6).await;
     assert_eq!(bridge.sim.group_members(&group).len(), 1);
     bridge.sim.clear_ledger();

@@ -124,7 +124,8 @@ async fn who_guesses_tokens_is_slowed_down_and_whoever_has_one_is_not() {
         stranger.get("/Users").await.expect_error(401, None);
     }
     let refused = stranger.get("/Users").await;
-    refused.expect_error(429, None);
+    let told = refused.expect_error(429, None);
+    assert!(told.contains("check the token"), "{told}");
     assert_eq!(refused.header("retry-after"), Some("21"));
     through(&bridge.okta(), "198.51.100.1").get("/Users").await.expect(200);
     let another = through(&bridge.okta().with_authorization("Bearer guess"), "198.51.100.2");
@@ -201,7 +202,11 @@ async fn a_stranger_is_answered_and_cut_without_their_body_being_waited_for() {
 #[tokio::test]
 async fn stuck_connections_and_a_flood_of_bad_tokens_keep_nobody_else_out() {
     let bridge = TestBridge::start().await;
-    let starts = ["", "GET /scim/v2/Us", "GET /healthz HTTP/1.1\r\nHost: b\r\nX: "];
+    let body = format!(
+        "POST /scim/v2/Users HTTP/1.1\r\nHost: b\r\nAuthorization: Bearer {STATIC_TOKEN}\r\nContent-Length: 99\r\n\r\n{{"
+    );
+    let idle = "GET /healthz HTTP/1.1\r\nHost: b\r\n\r\n";
+    let starts = ["", "GET /scim/v2/Us", "GET /healthz HTTP/1.1\r\nHost: b\r\nX: ", &*body, idle];
     let mut connections = Vec::new();
     for number in 0..200 {
         connections.push(stuck(&bridge, starts[number % starts.len()]).await);
@@ -219,4 +224,25 @@ async fn stuck_connections_and_a_flood_of_bad_tokens_keep_nobody_else_out() {
         assert_eq!(answer.await.unwrap(), 401);
     }
     drop(connections);
+}
+
+#[tokio::test]
+async fn whoever_guesses_is_kept_waiting_and_does_not_take_up_all_connections() {
+    let database = Database::sqlite();
+    // Nobody who waits is answered before the test is over.
+    let gate = Gate::new(database.clock.clone(), Vec::new(), 1).with_pause(Duration::from_hours(1));
+    let limits = Limits { connections: 200, ..Limits::default() };
+    let bridge = TestBridge::builder().gate(gate).limits(limits).on(database).start().await;
+    let stranger = bridge.okta().with_authorization("Bearer guess");
+    stranger.get("/Users").await.expect_error(401, None);
+    let mut flood = tokio::task::JoinSet::new();
+    for _ in 0..300 {
+        let stranger = stranger.clone();
+        flood.spawn(async move { stranger.get("/Users").await.status });
+    }
+    for _ in 0..172 {
+        assert_eq!(flood.join_next().await.unwrap().unwrap(), 429);
+    }
+    bridge.okta().create_named("jane@x.example").await;
+    assert!(flood.try_join_next().is_none(), "128 wait");
 }

@@ -23,7 +23,7 @@ use crate::harness::bridge::{STATIC_TOKEN, TestBridge};
 use crate::harness::database::Database;
 use crate::harness::wire::{Answer, exchange, parse};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
 /// A certificate with its key, both in PEM.
 pub(crate) struct Identity {
@@ -105,7 +105,7 @@ pub(crate) async fn get(
     (!read.is_empty()).then(|| (parse(&read), own))
 }
 
-fn with_token() -> String {
+pub(crate) fn with_token() -> String {
     format!("Authorization: Bearer {STATIC_TOKEN}\r\n")
 }
 
@@ -146,7 +146,7 @@ async fn clear_text_on_a_tls_listener_gets_no_answer() {
 }
 
 /// A bridge by HTTPS whose default tenant wants certificates.
-async fn certified(server: &Authority, rules: CertificateRules) -> (TestBridge, Files) {
+pub(crate) async fn certified(server: &Authority, rules: CertificateRules) -> (TestBridge, Files) {
     let files = Files::of(&identity(server, "server", &["scim.example.com"]));
     let tls = ServerTls::load(&files.certificate, &files.key).unwrap();
     tls.ask_for_certificates(true);
@@ -155,6 +155,11 @@ async fn certified(server: &Authority, rules: CertificateRules) -> (TestBridge, 
     let rules = NetworkRules { client_certificate: Some(rules), ..NetworkRules::default() };
     gate.take_on(TenantId::default_tenant(), &rules).unwrap();
     (TestBridge::builder().tenant("acme").tls(tls).gate(gate).on(database).start().await, files)
+}
+
+/// Certificates of this authority with this name.
+pub(crate) fn named(authority: &Authority, name: &str) -> CertificateRules {
+    CertificateRules { names: vec![name.to_owned()], ..issued_by(authority) }
 }
 
 fn issued_by(authority: &Authority) -> CertificateRules {
@@ -185,8 +190,8 @@ async fn pins_by_name_and_by_fingerprint_single_certificates_out() {
     let der = CertificateDer::from_pem_slice(okta.certificate.as_bytes()).unwrap();
     let fingerprint: [u8; 32] = Sha256::digest(&der).into();
     for rules in [
-        CertificateRules { names: vec!["okta.example.com".to_owned()], ..issued_by(&theirs) },
-        CertificateRules { names: vec!["CN=okta".to_owned()], ..issued_by(&theirs) },
+        named(&theirs, "okta.example.com"),
+        named(&theirs, "CN=okta"),
         CertificateRules { fingerprints: vec![fingerprint], ..issued_by(&theirs) },
     ] {
         let (bridge, _files) = certified(&server, rules.clone()).await;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::harness::program::{Running, call, call_as, fail, folder, program, serving, succeed};
 use crate::harness::standin;
+use crate::harness::wire::exchange;
 use crate::scim_tls;
 
 const MASTER_KEY: &str = "8f1d4c3b2a19080706050403020100ff8f1d4c3b2a19080706050403020100ff";
@@ -225,4 +226,97 @@ async fn https_is_served_from_files_and_a_new_certificate_is_taken_up_by_itself(
     serving.until_logged("the certificate was read anew").await;
     let (_, second) = scim_tls::get(address, &authority, None, "/readyz", "").await.unwrap();
     assert_ne!(first, second);
+}
+
+/// Asks a listener for something that is open to all.
+async fn open_to_all(address: SocketAddr, path: &str) -> u16 {
+    call(address, "GET", path, None).await.unwrap().status
+}
+
+#[tokio::test]
+async fn clients_and_event_feeds_begin_with_a_reload() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_simulator, upstream) = upstream().await;
+    let settings = folder.path().join("settings.toml");
+    std::fs::write(&settings, "").unwrap();
+    let mut command = serving(folder.path(), upstream);
+    let (serving, address) = Running::serve(command.env("SCIM_BRIDGE_CONFIG", &settings)).await;
+    for path in ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server"] {
+        assert_eq!(open_to_all(address, path).await, 404);
+    }
+    assert_eq!(call(address, "POST", "/scim/v2/Events", Some(&json!({}))).await.unwrap().status, 501);
+
+    let on = "[server]\nmax_connections = 7\n[log]\nfilter = 'debug'\n[auth]\noauth = true\n[events]\nenabled = true\n";
+    std::fs::write(&settings, on).unwrap();
+    serving.signal("HUP");
+    serving.until_logged("tenant default is served from now on").await;
+    serving.until_logged("at its start alone: server.max_connections, log.filter").await;
+    for path in ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server"] {
+        assert_eq!(open_to_all(address, path).await, 200);
+    }
+    let poll = json!({ "returnImmediately": true });
+    call(address, "POST", "/scim/v2/Events", Some(&poll)).await.unwrap().expect(200);
+    let made = succeed(program(folder.path()).args(["client", "add", "--json"]));
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let (id, secret) = (made["client_id"].as_str().unwrap(), made["client_secret"].as_str().unwrap());
+    let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
+    let request = format!(
+        "POST /oauth/token HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
+        form.len()
+    );
+    let granted = exchange(address, request.as_bytes()).await.unwrap().expect(200);
+    let token = granted["access_token"].as_str().unwrap();
+    call_as(token, address, "GET", "/scim/v2/Users", None).await.unwrap().expect(200);
+}
+
+#[tokio::test]
+async fn settings_for_which_nothing_can_be_signed_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_simulator, upstream) = upstream().await;
+    let settings = folder.path().join("settings.toml");
+    let place = "[server]\nsigning_key_file = 'nowhere/key'\n";
+    std::fs::write(&settings, place).unwrap();
+    let mut command = serving(folder.path(), upstream);
+    let (serving, address) = Running::serve(command.env("SCIM_BRIDGE_CONFIG", &settings)).await;
+    std::fs::write(&settings, format!("{place}[auth]\noauth = true\n")).unwrap();
+    serving.signal("HUP");
+    serving.until_logged("the new settings of tenant default cannot be taken up").await;
+    serving.until_logged("nowhere/key").await;
+    call(address, "GET", "/scim/v2/Users", None).await.unwrap().expect(200);
+    let ready = call(address, "GET", "/readyz", None).await.unwrap().expect(200);
+    assert_eq!(ready["components"]["tenant:default"], "degraded", "{ready}");
+
+    std::fs::create_dir(folder.path().join("nowhere")).unwrap();
+    serving.signal("HUP");
+    serving.until_logged("tenant default is served from now on").await;
+    assert_eq!(open_to_all(address, "/.well-known/jwks.json").await, 200);
+    let ready = call(address, "GET", "/readyz", None).await.unwrap().expect(200);
+    assert_eq!(ready["components"].get("tenant:default"), None, "{ready}");
+}
+
+#[test]
+fn no_two_tenants_take_the_same_signed_tokens_wherever_they_are_set_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let entra = "auth.entra.directory_id=cbb1a5ac-f33b-45fa-9bf5-f37db0fed422";
+    let add = |name: &str, setting: &str| {
+        let mut command = beside(folder.path(), &["tenant", "add", name, "--key-env", "KEY", setting]);
+        command.env("KEY", OTHER_KEY);
+        command
+    };
+    succeed(&mut add("acme", entra));
+    let told = fail(&mut add("beta", entra), 1);
+    assert!(told.contains("`acme`") && told.contains("`beta`") && told.contains("same tokens"), "{told}");
+    succeed(&mut add("beta", "safety.min_owners=3"));
+    let told = fail(beside(folder.path(), &["tenant", "set", "beta", entra]).env("KEY", OTHER_KEY), 1);
+    assert!(told.contains("same tokens"), "{told}");
+    // Those of the settings are judged with those of the database.
+    std::fs::write(
+        folder.path().join("settings.toml"),
+        "[auth.entra]\ndirectory_id = 'cbb1a5ac-f33b-45fa-9bf5-f37db0fed422'\n",
+    )
+    .unwrap();
+    let mut list = beside(folder.path(), &["tenant", "list", "--config", "settings.toml"]);
+    let list = succeed(list.env("KEY", OTHER_KEY).env("OPENAI_ADMIN_KEY", OTHER_KEY));
+    assert!(list.contains("unusable") && list.contains("same tokens"), "{list}");
 }

@@ -154,19 +154,22 @@ impl Builder {
             (tenant, Stream { issuer, audience: AUDIENCE.to_owned() })
         });
         let streams: Vec<_> = streams.collect();
+        let key = || Arc::new(SigningKey::open(&keys.path().join("signing-key")).unwrap());
         let feed = (!streams.is_empty()).then(|| {
-            let key = SigningKey::open(&keys.path().join("signing-key")).unwrap();
-            Feed::new(store.clone(), clock.clone(), key, streams)
+            let (feed, key) = (Feed::new(store.clone(), clock.clone()), key());
+            for (tenant, stream) in streams {
+                feed.take_on(tenant, stream, Arc::clone(&key));
+            }
+            feed
         });
         if let Some(feed) = &feed {
             directory = directory.with_feed(feed.clone());
         }
+        database.hand_out(STATIC_TOKEN);
         let fixed = [(TenantId::default_tenant(), SecretString::from(STATIC_TOKEN))];
-        let mut door =
-            Door::new(store.clone(), clock.clone(), &fixed).with_trust(self.trust.clone()).unwrap();
+        let door = Door::new(store.clone(), clock.clone(), &fixed).with_trust(self.trust.clone()).unwrap();
         if self.trust.iter().any(|(_, trust)| trust.oauth) {
-            let key = SigningKey::open(&keys.path().join("signing-key")).unwrap();
-            door = door.with_endpoint(Arc::new(key), PUBLIC_URL);
+            door.open_endpoint(key(), PUBLIC_URL);
         }
         let state = http::State {
             directory: directory.clone(),
@@ -323,6 +326,7 @@ impl TestBridge {
             .await
             .map_err(|error: StoreError| error)
             .unwrap();
+        self.database.hand_out(text.expose_secret());
         (id, text.expose_secret().to_owned())
     }
 }

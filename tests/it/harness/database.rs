@@ -3,14 +3,16 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::str::FromStr as _;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, Once};
 
 use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::store::{Store, StoreError};
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tempfile::TempDir;
+
+use super::secrets;
 
 /// Names the PostgreSQL server that tests may use: a URL whose user may create schemas.
 const SERVER: &str = "SCIM_BRIDGE_TEST_POSTGRES";
@@ -20,7 +22,24 @@ const SERVER: &str = "SCIM_BRIDGE_TEST_POSTGRES";
 pub(crate) struct Database {
     pub(crate) url: String,
     pub(crate) clock: Clock,
+    // Looked through before the folder goes.
+    handed_out: HandedOut,
     folder: Option<TempDir>,
+}
+
+/// The secrets that whoever uses a database was given. None of them may be found in it at the end.
+#[derive(Debug, Default)]
+struct HandedOut {
+    folder: Option<PathBuf>,
+    secrets: Mutex<Vec<String>>,
+}
+
+impl Drop for HandedOut {
+    fn drop(&mut self) {
+        if let Some(folder) = self.folder.as_ref().filter(|_| !std::thread::panicking()) {
+            secrets::must_not_be_stored(folder, &self.secrets.lock().unwrap());
+        }
+    }
 }
 
 impl Database {
@@ -28,7 +47,8 @@ impl Database {
     pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite://{}", folder.path().join("bridge.db").display());
-        Self { url, clock: clock(), folder: Some(folder) }
+        let handed_out = HandedOut { folder: Some(folder.path().to_owned()), secrets: Mutex::default() };
+        Self { url, clock: clock(), handed_out, folder: Some(folder) }
     }
 
     /// A schema of its own on the test server. Without a server the test is left out, loudly; under `CI=true` it fails.
@@ -53,6 +73,7 @@ impl Database {
         Some(Self {
             url: format!("{server}{separator}options[search_path]={schema}&application_name={schema}"),
             clock: clock(),
+            handed_out: HandedOut::default(),
             folder: None,
         })
     }
@@ -64,6 +85,11 @@ impl Database {
 
     pub(crate) async fn try_open(&self) -> Result<Store, StoreError> {
         Store::open(&self.url, self.clock.clone()).await
+    }
+
+    /// Notes a secret that somebody is given.
+    pub(crate) fn hand_out(&self, secret: &str) {
+        self.handed_out.secrets.lock().unwrap().push(secret.to_owned());
     }
 
     /// A connection past the store, as another program would have it.

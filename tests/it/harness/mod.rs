@@ -8,6 +8,7 @@ pub(crate) mod program;
 pub(crate) mod python;
 pub(crate) mod receiver;
 pub(crate) mod scripted;
+pub(crate) mod secrets;
 pub(crate) mod stage;
 pub(crate) mod standin;
 pub(crate) mod wire;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::secrets;
 use super::wire::{self, Answer};
 
 /// The static token of every program that a test starts, unless it wants none.
@@ -52,7 +53,11 @@ pub(crate) fn serving(folder: &Path, upstream: SocketAddr) -> Command {
 /// Runs a command to its end.
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> Output {
-    command.output().expect("the program can be started")
+    let output = command.output().expect("the program can be started");
+    let given = secrets::given_to(command);
+    secrets::must_not_be_in("the output of a command", &output.stdout, &given);
+    secrets::must_not_be_in("the errors of a command", &output.stderr, &given);
+    output
 }
 
 /// Runs a command that must succeed, and returns its standard output.
@@ -75,10 +80,12 @@ fn stderr_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A process that runs. It is killed when dropped.
+/// A process that runs. It is killed when dropped; what it has written by then must not hold a secret that it was given.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
+    secrets: Vec<String>,
+    folder: Option<PathBuf>,
     stdout: Arc<Mutex<String>>,
     stderr: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
@@ -114,7 +121,9 @@ impl Running {
             keep(Box::new(child.stderr.take().unwrap()), &stderr),
         ];
         drop(sender);
-        let running = Self { child, stdout, stderr, readers };
+        let secrets = secrets::given_to(command);
+        let folder = command.get_current_dir().map(Path::to_owned);
+        let running = Self { child, secrets, folder, stdout, stderr, readers };
         match timeout(PATIENCE, is_ready).await {
             Ok(Ok(value)) => (running, value),
             _ => panic!("the program did not get ready: {}{}", running.stdout(), running.stderr()),
@@ -190,6 +199,15 @@ impl Drop for Running {
             {
                 eprintln!("the program's log:\n{}", self.stderr());
             }
+            return;
+        }
+        for reader in std::mem::take(&mut self.readers) {
+            reader.join().unwrap();
+        }
+        secrets::must_not_be_in("the output of the program", self.stdout().as_bytes(), &self.secrets);
+        secrets::must_not_be_in("the log of the program", self.stderr().as_bytes(), &self.secrets);
+        if let Some(folder) = &self.folder {
+            secrets::must_not_be_stored(folder, &self.secrets);
         }
     }
 }
@@ -248,6 +266,7 @@ pub(crate) async fn call_as(
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut read = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut read)).await.expect("an answer in time").ok()?;
+    secrets::must_not_be_in("an answer", &read, &[token.to_owned()]);
     let head_ends = read.windows(4).position(|window| window == b"\r\n\r\n")?;
     let answer = wire::parse(&read);
     let length: usize = answer.header("content-length").map_or(0, |length| length.parse().unwrap());

@@ -8,6 +8,8 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use super::secrets;
+
 /// An answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
@@ -97,6 +99,7 @@ pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Option<Answer
     let _cut = stream.write_all(bytes).await.is_err();
     let mut read = Vec::new();
     let _reset = stream.read_to_end(&mut read).await.is_err();
+    secrets::must_not_be_in("an answer", &read, &secrets::presented(bytes));
     (!read.is_empty()).then(|| parse(&read))
 }
 

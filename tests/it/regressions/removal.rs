@@ -196,9 +196,7 @@ async fn the_last_owners_stay() {
 #[tokio::test]
 async fn who_was_removed_outside_is_reported_once_and_not_looked_for_for_ever() {
     let bridge = Bridge::start().await;
-    let jane = bridge.create("jane").await;
-    bridge.join("jane").await;
-    let (user, _) = bridge.member("jane").unwrap();
+    let (jane, user) = bridge.create_member("jane").await;
     bridge.sim.remove_member(&user).unwrap();
     bridge.minutes(30).await;
     assert_eq!(bridge.status(jane).await, Status::Held);

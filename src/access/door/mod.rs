@@ -1,7 +1,7 @@
 //! The decision about a presented credential: which tenant it opens, and for what.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
@@ -104,7 +104,7 @@ pub struct Door {
     clock: Clock,
     fixed: Roster<[u8; 32]>,
     tenants: Roster<Arc<Tenant>>,
-    endpoint: Option<Endpoint>,
+    endpoint: Arc<OnceLock<Endpoint>>,
     refusals: Refusals,
     recent: Arc<Mutex<BTreeMap<String, Recent>>>,
 }
@@ -132,7 +132,7 @@ impl Door {
             clock,
             fixed,
             tenants: Roster::default(),
-            endpoint: None,
+            endpoint: Arc::default(),
             refusals,
             recent: Arc::default(),
         }
@@ -178,26 +178,25 @@ impl Door {
         Ok(())
     }
 
-    /// The same door with a token endpoint; `public_url` is how clients know the program, and names it as the issuer.
-    #[must_use]
-    pub fn with_endpoint(mut self, key: Arc<SigningKey>, public_url: &str) -> Self {
-        self.endpoint = Some(Endpoint::new(self.store.clone(), self.clock.clone(), key, public_url));
-        self
+    /// Has a token endpoint from now on; `public_url` is how clients know the program, and names it as the issuer. One
+    /// that there is already stays.
+    pub fn open_endpoint(&self, key: Arc<SigningKey>, public_url: &str) {
+        self.endpoint.get_or_init(|| Endpoint::new(self.store.clone(), self.clock.clone(), key, public_url));
     }
 
     /// The token endpoint, if there is one.
     pub fn endpoint(&self) -> Option<&Endpoint> {
-        self.endpoint.as_ref()
+        self.endpoint.get()
     }
 
     /// Whether clients of the tenant get access tokens.
     pub fn gives_tokens(&self, tenant: &TenantId) -> bool {
-        self.endpoint.is_some() && self.tenants.get(tenant).is_some_and(|tenant| tenant.trust.oauth)
+        self.endpoint().is_some() && self.tenants.get(tenant).is_some_and(|tenant| tenant.trust.oauth)
     }
 
     /// The keys of access tokens, for everybody.
     pub fn public_keys(&self) -> Option<Value> {
-        self.endpoint.as_ref().map(Endpoint::public_keys)
+        self.endpoint().map(Endpoint::public_keys)
     }
 
     /// The account of those who were turned away.
@@ -205,15 +204,15 @@ impl Door {
         &self.refusals
     }
 
-    /// Decides about an attempt. Whatever is wrong with a static token, it costs one hash and one look into the
-    /// store, so that the time tells nothing.
+    /// Decides about an attempt. Whatever is wrong with a static token, refusing it costs the same hashes, comparisons
+    /// and one look into the store, so that the time tells nothing.
     pub async fn admit(&self, attempt: Attempt<'_>) -> Result<Verdict, AccessError> {
         let settings = attempt.tenant.and_then(|tenant| self.tenants.get(tenant));
         let settings = settings.as_deref();
         let verdict = if jwt::is_jwt(attempt.credential) {
             self.admit_jwt(attempt, settings).await?
         } else {
-            self.admit_static(attempt.credential).await?
+            self.admit_static(attempt).await?
         };
         let admission = match verdict {
             Ok(admission) => admission,
@@ -231,11 +230,14 @@ impl Door {
         } else if !in_form {
             Verdict::Refused(refused("form"))
         } else {
+            // Only now: who rotates a token relies on the new one having been let in, not merely shown.
+            self.touch(&admission.token);
             Verdict::Admitted(admission)
         })
     }
 
-    async fn admit_static(&self, text: &str) -> Result<Result<Admission, Refusal>, AccessError> {
+    async fn admit_static(&self, attempt: Attempt<'_>) -> Result<Result<Admission, Refusal>, AccessError> {
+        let text = attempt.credential;
         if text.is_empty() {
             return Ok(Err("missing".into()));
         }
@@ -253,8 +255,14 @@ impl Door {
         let parsed = Presented::parse(text);
         let is_well_formed = parsed.is_some();
         let presented = parsed.unwrap_or_else(Presented::nobody);
-        let remembered = self.remembered(&presented.id);
-        let record = match remembered.filter(|record| presented.matches(&record.secret_hash)) {
+        let now = self.clock.now();
+        // Only whoever comes in is spared the look into the store.
+        let is_welcome = |record: &TokenRecord| {
+            presented.matches(&record.secret_hash)
+                && record.is_live(now)
+                && attempt.tenant == Some(&record.tenant)
+        };
+        let record = match self.remembered(&presented.id, now).filter(is_welcome) {
             Some(record) => Some(record),
             None => self.read(&presented.id).await?,
         };
@@ -264,7 +272,6 @@ impl Door {
             return Ok(Err(if is_well_formed { "unknown" } else { "malformed" }.into()));
         };
         let refused = |reason| Ok(Err(Refusal { reason, token: Some(record.id.clone()) }));
-        let now = self.clock.now();
         if !matches {
             return refused("unknown");
         }
@@ -274,7 +281,6 @@ impl Door {
         if !record.is_live(now) {
             return refused("expired");
         }
-        self.touch(&record, now);
         Ok(Ok(Admission { tenant: record.tenant, token: record.id, scopes: record.scopes }))
     }
 
@@ -290,7 +296,7 @@ impl Door {
             return Ok(Err(Fault::Malformed.into()));
         };
         let now = self.clock.now();
-        if let Some(endpoint) = self.endpoint.as_ref().filter(|own| own.issuer() == unproven.issuer) {
+        if let Some(endpoint) = self.endpoint().filter(|own| own.issuer() == unproven.issuer) {
             if !settings.trust.oauth {
                 return Ok(Err(Fault::Issuer.into()));
             }
@@ -342,14 +348,15 @@ impl Door {
     }
 
     /// The record of a token, if it was read less than [`TRUSTED_FOR`] ago.
-    fn remembered(&self, id: &str) -> Option<TokenRecord> {
-        let now = self.clock.now();
+    fn remembered(&self, id: &str, now: Timestamp) -> Option<TokenRecord> {
         let fresh = |recent: &&Recent| now.duration_since(recent.read_at).abs() < TRUSTED_FOR;
         self.recent().get(id).filter(fresh).map(|recent| recent.record.clone())
     }
 
     /// The record of a token as the store has it.
     async fn read(&self, id: &str) -> Result<Option<TokenRecord>, AccessError> {
+        #[cfg(test)]
+        token::work::LOOKS.set(token::work::LOOKS.get() + 1);
         let now = self.clock.now();
         let record = self.store.reader().await?.load_token(id).await?;
         let mut recent = self.recent();
@@ -368,18 +375,19 @@ impl Door {
         Ok(record)
     }
 
-    /// Notes the use of a token, off the request's path.
-    fn touch(&self, record: &TokenRecord, now: Timestamp) {
+    /// Notes the use of a token on record, off the request's path.
+    fn touch(&self, id: &str) {
+        let now = self.clock.now();
         let due = |used: Timestamp| now.duration_since(used) >= TOUCH_EVERY;
         {
             let mut recent = self.recent();
-            let Some(recent) = recent.get_mut(&record.id) else { return };
+            let Some(recent) = recent.get_mut(id) else { return };
             if !recent.record.last_used_at.is_none_or(due) {
                 return;
             }
             recent.record.last_used_at = Some(now);
         }
-        let (store, id) = (self.store.clone(), record.id.clone());
+        let (store, id) = (self.store.clone(), id.to_owned());
         tokio::spawn(async move {
             let token = id.clone();
             let touched: Result<(), StoreError> = store
@@ -404,3 +412,6 @@ fn hash_of(secret: &SecretString) -> Option<[u8; 32]> {
     let secret = secret.expose_secret();
     (!secret.is_empty()).then(|| token::hash(secret))
 }
+
+#[cfg(test)]
+mod tests;
