@@ -79,6 +79,14 @@ impl Clock {
         }
     }
 
+    /// How many wait for a manual clock to be moved.
+    pub fn sleepers(&self) -> usize {
+        match &*self.0 {
+            Source::System => 0,
+            Source::Manual { now, .. } => now.receiver_count(),
+        }
+    }
+
     /// Fills an array with random bytes, from the operating system unless the clock is manual.
     pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];

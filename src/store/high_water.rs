@@ -20,7 +20,7 @@ impl Store {
         let Some(path) = self.mark() else { return Ok(()) };
         let Some(mark) = read(&path) else { return Ok(()) };
         let present = self.reader().await?.trail_length().await?;
-        if present >= mark {
+        if present >= mark || planted!(RestoreNotNoticed) {
             return Ok(());
         }
         let brake = Brake {

@@ -210,8 +210,11 @@ impl Members {
             // What is no id of ours is nobody's.
             join.insert(id.parse().map_err(|_malformed| unknown_members(&[id]))?);
         }
-        let leave = change.leave.iter().filter_map(|id| id.parse().ok()).collect();
-        Ok(Self { replace: change.replace, join, leave })
+        let leave: BTreeSet<_> = change.leave.iter().filter_map(|id| id.parse().ok()).collect();
+        let replace = change.replace
+            || (planted!(AddReplaces) && !join.is_empty())
+            || (planted!(RemoveListWipes) && !leave.is_empty());
+        Ok(Self { replace, join, leave })
     }
 }
 

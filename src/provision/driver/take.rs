@@ -290,6 +290,9 @@ impl Driver {
 
     /// The key is refused: everything stops, once and loudly, and no person is blamed.
     pub(super) fn refuse_key(&mut self, status: Option<u16>, by_a_change: bool) {
+        if planted!(KeyRefusalIgnored) {
+            return;
+        }
         self.key.trouble = Some(match status {
             Some(401) => "OpenAI does not know the admin key (401): it is wrong, has run out or was revoked".to_owned(),
             _ => "OpenAI does not let the admin key do this (403): it lacks a scope, or is no admin key. It needs \
@@ -312,6 +315,8 @@ impl Driver {
             return;
         };
         let (mark, attempts) = (turn.mark, turn.attempts.saturating_add(1));
+        let gives_up = planted!(RemovalsGiveUp) && lane == Lane::Revoke && attempts > 2;
+        let until = if gives_up { Timestamp::MAX } else { until };
         let (tenant, now) = (self.context.tenant.clone(), self.context.clock.now());
         let took = self
             .context

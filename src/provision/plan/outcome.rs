@@ -1,5 +1,7 @@
 //! Operations whose outcome is open: what a reading says of them, and when a reading says enough.
 
+use jiff::SignedDuration;
+
 use super::{CALL_SETTLE, Change, Flow, Planner, Read, Step, later};
 use crate::model::mapping::Origin;
 use crate::model::observed::{Collection, Invite, InviteStatus};
@@ -77,7 +79,8 @@ impl Planner<'_> {
             self.record(bind, "the invite was sent and accepted, although no answer came");
             return Flow::Continue;
         }
-        let readable_at = later(operation.sent_at, self.policy.settle_time);
+        let settle_time = if planted!(NoSettleWait) { SignedDuration::ZERO } else { self.policy.settle_time };
+        let readable_at = later(operation.sent_at, settle_time);
         if self.now < readable_at {
             return self.wait(Some(readable_at), "no answer came to the invite; it may still appear");
         }

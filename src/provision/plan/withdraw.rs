@@ -54,6 +54,7 @@ impl Planner<'_> {
         if self.mapping.invite_id.is_some()
             || self.mapping.user_id.is_some()
             || self.observed.address_wanted_elsewhere
+            || planted!(LateInviteForgotten)
         {
             return;
         }
@@ -138,7 +139,9 @@ impl Planner<'_> {
 
     /// The invite is over: is there a member who came in by it?
     fn find_joined(&mut self, was_accepted: bool, gone_at: Timestamp, lane: Lane, why: &str) -> End {
-        let Some(key) = self.bound_key() else { return End::Gone };
+        let Some(key) = self.bound_key().filter(|_| !planted!(AcceptanceOverlooked)) else {
+            return End::Gone;
+        };
         if let Some(member) = self.unclaimed_at(&key) {
             if self.mapping.user_id.as_ref().is_some_and(|bound| *bound != member.id) {
                 return End::Gone;
