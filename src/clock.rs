@@ -39,6 +39,20 @@ impl Clock {
         Self(Arc::new(Source::Manual { now: watch::Sender::new(start), chance }))
     }
 
+    /// The same time with randomness of its own, so that what one part of the program draws does not depend on what
+    /// others draw at that instant. With the machine's clock, the very same.
+    #[must_use]
+    pub fn split(&self) -> Self {
+        match &*self.0 {
+            Source::System => self.clone(),
+            Source::Manual { now, .. } => {
+                let seed = u64::from_le_bytes(self.random_bytes());
+                let chance = Mutex::new(Box::new(StdRng::seed_from_u64(seed)));
+                Self(Arc::new(Source::Manual { now: now.clone(), chance }))
+            }
+        }
+    }
+
     /// The present instant, cut to whole microseconds because that is what the store keeps.
     pub fn now(&self) -> Timestamp {
         match &*self.0 {
@@ -76,6 +90,14 @@ impl Clock {
     pub fn set(&self, instant: Timestamp) {
         if let Source::Manual { now, .. } = &*self.0 {
             now.send_replace(instant);
+        }
+    }
+
+    /// How many wait for a manual clock to be moved.
+    pub fn sleepers(&self) -> usize {
+        match &*self.0 {
+            Source::System => 0,
+            Source::Manual { now, .. } => now.receiver_count(),
         }
     }
 

@@ -19,8 +19,12 @@
 //! - [`directory`]: what an identity provider may do; each operation is one transaction.
 //! - [`http`]: the listener, the door, and the SCIM endpoints.
 //! - [`simulator`]: the stand-in for the OpenAI admin API, which knows none of the others but the clock.
+//! - [`planted`]: bugs for the tests of the tests; nothing in a release build.
 //! - [`app`]: the composition root.
 //! - [`cli`]: the command line.
+
+#[macro_use]
+pub mod planted;
 
 pub mod access;
 pub mod alarms;

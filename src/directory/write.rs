@@ -12,7 +12,7 @@ use super::render::Shown;
 use super::rules::{self, Change};
 use super::wish::{OPENAI_USER, Wish};
 use super::{Caller, Directory, DirectoryError, no_such_user, parse_id, user_type};
-use crate::ids::PersonId;
+use crate::ids::{PersonId, TenantId};
 use crate::model::audit::{Actor, AuditEntry};
 use crate::model::event::{Event, EventKind};
 use crate::model::group::GroupName;
@@ -134,7 +134,10 @@ impl Directory {
                     let mut resource = Resource::from(before.attributes.clone());
                     // A client may echo the id it knows, and only that one.
                     resource.set("id", before.id.to_string());
-                    let _changes = patch.apply(user_type(), &mut resource)?;
+                    let applied = patch.apply(user_type(), &mut resource);
+                    if !planted!(PatchNotAtomic) {
+                        let _changes = applied?;
+                    }
                     let wish = Wish::read(resource.into_map())?;
                     change(tx, &order, Method::Patch, before, mapping, wish).await
                 })
@@ -264,7 +267,7 @@ async fn change<T>(
 ) -> Result<Written, DirectoryError> {
     let groups = tx.groups_of(&before.tenant, before.id).await?;
     // Saying nothing about `active` changes nothing about access.
-    let active = wish.active.unwrap_or(before.active);
+    let active = wish.active.unwrap_or(before.active && !planted!(AbsenceDeactivates));
     let mut attributes = wish.attributes;
     attributes.insert("active".to_owned(), active.into());
     let path = subject(&before.id);
@@ -339,6 +342,9 @@ async fn delete(tx: &mut Tx, order: &Order<(PersonId, Option<Condition>)>) -> Re
         super::groups::take_turn(tx, &before.tenant, group.id).await?;
     }
     tx.leave_groups(&before.tenant, *id, order.now).await?;
+    if planted!(TombstoneDroppedEarly) {
+        tx.erase_person(&before.tenant, *id, tombstone.version).await?;
+    }
     tx.append_audit(&audit(&order.caller, order.now, *id, "user.delete", json!({}))).await?;
     order.publisher.defer(tx, Method::Delete, subject(id), 0).await?;
     order.publisher.publish(tx, subject(id), |event| event.with(EventKind::Delete)).await?;
@@ -359,7 +365,8 @@ async fn load(
 ) -> Result<(Person, Option<Mapping>), DirectoryError> {
     // Changes of one person that come at once are made one after the other instead of failing.
     tx.take_turn(&caller.tenant, &format!("person:{id}")).await?;
-    let found = tx.load_person_and_mapping(&caller.tenant, id).await?;
+    let elsewhere = planted!(TenantFromPath).then(TenantId::default_tenant);
+    let found = tx.load_person_and_mapping(elsewhere.as_ref().unwrap_or(&caller.tenant), id).await?;
     let (person, mapping) = found.ok_or_else(no_such_user)?;
     if let Some(if_match) = if_match {
         if_match.require(Version(person.version))?;

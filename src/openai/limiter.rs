@@ -111,7 +111,9 @@ impl Limiter {
                 budget.refusals = budget.refusals.saturating_add(1);
             }
             let pause = pause.unwrap_or_else(|| default_pause(budget.refusals)).clamp(MIN_PAUSE, MAX_PAUSE);
-            budget.paused_until = budget.paused_until.max(Some(later(now, pause)));
+            if !planted!(PauseIgnored) {
+                budget.paused_until = budget.paused_until.max(Some(later(now, pause)));
+            }
             budget.ready_at(now)
         })
     }

@@ -66,7 +66,8 @@ pub fn judge_loss(now: Timestamp, member: &Member, facts: &Facts, policy: &Polic
         return Verdict::Allowed;
     }
     let read_at = facts.sweeps.get(&Collection::Members).map(|sweep| sweep.finished_at);
-    if read_at.is_none_or(|read_at| now.duration_since(read_at) > OWNERS_FRESH) {
+    let is_old = read_at.is_none_or(|read_at| now.duration_since(read_at) > OWNERS_FRESH);
+    if is_old {
         return Verdict::Unsure;
     }
     let floor = policy.min_owners.max(1);

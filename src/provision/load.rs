@@ -11,6 +11,7 @@ use crate::model::address::Address;
 use crate::model::inventory::Inventory;
 use crate::model::mapping::Status;
 use crate::model::observed::Collection;
+use crate::model::operation::{Action, OperationState};
 use crate::model::policy::Policy;
 use crate::model::upkeep::{Instruction, Wanted};
 use crate::store::{MappingFilter, Reader, StoreError, Work};
@@ -138,10 +139,18 @@ async fn load_claims(
     Ok(())
 }
 
-/// The keys of the addresses that concern a person: the wished one and the bound one.
+/// The keys of the addresses that concern a person: the wished one, the bound one, and former ones at which an invite
+/// may still appear.
 fn address_keys(desired: &Desired, observed: &Observed) -> BTreeSet<String> {
     let bound = observed.mapping.as_ref().and_then(|mapping| mapping.address.as_ref());
-    desired.address.iter().chain(bound).map(Address::key).collect()
+    let mut keys: BTreeSet<String> = desired.address.iter().chain(bound).map(Address::key).collect();
+    let unproven = observed.recent.iter().filter(|operation| operation.state == OperationState::Failed);
+    for operation in observed.open.iter().chain(unproven) {
+        if let Action::CreateInvite { address, .. } = &operation.action {
+            keys.insert(address.to_ascii_lowercase());
+        }
+    }
+    keys
 }
 
 /// Loads what is known of the tenant as a whole. `not_offered` are the lists that OpenAI does not offer to it.

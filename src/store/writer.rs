@@ -18,6 +18,7 @@ use super::session::{self, Ran, discard, sql};
 use super::sqlite::SqliteFile;
 use super::{StoreError, Tx};
 use crate::clock::Clock;
+use crate::planted;
 
 /// The most writes in one commit: more would make the first wait without making the flush cheaper.
 pub(super) const MAX_BATCH: usize = 64;
@@ -179,7 +180,7 @@ impl Desk {
             }
         }
         let fate = self.commit(tx).await;
-        answer_all(batch, fate);
+        answer_all(batch, if planted!(AckBeforeCommit) { Ok(()) } else { fate });
     }
 
     async fn write_singly(&mut self, batch: Vec<Box<dyn Job>>) {
@@ -222,8 +223,13 @@ impl Desk {
             return Err(error.into_unavailable());
         }
         let Some(mut connection) = tx.into_connection() else { return Ok(()) };
-        match sql("COMMIT").execute(&mut connection).await {
-            Ok(_) => {
+        let committed = if planted::commit_fails() {
+            Err(sqlx::Error::WorkerCrashed)
+        } else {
+            sql("COMMIT").execute(&mut connection).await.map(drop)
+        };
+        match committed {
+            Ok(()) => {
                 self.set_ailing(false);
                 self.connection = Some(connection);
                 Ok(())

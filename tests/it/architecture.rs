@@ -102,6 +102,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "simulator",
         ],
     ),
+    // Bugs for the tests of the tests; everybody may ask for theirs by its macro.
+    ("planted", &[]),
     ("lib", &[]),
     ("main", &["cli"]),
 ];

@@ -643,6 +643,29 @@ async fn an_invite_whose_answer_was_lost_is_found_and_not_sent_again() {
 }
 
 #[tokio::test]
+async fn an_invite_whose_answer_was_lost_is_withdrawn_after_a_change_of_address() {
+    for (fault, active) in [
+        (Fault::reset_after(), true),
+        (Fault::reset_after(), false),
+        (Fault::late(40_000), true),
+        (Fault::late(40_000), false),
+    ] {
+        let bridge = Bridge::start().await;
+        bridge.sim.fail_next("POST", INVITES, fault.clone(), 1).unwrap();
+        let jane = bridge.create("jane").await;
+        let moved = |person: &mut Person| {
+            person.user_name = "jane.doe@example.com".to_owned();
+            person.address = Some(Address::parse("jane.doe@example.com").unwrap());
+            person.active = active;
+        };
+        bridge.change(jane, moved).await;
+        bridge.minutes(5).await;
+        let left = (bridge.pending("jane").len(), bridge.pending("jane.doe").len());
+        assert_eq!(left, (0, usize::from(active)), "{fault:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_invite_that_never_happened_is_sent_once_more() {
     for fault in
         [Fault::reset_before(), Fault::status(500), Fault::Html { status: 503, effect: Effect::Never }]

@@ -211,7 +211,8 @@ impl Members {
             join.insert(id.parse().map_err(|_malformed| unknown_members(&[id]))?);
         }
         let leave = change.leave.iter().filter_map(|id| id.parse().ok()).collect();
-        Ok(Self { replace: change.replace, join, leave })
+        let replace = change.replace || (planted!(AddReplaces) && !join.is_empty());
+        Ok(Self { replace, join, leave })
     }
 }
 

@@ -291,6 +291,9 @@ impl Driver {
 
     /// The key is refused: everything stops, once and loudly, and no person is blamed.
     pub(super) fn refuse_key(&mut self, status: Option<u16>, by_a_change: bool) {
+        if planted!(KeyRefusalIgnored) {
+            return;
+        }
         self.key.trouble = Some(match status {
             Some(401) => "OpenAI does not know the admin key (401): it is wrong, has run out or was revoked".to_owned(),
             _ => "OpenAI does not let the admin key do this (403): it lacks a scope, or is no admin key. It needs \

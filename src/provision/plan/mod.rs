@@ -380,7 +380,8 @@ impl<'a> Planner<'a> {
     /// Asks for a reading of the whole collection unless one began at `since` or later.
     fn need_sweep(&mut self, collection: Collection, since: Option<Timestamp>, reason: &str) -> Flow {
         let swept_at = self.facts.swept_at(&collection);
-        if swept_at.is_some() && swept_at >= since {
+        let is_enough = swept_at.is_some() || planted!(NoListBeforeInvite);
+        if is_enough && swept_at >= since {
             return Flow::Continue;
         }
         self.read(Read::Sweep(collection), reason)

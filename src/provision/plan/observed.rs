@@ -167,6 +167,17 @@ impl Observed {
         latest.is_some_and(|operation| operation.action == *give)
     }
 
+    /// When the bridge last removed a member of the person, or may have.
+    pub(super) fn removed_at(&self) -> Option<Timestamp> {
+        let done = self.recent.iter().filter(|operation| operation.state == OperationState::Done);
+        let removed = self
+            .open
+            .iter()
+            .chain(done)
+            .filter(|operation| matches!(operation.action, Action::DeleteUser { .. }));
+        removed.map(|operation| operation.settled_at.unwrap_or(operation.sent_at)).max()
+    }
+
     /// When the latest invite to this address key was sent with success.
     pub(super) fn invited_at(&self, key: &str) -> Option<Timestamp> {
         let sent = self.recent.iter().find(|operation| {
@@ -190,6 +201,15 @@ impl Observed {
     pub(super) fn failed_around(&self, key: &str, invite: &Invite) -> bool {
         let failed = |sent: &&Operation| sent.state == OperationState::Failed;
         self.sendings(key).filter(failed).any(|sent| is_around(sent, invite))
+    }
+
+    /// The keys of the addresses to which an invite was sent without effect, as it was believed.
+    pub(super) fn failed_keys(&self) -> impl Iterator<Item = String> {
+        let failed = self.recent.iter().filter(|sent| sent.state == OperationState::Failed);
+        failed.filter_map(|sent| match &sent.action {
+            Action::CreateInvite { address, .. } => Some(address.to_ascii_lowercase()),
+            _ => None,
+        })
     }
 
     /// The latest invite that was sent to this address, as it was sent.

@@ -115,7 +115,7 @@ impl<'a> Planner<'a> {
     }
 
     fn adopt_invite(&mut self, invite: &Invite) -> Flow {
-        if self.wait_for_claim(invite.id.as_str()) == Flow::Stop {
+        if self.wait_for_claim(invite.id.as_str()) == Flow::Stop || self.outlast_removal() == Flow::Stop {
             return Flow::Stop;
         }
         if invite.role.is_none_or(|role| role > self.desired.invited_role()) {
@@ -132,6 +132,18 @@ impl<'a> Planner<'a> {
         };
         self.record(bind, "a pending invite to this address exists");
         Flow::Continue
+    }
+
+    /// Where the bridge removed the person's member, what was listed until a moment after that may be the invite by which
+    /// that member came in: it is not pending any more, however it looks.
+    fn outlast_removal(&mut self) -> Flow {
+        const WHY: &str = "the person was removed lately; perhaps by this invite they had come in";
+        let Some(removed_at) = self.observed.removed_at() else { return Flow::Continue };
+        let listed_at = later(removed_at, self.policy.settle_time / 2);
+        if self.now < listed_at {
+            return self.wait(Some(listed_at), WHY);
+        }
+        self.need_sweep(Collection::Invites, Some(listed_at), WHY)
     }
 
     /// Stops if the invite or member stands for somebody else.

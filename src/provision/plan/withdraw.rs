@@ -57,12 +57,15 @@ impl Planner<'_> {
         {
             return;
         }
-        let Some(key) = self.bound_key() else { return };
-        let came_in = self.unclaimed_at(&key).is_some();
-        let late = self.own_invites(&key).into_iter().find(|invite| {
-            self.observed.failed_around(&key, invite) && (invite.status == InviteStatus::Pending || came_in)
-        });
-        if let Some(invite) = late {
+        let late = |key: String| {
+            let came_in = self.unclaimed_at(&key).is_some();
+            self.own_invites(&key).into_iter().find(|invite| {
+                self.observed.failed_around(&key, invite)
+                    && (invite.status == InviteStatus::Pending || came_in)
+            })
+        };
+        // It may have gone to a former address.
+        if let Some(invite) = self.bound_key().into_iter().chain(self.observed.failed_keys()).find_map(late) {
             let bind = Change::BindInvite {
                 invite: invite.id.clone(),
                 address: self.address_from(&invite.email),
@@ -106,7 +109,7 @@ impl Planner<'_> {
                 self.insist(delete, lane, why);
                 return End::Open;
             }
-            None => match self.missed_at(&look) {
+            None => match self.missed_at(&look).filter(|missed_at| self.is_late_enough(*missed_at)) {
                 Some(missed_at) => missed_at,
                 None => {
                     return self.look_first(
@@ -118,6 +121,14 @@ impl Planner<'_> {
             },
         };
         self.find_joined(status.is_some(), gone_at, lane, why)
+    }
+
+    /// Whether a look at the bound invite that did not find it says that it is gone: a young invite may not be shown yet,
+    /// so once it should be, an earlier look says nothing.
+    fn is_late_enough(&self, missed_at: Timestamp) -> bool {
+        let sent_at = self.bound_key().and_then(|key| self.observed.invited_at(&key));
+        let shown_at = sent_at.map(|sent_at| later(sent_at, self.policy.settle_time));
+        shown_at.is_none_or(|shown_at| missed_at >= shown_at || self.now < shown_at)
     }
 
     fn look_first(&mut self, look: Read, lane: Lane, reason: String) -> End {

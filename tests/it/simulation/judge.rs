@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use openai_scim_bridge::simulator::{OrgRole, Simulator};
+use openai_scim_bridge::simulator::{Invite, OrgRole, Simulator};
 use serde_json::Value;
 
 use super::network::Name;
@@ -19,6 +19,10 @@ const CALLS_PER_MINUTE: usize = 7;
 /// The losses that a guarded small organization allows in an hour and in a day.
 const LOSSES_PER_HOUR: usize = 3;
 const LOSSES_PER_DAY: usize = 5;
+/// What must have been read before anybody is invited.
+const LISTS: [&str; 2] = ["/organization/users?limit=100", "/organization/invites?limit=100"];
+/// How long a call that was cut off may be on its way before it takes effect.
+const LANDS_WITHIN: SignedDuration = SignedDuration::from_secs(46);
 /// A change of the owners by hand that is younger than this need not be known to the bridge.
 const OWNERS_FRESH: SignedDuration = SignedDuration::from_secs(61);
 
@@ -27,8 +31,8 @@ const OWNERS_FRESH: SignedDuration = SignedDuration::from_secs(61);
 pub(super) struct Wishes {
     /// Addresses that are to have access.
     pub(super) wanted: BTreeSet<String>,
-    /// These, and the addresses from which somebody with access is to move away.
-    pub(super) served: BTreeSet<String>,
+    /// Addresses, former ones too, of those who are to be in the project.
+    pub(super) in_project: BTreeSet<String>,
 }
 
 /// What was seen so far.
@@ -43,20 +47,24 @@ pub(super) struct Judge {
     is_guarded: bool,
     /// People whose grants were reduced: an invite that says too much is replaced.
     pub(super) reduced: BTreeSet<String>,
-    /// Addresses of people who were deleted: their removal is owed even if somebody else has the address by now.
-    pub(super) deleted: BTreeSet<String>,
+    /// When somebody with this address was last deleted, on the organization's clock. What they had is to go even if
+    /// somebody else has the address by now.
+    deleted: BTreeMap<String, Timestamp>,
     /// When the owners were last changed by hand.
     pub(super) owners_changed_at: Option<Timestamp>,
     /// Changes that concern a person, over all lives.
     pub(super) changes: usize,
     key_refused: bool,
+    /// Which lists were read in the life of the database.
+    read: BTreeSet<&'static str>,
     /// When calls of one life came, by endpoint.
     calls: BTreeMap<(String, String), Vec<Timestamp>>,
     /// Until when an endpoint asked to be left alone.
     paused: BTreeMap<(String, String), Timestamp>,
     /// The pauses that answers on their way ask for.
     announced: BTreeMap<Name, SignedDuration>,
-    losses: Vec<Timestamp>,
+    /// Whom it was last tried to remove when.
+    losses: BTreeMap<String, Timestamp>,
 }
 
 impl Judge {
@@ -65,12 +73,36 @@ impl Judge {
         Self { is_guarded, ..Self::default() }
     }
 
+    /// Somebody who had these addresses is deleted.
+    pub(super) fn see_deletion<'a>(
+        &mut self,
+        addresses: impl IntoIterator<Item = &'a String>,
+        at: Timestamp,
+    ) {
+        self.deleted.extend(addresses.into_iter().map(|address| (address.clone(), at)));
+    }
+
+    /// The organization was read before this judge came.
+    pub(super) fn see_all_read(&mut self) {
+        self.read.extend(LISTS);
+    }
+
     /// Another engine started: it knows nothing of earlier refusals.
     pub(super) fn forget_life(&mut self) {
         self.key_refused = false;
         self.calls.clear();
         self.paused.clear();
         self.announced.clear();
+    }
+
+    /// The machine's clock was set. A budget that counts by it is not the worse for a step forward, and what was before
+    /// a step back counts as if it had been at this instant.
+    pub(super) fn see_clock_set(&mut self, before: Timestamp, now: Timestamp) {
+        self.paused.retain(|_, until| *until > before);
+        for at in self.calls.values_mut().flatten().chain(self.losses.values_mut()) {
+            *at = (*at).min(now);
+        }
+        self.owners_changed_at = self.owners_changed_at.map(|at| at.min(now));
     }
 
     /// A call reaches the organization.
@@ -95,25 +127,27 @@ impl Judge {
                 let address = self.see_target(user, simulator);
                 let kept = |wishes: &Wishes| wishes.wanted.contains(&address);
                 assert!(
-                    !(kept(&self.before) && kept(&self.after)) || self.deleted.contains(&address),
+                    !(kept(&self.before) && kept(&self.after)) || self.is_leftover(&address, simulator),
                     "I8: {address} is removed and nobody asked for it"
                 );
-                self.see_loss(now);
+                self.see_loss(user, now);
             }
-            ("POST", ["users", user]) => {
-                self.see_target(user, simulator);
-                assert_ne!(body["role"], "owner", "I9: somebody is made an owner");
-            }
-            ("POST", ["projects", _, "users"]) => {
-                let address = self.see_target(body["user_id"].as_str().unwrap(), simulator);
-                let may_gain = self.before.served.contains(&address) || self.after.served.contains(&address);
+            ("POST", ["projects", _, "users", ..]) => {
+                let user = body["user_id"].as_str().or(words.get(3).copied()).unwrap();
+                let address = self.see_target(user, simulator);
+                let gains = |wishes: &Wishes| wishes.in_project.contains(&address);
                 assert!(
-                    may_gain || address.is_empty(),
-                    "I3: {address} gets a project and is not to have access"
+                    gains(&self.before) || gains(&self.after) || address.is_empty(),
+                    "I3: {address} gets a project that is not for them"
                 );
             }
-            ("DELETE" | "POST", ["projects", _, "users", user]) => {
-                self.see_target(user, simulator);
+            ("DELETE", ["projects", _, "users", user]) => {
+                let address = self.see_target(user, simulator);
+                let kept = |wishes: &Wishes| wishes.in_project.contains(&address);
+                assert!(
+                    !(kept(&self.before) && kept(&self.after)) || self.is_leftover(&address, simulator),
+                    "I8: {address} loses a project and nobody asked for it"
+                );
             }
             _ => panic!("I6: nobody asked for {method} {path}"),
         }
@@ -121,6 +155,7 @@ impl Judge {
     }
 
     fn see_invite(&self, body: &Value) {
+        assert_eq!(self.read.len(), LISTS.len(), "I8: an invite before the organization was read");
         let address = body["email"].as_str().unwrap().to_lowercase();
         let may_gain = self.before.wanted.contains(&address) || self.after.wanted.contains(&address);
         assert!(may_gain, "I3: {address} is invited and is not to have access");
@@ -134,13 +169,28 @@ impl Judge {
         assert!(self.managed.contains(&address), "I6: the invite of {address} is not the bridge's");
         let is_wanted = self.before.wanted.contains(&address) && self.after.wanted.contains(&address);
         let may_be_replaced = self.reduced.contains(&address)
-            || self.deleted.contains(&address)
+            || self.is_from_before(&invite)
             || simulator.pending_invites(&address).len() != 1
             || simulator.member(&address).is_some();
         assert!(
             !is_wanted || may_be_replaced,
             "I8: the invite of {address} is withdrawn and nobody asked for it"
         );
+    }
+
+    /// Whether an invite went out before somebody with its address was deleted, or was on its way then.
+    fn is_from_before(&self, invite: &Invite) -> bool {
+        let deleted_at = self.deleted.get(&invite.email.to_lowercase());
+        deleted_at.is_some_and(|at| invite.created_at.duration_since(*at) <= LANDS_WITHIN)
+    }
+
+    /// Whether the member at this address may be one who was deleted, or came in by an invite to them.
+    fn is_leftover(&self, address: &str, simulator: &Simulator) -> bool {
+        let Some(deleted_at) = self.deleted.get(address) else { return false };
+        let invites = simulator.invites();
+        let mut came_by = invites.iter().filter(|invite| invite.email.eq_ignore_ascii_case(address));
+        simulator.member(address).is_some_and(|member| member.added_at <= deleted_at.as_second())
+            || came_by.any(|invite| invite.accepted_at.is_some() && self.is_from_before(invite))
     }
 
     /// The address of a user whom a change is about.
@@ -159,13 +209,13 @@ impl Judge {
         address
     }
 
-    fn see_loss(&mut self, now: Timestamp) {
+    fn see_loss(&mut self, user: &str, now: Timestamp) {
         if !self.is_guarded {
             return;
         }
-        self.losses.push(now);
+        self.losses.insert(user.to_owned(), now);
         let within =
-            |span: SignedDuration| self.losses.iter().filter(|at| now.duration_since(**at) < span).count();
+            |span: SignedDuration| self.losses.values().filter(|at| now.duration_since(**at) < span).count();
         let (hour, day) = (within(SignedDuration::from_hours(1)), within(SignedDuration::from_hours(24)));
         assert!(
             hour <= LOSSES_PER_HOUR && day <= LOSSES_PER_DAY,
@@ -189,6 +239,9 @@ impl Judge {
     /// An answer reaches the bridge.
     pub(super) fn see_answer(&mut self, name: &Name, status: Option<u16>, now: Timestamp) {
         let pause = self.announced.remove(name);
+        if name.0 == "GET" && status == Some(200) {
+            self.read.extend(LISTS.iter().filter(|list| name.1 == **list));
+        }
         match status {
             Some(401) => self.key_refused = true,
             Some(200..300) if name.0 == "GET" => self.key_refused = false,

@@ -9,6 +9,9 @@ use openai_scim_bridge::simulator::{Dialect, EmailsFilter, Fault, Options, PageF
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+/// So many seeds, from the first one on, tell a longer story; more short ones find more than fewer long ones.
+const LONG_ONES: u64 = 300;
+
 /// The choices of one seed.
 #[derive(Debug)]
 pub(super) struct Chance(StdRng);
@@ -46,8 +49,40 @@ pub(super) struct Setting {
     pub(super) fault_percent: u32,
     /// Whether the guard against mass removal can be reached.
     pub(super) guarded: bool,
+    /// What else may happen; every third seed has none of it.
+    pub(super) extras: Extras,
     pub(super) policy: Policy,
     pub(super) options: Options,
+}
+
+/// What happens beside requests, calls and faults of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each may happen or not, whatever the others do")]
+pub(super) struct Extras {
+    /// Members and invites that were there before the bridge.
+    pub(super) settlers: bool,
+    /// The machine stands still for a while, its clock jumps, its disk is full.
+    pub(super) weak_machine: bool,
+    /// Another tenant asks for things, some of them ours.
+    pub(super) neighbour: bool,
+    /// In the end an old copy of the database is put back.
+    pub(super) restore: bool,
+}
+
+impl Extras {
+    /// From a stream of choices of its own, so that it changes none of the others.
+    fn draw(seed: u64) -> Self {
+        if seed % 3 == 2 {
+            return Self::default();
+        }
+        let mut chance = Chance::new(!seed);
+        Self {
+            settlers: chance.percent(40),
+            weak_machine: chance.percent(60),
+            neighbour: chance.percent(40),
+            restore: chance.percent(30),
+        }
+    }
 }
 
 /// The name of the group that gives the project.
@@ -55,7 +90,7 @@ pub(super) const GROUP: &str = "Engineering";
 pub(super) const PROJECT: &str = "Research";
 
 impl Setting {
-    pub(super) fn draw(chance: &mut Chance) -> Self {
+    pub(super) fn draw(seed: u64, chance: &mut Chance) -> Self {
         let guarded = chance.percent(25);
         let removals = if guarded {
             RemovalLimits::default()
@@ -89,9 +124,10 @@ impl Setting {
         options.rejoin = chance.of(&[Rejoin::SameId, Rejoin::NewId]);
         Self {
             people: 2 + chance.below(5),
-            steps: 10 + chance.below(16),
+            steps: if seed < LONG_ONES { 10 + chance.below(16) } else { 5 + chance.below(7) },
             fault_percent: chance.of(&[0, 10, 30]),
             guarded,
+            extras: Extras::draw(seed),
             policy,
             options,
         }

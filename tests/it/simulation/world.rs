@@ -1,6 +1,10 @@
-//! One world: the bridge with all its parts, the organization, the network between them, and the one clock. Nothing
+//! One world: the bridge with all its parts, the organization, the network between them, and their clocks. Nothing
 //! moves but by the hand of the simulation.
+//!
+//! Beside the tenant that is played there is a neighbour in the same database, with a token of its own. Nobody drives
+//! its organization: whatever is done for it upstream would be seen as done in the wrong one.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -13,7 +17,8 @@ use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::directory::Directory;
 use openai_scim_bridge::http::{self as bridge, Gate, Readiness};
 use openai_scim_bridge::ids::TenantId;
-use openai_scim_bridge::openai::{Client, Settings};
+use openai_scim_bridge::openai::{self, Settings};
+use openai_scim_bridge::planted;
 use openai_scim_bridge::provision::Engine;
 use openai_scim_bridge::provision::handle::{Handle, Rest};
 use openai_scim_bridge::simulator::{Fault, Simulator};
@@ -31,7 +36,11 @@ use super::seed::Setting;
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How soon to look again whether nothing moves any more, where nobody tells.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 const TOKEN: &str = "static-token-of-the-default-tenant";
+const NEIGHBOUR: &str = "neighbour";
+const TOKEN_OF_NEIGHBOUR: &str = "static-token-of-the-neighbour-tenant";
 const ADMIN_KEY: &str = "sk-admin-simulator";
 const START: &str = "2026-01-01T00:00:00Z";
 
@@ -46,7 +55,12 @@ struct Running {
 
 /// The bridge and what is around it.
 pub(super) struct World {
-    pub(super) clock: Clock,
+    /// The clock of the machine that the bridge runs on.
+    clock: Clock,
+    /// The clock of the organization, which goes as time does.
+    upstream: Clock,
+    /// How much the machine's clock is ahead.
+    ahead: SignedDuration,
     pub(super) simulator: Simulator,
     pub(super) network: Network,
     pub(super) tenant: TenantId,
@@ -55,6 +69,18 @@ pub(super) struct World {
     base_url: String,
     running: Option<Running>,
     folder: TempDir,
+    disk_is_full: bool,
+    /// A copy of the database.
+    backup: Option<Vec<u8>>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Client {
+    /// The identity provider of the tenant that is played.
+    Own,
+    /// The one of its neighbour.
+    Neighbour,
 }
 
 /// An answer to a SCIM request.
@@ -70,21 +96,60 @@ pub(super) struct Asked(JoinHandle<Answer>);
 impl World {
     pub(super) async fn new(seed: u64, setting: &Setting) -> Self {
         let clock = Clock::seeded(START.parse().unwrap(), seed);
+        let upstream = Clock::seeded(START.parse().unwrap(), seed.wrapping_add(1));
         let folder = tempfile::tempdir_in(memory()).unwrap();
-        std::fs::write(folder.path().join("bridge.db"), template().await).unwrap();
+        std::fs::write(file(&folder), template().await).unwrap();
         let store = open(&folder, &clock).await;
-        let simulator = Simulator::new(setting.options.clone(), clock.clone());
+        let simulator = Simulator::new(setting.options.clone(), upstream.clone());
         let network = Network::default();
         let base_url = network.listen().await;
         let tenant = TenantId::default_tenant();
         let organization = simulator.router();
         let running = Some(start(setting, store, &clock, &base_url));
         let setting = setting.clone();
-        Self { clock, simulator, network, tenant, setting, organization, base_url, running, folder }
+        Self {
+            clock,
+            upstream,
+            ahead: SignedDuration::ZERO,
+            simulator,
+            network,
+            tenant,
+            setting,
+            organization,
+            base_url,
+            running,
+            folder,
+            disk_is_full: false,
+            backup: None,
+        }
     }
 
+    /// What the bridge believes the time to be.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Lets time pass until the bridge believes that it is `at`.
+    pub(super) fn go_on_to(&self, at: Timestamp) {
+        self.upstream.set(at.checked_sub(self.ahead).unwrap());
+        self.clock.set(at);
+    }
+
+    /// Sets the clock of the machine so much ahead of the time.
+    pub(super) fn set_ahead(&mut self, ahead: SignedDuration) {
+        self.ahead = ahead;
+        self.clock.set(self.upstream.now().checked_add(ahead).unwrap());
+    }
+
+    /// Whether the outcome of a call waits to be written down.
+    pub(super) fn naps(&self) -> bool {
+        self.clock.sleepers() > 1
+    }
+
+    /// Has every write fail from now on, or no longer.
+    pub(super) fn fail_writes(&mut self, fail: bool) {
+        planted::fail_commits(fail);
+        self.disk_is_full = fail;
     }
 
     fn running(&self) -> &Running {
@@ -102,16 +167,34 @@ impl World {
         task.abort();
         let _cancelled = (&mut task).await.is_err();
         self.network.cut();
-        let store = if reopen {
-            store.close().await;
-            drop(store);
-            // What the engine had under way is dropped, and with it the last hold on the file.
-            settle().await;
-            open(&self.folder, &self.clock).await
-        } else {
-            store
-        };
+        let store = if reopen { self.reopen(store, None).await } else { store };
         self.running = Some(start(&self.setting, store, &self.clock, &self.base_url));
+    }
+
+    /// Closes the database and opens it again, with these contents if any.
+    async fn reopen(&mut self, store: Store, contents: Option<Vec<u8>>) -> Store {
+        store.keep_high_water().await.unwrap();
+        store.close().await;
+        drop(store);
+        // What the engine had under way is dropped, and with it the last hold on the file.
+        settle().await;
+        match contents {
+            Some(contents) => std::fs::write(file(&self.folder), contents).unwrap(),
+            None => self.backup = Some(std::fs::read(file(&self.folder)).unwrap()),
+        }
+        open(&self.folder, &self.clock).await
+    }
+
+    /// The last copy of the database takes its place, and the bridge starts on it. Tells `false` if there is none.
+    pub(super) async fn restore(&mut self) -> bool {
+        let Some(backup) = self.backup.take() else { return false };
+        let Running { store, mut task, .. } = self.running.take().unwrap();
+        task.abort();
+        let _cancelled = (&mut task).await.is_err();
+        self.network.cut();
+        let store = self.reopen(store, Some(backup)).await;
+        self.running = Some(start(&self.setting, store, &self.clock, &self.base_url));
+        true
     }
 
     pub(super) fn sweep(&self) {
@@ -119,12 +202,16 @@ impl World {
     }
 
     /// Sends a request; it is answered while the world goes on.
-    pub(super) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Asked {
+    pub(super) fn ask(&self, client: Client, method: &str, path: &str, body: Option<&Value>) -> Asked {
+        let (base, token) = match client {
+            Client::Own => ("/scim/v2".to_owned(), TOKEN),
+            Client::Neighbour => (format!("/tenants/{NEIGHBOUR}/scim/v2"), TOKEN_OF_NEIGHBOUR),
+        };
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("/scim/v2{path}"))
+            .uri(format!("{base}{path}"))
             .header("host", "scim.example.com")
-            .header("authorization", format!("Bearer {TOKEN}"));
+            .header("authorization", format!("Bearer {token}"));
         if body.is_some() {
             request = request.header("content-type", "application/scim+json");
         }
@@ -136,7 +223,9 @@ impl World {
             let status = response.status().as_u16();
             let bytes = response.into_body().collect().await.unwrap().to_bytes();
             let text = std::str::from_utf8(&bytes).unwrap();
-            assert!(!text.contains(ADMIN_KEY) && !text.contains(TOKEN), "I20: a secret in an answer: {text}");
+            for secret in [ADMIN_KEY, TOKEN, TOKEN_OF_NEIGHBOUR] {
+                assert!(!text.contains(secret), "I20: a secret in an answer: {text}");
+            }
             network.tell();
             Answer { status, body: serde_json::from_str(text).unwrap_or_default() }
         }))
@@ -144,7 +233,18 @@ impl World {
 
     /// Sends a request that the engine has nothing to do with, and waits for its answer.
     pub(super) async fn get(&mut self, path: &str) -> Answer {
-        let asked = self.ask("GET", path, None);
+        self.ask_aside(Client::Own, "GET", path, None).await
+    }
+
+    /// The same for any request that no engine of ours takes up.
+    pub(super) async fn ask_aside(
+        &self,
+        client: Client,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
+        let asked = self.ask(client, method, path, body);
         tokio::time::timeout(PATIENCE, asked.0).await.unwrap().unwrap()
     }
 
@@ -161,8 +261,10 @@ impl World {
             let running = self.running.as_mut().expect("the bridge runs");
             assert!(!running.task.is_finished(), "the engine ended by itself");
             let rest = *running.rest.borrow_and_update();
+            // The engine sleeps, and with it every call whose outcome could not be written down.
+            let napping = self.clock.sleepers().saturating_sub(1);
             let held = self.network.held().len();
-            if let Some(rest) = rest.filter(|rest| rest.under_way == held) {
+            if let Some(rest) = rest.filter(|rest| rest.under_way == held + napping) {
                 match asked {
                     None => return None,
                     Some(Asked(task)) if task.is_finished() => {
@@ -177,6 +279,8 @@ impl World {
             tokio::select! {
                 changed = running.rest.changed() => changed.expect("the engine lives"),
                 () = self.network.news() => {}
+                // Nobody tells when a call begins to wait for the disk.
+                () = tokio::time::sleep(LOOK_AGAIN), if self.disk_is_full => {}
             }
         }
     }
@@ -188,7 +292,7 @@ impl World {
         fault: Option<Fault>,
         takes: SignedDuration,
     ) -> Option<u16> {
-        let at = self.now().checked_add(takes).unwrap();
+        let at = self.upstream.now().checked_add(takes).unwrap();
         self.network.serve(name, &self.simulator, &self.organization, fault, at).await
     }
 
@@ -196,9 +300,19 @@ impl World {
     pub(super) fn next_event(&self) -> Option<Timestamp> {
         let rest = *self.running().rest.borrow();
         let wake_at = rest.and_then(|rest| rest.wake_at);
-        [wake_at, self.network.next_arrival()].into_iter().flatten().min()
+        let arrival = self.network.next_arrival().map(|at| at.checked_add(self.ahead).unwrap());
+        let nap = (self.clock.sleepers() > 1).then(|| self.now().checked_add(NAP).unwrap());
+        [wake_at, arrival, nap].into_iter().flatten().min()
+    }
+
+    /// Hands over one answer that has arrived by now, if there is one.
+    pub(super) fn hand_over(&self) -> Option<(Name, Option<u16>)> {
+        self.network.hand_over(self.upstream.now())
     }
 }
+
+/// How soon to look after calls whose outcome could not be written down.
+const NAP: SignedDuration = SignedDuration::from_millis(500);
 
 /// Gives whoever was woken their turn.
 async fn settle() {
@@ -207,14 +321,18 @@ async fn settle() {
     }
 }
 
+fn file(folder: &TempDir) -> PathBuf {
+    folder.path().join("bridge.db")
+}
+
 async fn open(folder: &TempDir, clock: &Clock) -> Store {
-    let url = format!("sqlite://{}", folder.path().join("bridge.db").display());
+    let url = format!("sqlite://{}", file(folder).display());
     Store::open(&url, clock.clone()).await.unwrap()
 }
 
 /// Where databases live that are gone in a moment.
-fn memory() -> std::path::PathBuf {
-    let memory = std::path::PathBuf::from("/dev/shm");
+fn memory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
     if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
 
@@ -224,17 +342,17 @@ async fn template() -> &'static [u8] {
     if TEMPLATE.get().is_none() {
         let folder = tempfile::tempdir_in(memory()).unwrap();
         open(&folder, &Clock::manual(START.parse().unwrap())).await.close().await;
-        let _first = TEMPLATE.set(std::fs::read(folder.path().join("bridge.db")).unwrap()).is_ok();
+        let _first = TEMPLATE.set(std::fs::read(file(&folder)).unwrap()).is_ok();
     }
     TEMPLATE.get().unwrap()
 }
 
 fn start(setting: &Setting, store: Store, clock: &Clock, base_url: &str) -> Running {
-    let tenant = TenantId::default_tenant();
+    let (tenant, neighbour) = (TenantId::default_tenant(), NEIGHBOUR.parse::<TenantId>().unwrap());
     let (handle, mut inboxes) = Handle::new([tenant.clone()]);
     let (_, inbox) = inboxes.pop().unwrap();
     let settings = Settings::new("default", base_url.parse().unwrap(), ADMIN_KEY.into());
-    let client = Client::new(settings, clock.clone(), Metrics::new()).unwrap();
+    let client = openai::Client::new(settings, clock.clone(), Metrics::new()).unwrap();
     let policy = setting.policy.clone();
     let clock = clock.clone();
     let engine = Engine::new(
@@ -242,7 +360,7 @@ fn start(setting: &Setting, store: Store, clock: &Clock, base_url: &str) -> Runn
         policy.clone(),
         store.clone(),
         client,
-        clock.clone(),
+        clock.split(),
         Metrics::new(),
         inbox,
     );
@@ -251,12 +369,13 @@ fn start(setting: &Setting, store: Store, clock: &Clock, base_url: &str) -> Runn
         store.clone(),
         handle.clone(),
         clock.clone(),
-        [(tenant.clone(), policy)],
+        [(tenant.clone(), policy.clone()), (neighbour.clone(), policy)],
         "https://scim.example.com",
     );
+    let tokens = [(tenant, TOKEN.into()), (neighbour, TOKEN_OF_NEIGHBOUR.into())];
     let state = bridge::State {
         directory: directory.with_answer_wait(PATIENCE),
-        door: Door::new(store.clone(), clock.clone(), &[(tenant, TOKEN.into())]),
+        door: Door::new(store.clone(), clock.clone(), &tokens),
         metrics: Metrics::new(),
         readiness: Readiness::default(),
         gate: Gate::new(clock.clone(), Vec::new(), 1_000_000),

@@ -15,9 +15,9 @@ use super::disk::{self, Disk};
 use super::life::Life;
 use super::scene::{self, Ask, INVITED, MEMBER, Scene, Standing, TEAMMATE};
 use super::{Cell, Operation, Outcome, Point};
+use crate::simulation::Log;
 use crate::simulation::judge::{Judge, owners};
 use crate::simulation::network::{Name, Network};
-use crate::simulation::story::Trace;
 
 /// The newest migration, and what takes it back; this one can be made again where it was made before.
 const NEWEST: i64 = 13;
@@ -68,16 +68,17 @@ pub(super) struct Story {
     pub(super) judge: Judge,
     organization: axum::Router,
     policy: Policy,
-    trace: Trace,
+    log: Log,
 }
 
 /// Plays a cell.
-pub(super) async fn play(cell: Cell, trace: Trace) {
+pub(super) async fn play(cell: Cell, log: Log) {
     let scene = scene::of(cell.operation).await;
     let (simulator, clock) = scene.organization();
     let life = Life::start(&scene.disk, &scene.policy, &clock).await;
-    let mut story = Story::new(life, simulator, clock, scene.policy.clone(), trace);
+    let mut story = Story::new(life, simulator, clock, scene.policy.clone(), log);
     story.judge.managed = Scene::managed();
+    story.judge.see_all_read();
     story.judge.before = Scene::wishes(None);
     story.judge.after = Scene::wishes(None);
     story.settle().await;
@@ -90,7 +91,7 @@ pub(super) async fn play(cell: Cell, trace: Trace) {
     }
     story.judge.after = Scene::wishes(Some(cell.operation));
     match cell.operation {
-        Operation::Delete => story.judge.deleted.extend([MEMBER.to_owned()]),
+        Operation::Delete => story.judge.see_deletion([&MEMBER.to_owned()], story.clock.now()),
         Operation::RemoveMember | Operation::ReplaceMembers | Operation::DeleteGroup => {
             story.judge.reduced.extend([TEAMMATE.to_owned()]);
         }
@@ -111,13 +112,13 @@ pub(super) async fn play(cell: Cell, trace: Trace) {
 
 /// Time and network.
 impl Story {
-    pub(super) fn new(life: Life, simulator: Simulator, clock: Clock, policy: Policy, trace: Trace) -> Self {
+    pub(super) fn new(life: Life, simulator: Simulator, clock: Clock, policy: Policy, log: Log) -> Self {
         let organization = simulator.router();
-        Self { life, simulator, clock, judge: Judge::new(false), organization, policy, trace }
+        Self { life, simulator, clock, judge: Judge::new(false), organization, policy, log }
     }
 
     fn note(&self, line: &str) {
-        self.trace.lock().unwrap().push(format!("{} {line}", self.clock.now()));
+        self.log.with(|told| told.trace.push(format!("{} {line}", self.clock.now())));
     }
 
     /// Waits until nothing moves, and has every new call judged.
@@ -241,7 +242,7 @@ impl Story {
         assert_eq!(status, 201, "{made}");
         let mut wishes = self.judge.before.clone();
         wishes.wanted.extend(body["userName"].as_str().map(ToOwned::to_owned));
-        wishes.served.extend(wishes.wanted.clone());
+        wishes.in_project.extend(wishes.wanted.clone());
         (self.judge.before, self.judge.after) = (wishes.clone(), wishes);
         made["id"].as_str().unwrap().to_owned()
     }

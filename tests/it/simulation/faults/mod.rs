@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
-use super::story::Trace;
+use super::Log;
 
 /// What somebody wants: the table, or only cells whose name holds this text.
 const WANTED: &str = "SCIM_BRIDGE_FAULTS";
@@ -209,16 +209,16 @@ enum Verdict {
 
 /// Plays one cell on a runtime of its own.
 fn play(cell: Cell) -> Verdict {
-    let trace = Trace::default();
-    let told = trace.clone();
+    let log = Log::default();
+    let told = log.clone();
     let played = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(cell::play(cell, trace));
+        runtime.block_on(cell::play(cell, log));
     }));
     let Err(reason) = played else { return Verdict::Held };
     let complaint = reason.downcast_ref::<String>().cloned();
     let complaint = complaint.or_else(|| reason.downcast_ref::<&str>().map(ToString::to_string));
-    let trace = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let trace = told.with(|told| std::mem::take(&mut told.trace));
     Verdict::Red { complaint: complaint.unwrap_or_default(), trace }
 }
 

@@ -18,8 +18,8 @@ use super::Operation;
 use super::cell::Story;
 use super::disk::{self, Disk};
 use super::life::Life;
+use crate::simulation::Log;
 use crate::simulation::judge::{STRANGER, Wishes};
-use crate::simulation::story::Trace;
 
 const START: &str = "2026-01-01T00:00:00Z";
 const SEED: u64 = 7;
@@ -156,7 +156,7 @@ impl Scene {
         let (simulator, project) = found(&clock, is_guarded);
         let folder = tempfile::tempdir_in(disk::memory()).unwrap();
         let life = Life::start_in(folder, &policy, &clock).await;
-        let mut story = Story::new(life, simulator, clock, policy.clone(), Trace::default());
+        let mut story = Story::new(life, simulator, clock, policy.clone(), Log::default());
         let people: Vec<&'static str> = if is_guarded { LEAVERS.to_vec() } else { Vec::new() };
         let people = [vec![MEMBER, TEAMMATE, PARKED, INVITED], people].concat();
         story.judge.managed.extend(people.iter().map(|address| (*address).to_owned()));
@@ -177,7 +177,7 @@ impl Scene {
             let path = format!("/Users/{}", ids[address]);
             let body = patch(&json!({"op": "replace", "value": {"active": false}}));
             story.judge.before.wanted.remove(*address);
-            story.judge.before.served.remove(*address);
+            story.judge.before.in_project.remove(*address);
             story.judge.after = story.judge.before.clone();
             let (status, answer) = story.life.send("PATCH", &path, Some(&body)).await;
             assert_eq!(status, 200, "{answer}");
@@ -286,7 +286,14 @@ impl Scene {
             _ => {}
         }
         let wanted: BTreeSet<String> = wanted.into_iter().map(ToOwned::to_owned).collect();
-        Wishes { served: wanted.clone(), wanted }
+        let mut in_project = wanted.clone();
+        if matches!(
+            operation,
+            Some(Operation::RemoveMember | Operation::ReplaceMembers | Operation::DeleteGroup)
+        ) {
+            in_project.remove(TEAMMATE);
+        }
+        Wishes { wanted, in_project }
     }
 
     /// Who must stand how, before the operation or after it.

@@ -1,0 +1,182 @@
+//! What happens beside the plain story: who was there before, a weak machine, a neighbour in the same database, and a
+//! database that is put back.
+
+use jiff::SignedDuration;
+use openai_scim_bridge::simulator::OrgRole;
+use serde_json::json;
+
+use super::reach::Point;
+use super::story::Story;
+use super::world::Client;
+
+/// Longer than an invite is good for.
+const INVITES_RUN_OUT: SignedDuration = SignedDuration::from_hours(8 * 24);
+/// How much the clock of the machine may be wrong; the bridge copes with five minutes.
+const MOST_SECONDS_AHEAD: i64 = 240;
+/// An id that nobody has.
+const NOBODY: &str = "00000000-0000-7000-8000-000000000000";
+
+impl Story {
+    /// Some are members, or invited by hand, before the directory ever speaks of them.
+    pub(super) fn settle_in(&mut self) {
+        if !self.setting.extras.settlers {
+            return;
+        }
+        for slot in &mut self.model.slots {
+            let settler = self.aside.below(6);
+            slot.was_there = settler < 3;
+            match settler {
+                0 | 1 => drop(self.world.simulator.seed_member(&slot.address, OrgRole::Reader)),
+                2 => drop(self.world.simulator.seed_invite(&slot.address, OrgRole::Reader)),
+                _ => {}
+            }
+        }
+        // By now they are in every list.
+        self.world.go_on_to(self.world.now().checked_add(SignedDuration::from_mins(1)).unwrap());
+    }
+
+    /// Perhaps something happens.
+    pub(super) async fn happen_aside(&mut self) {
+        let extras = self.setting.extras;
+        if extras.weak_machine && self.aside.percent(15) {
+            self.stand_still().await;
+            match self.aside.below(5) {
+                0 => self.freeze(),
+                1 => self.set_clock(),
+                _ => self.fill_disk().await,
+            }
+        }
+        if extras.neighbour && self.aside.percent(15) {
+            self.neighbour_asks().await;
+        }
+        if extras != super::seed::Extras::default() && self.aside.percent(15) {
+            self.write_otherwise().await;
+        }
+    }
+
+    /// The machine stands still; time does not.
+    fn freeze(&mut self) {
+        let is_long = self.long_freezes < 2 && self.aside.percent(30);
+        let simulator = &self.world.simulator;
+        let is_invited = |address: &String| !simulator.pending_invites(address).is_empty();
+        self.reach_if(is_long && self.judge.managed.iter().any(is_invited), Point::InviteRanOut);
+        self.reach(Point::Frozen);
+        self.long_freezes += usize::from(is_long);
+        let time = if is_long { INVITES_RUN_OUT } else { SignedDuration::from_mins(5) };
+        self.note(&format!("nothing moves for {time}"));
+        self.world.go_on_to(self.world.now().checked_add(time).unwrap());
+    }
+
+    /// The machine's clock is set. The bridge tells by it how long the organization had for showing what it did a moment
+    /// ago, so a step is taken only when that is over: a limit of the bridge, known and left out here.
+    fn set_clock(&mut self) {
+        let before = self.world.now().checked_add(SignedDuration::from_mins(1)).unwrap();
+        self.world.go_on_to(before);
+        let ahead = self.aside.between(-MOST_SECONDS_AHEAD, MOST_SECONDS_AHEAD);
+        self.world.set_ahead(SignedDuration::from_secs(ahead));
+        let now = self.world.now();
+        self.note(&format!("the clock was set, from {before}"));
+        self.judge.see_clock_set(before, now);
+        self.reach(if now < before { Point::ClockSetBack } else { Point::ClockSetForward });
+    }
+
+    /// Nothing can be written for a while.
+    async fn fill_disk(&mut self) {
+        self.note("the disk is full");
+        self.world.fail_writes(true);
+        let number = self.aside.below(self.model.slots.len());
+        if let Some(id) = self.model.slots[number].id.clone() {
+            let mut slot = self.model.slots[number].clone();
+            slot.active = !slot.active;
+            let body = Self::resource(&slot);
+            self.refused("PUT", &format!("/Users/{id}"), &body, 503, number).await;
+            self.reach(Point::RequestRefusedByStore);
+        }
+        for _ in 0..self.aside.below(8) {
+            self.stand_still().await;
+            self.reach_if(self.world.naps(), Point::OutcomeNotWritten);
+            self.push().await;
+        }
+        self.stand_still().await;
+        self.note("the disk has room again");
+        self.world.fail_writes(false);
+    }
+
+    /// The identity provider of the other tenant creates somebody with an address of ours, or tries our ids.
+    async fn neighbour_asks(&mut self) {
+        self.stand_still().await;
+        let number = self.aside.below(self.model.slots.len());
+        let mut slot = self.model.slots[number].clone();
+        match slot.id.clone() {
+            Some(id) if self.aside.percent(70) => self.neighbour_tries(&id, &slot).await,
+            _ => {
+                slot.active = true;
+                let body = Self::resource(&slot);
+                let answer = self.world.ask_aside(Client::Neighbour, "POST", "/Users", Some(&body)).await;
+                self.note(&format!("the neighbour creates {}: {}", slot.address, answer.status));
+                let expected = if self.neighbours.contains_key(&number) { 409 } else { 201 };
+                assert_eq!(
+                    answer.status, expected,
+                    "I10: {} at the neighbour: {}",
+                    slot.address, answer.body
+                );
+                if let Some(id) = answer.body["id"].as_str().filter(|_| expected == 201) {
+                    self.neighbours.insert(number, id.to_owned());
+                    self.reach_if(slot.id.is_some(), Point::NeighbourHasTheSameAddress);
+                }
+            }
+        }
+        self.compare(number, "I10").await;
+    }
+
+    async fn neighbour_tries(&mut self, id: &str, slot: &super::story::Slot) {
+        self.note(&format!("the neighbour tries {id}"));
+        self.reach(Point::NeighbourTriesOurIds);
+        let mut turned = slot.clone();
+        turned.active = !slot.active;
+        let put = Self::resource(&turned);
+        let patch = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [{"op": "replace", "path": "active", "value": turned.active}]});
+        for (method, body) in [("GET", None), ("PUT", Some(&put)), ("PATCH", Some(&patch)), ("DELETE", None)]
+        {
+            let ours = self.world.ask_aside(Client::Neighbour, method, &format!("/Users/{id}"), body).await;
+            let nobodys =
+                self.world.ask_aside(Client::Neighbour, method, &format!("/Users/{NOBODY}"), body).await;
+            assert_eq!((ours.status, &ours), (404, &nobodys), "I10: {method} of somebody else's user");
+        }
+    }
+
+    /// Ways to write that identity providers have beside the usual ones: a body that says nothing of `active`, and a
+    /// create of somebody who is parked.
+    async fn write_otherwise(&mut self) {
+        self.stand_still().await;
+        let number = self.aside.below(self.model.slots.len());
+        let Some(id) = self.model.slots[number].id.clone() else { return };
+        let mut after = self.model.clone();
+        if after.slots[number].active {
+            let mut body = Self::resource(&after.slots[number]);
+            body.as_object_mut().unwrap().remove("active");
+            body["title"] = json!(format!("Title {}", self.aside.below(100)));
+            self.change("PUT", &format!("/Users/{id}"), Some(&body), 200, after).await;
+        } else {
+            after.slots[number].active = true;
+            let body = Self::resource(&after.slots[number]);
+            let made = self.change("POST", "/Users", Some(&body), 201, after).await;
+            assert_eq!(made.body["id"], id, "I11: somebody who comes back is somebody else");
+        }
+        self.compare(number, "I8").await;
+    }
+
+    /// In the end an old copy of the database takes its place: the bridge changes nothing before somebody has looked.
+    pub(super) async fn put_back(&mut self) {
+        self.stand_still().await;
+        if !self.world.restore().await {
+            return;
+        }
+        self.note("an old copy of the database is put back");
+        self.reach(Point::OldDatabasePutBack);
+        self.judge.forget_life();
+        self.judge.is_braked = true;
+        self.pass(SignedDuration::from_mins(10)).await;
+    }
+}
