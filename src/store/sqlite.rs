@@ -39,7 +39,14 @@ pub(super) struct SqliteFile {
 /// Held while this process serves the file, or opens it; the operating system lets go of it however the process ends.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Closing alone would not do: a child process that is being started holds a copy of the open file for a moment.
+    fn drop(&mut self) {
+        let _unlocked = self.file.unlock().is_ok();
+    }
 }
 
 impl SqliteFile {
@@ -137,7 +144,7 @@ impl SqliteFile {
                 // The number is a courtesy for messages; the lock does not depend on it.
                 let noted = file.set_len(0).and_then(|()| file.rewind());
                 let _noted = noted.and_then(|()| write!(file, "{}", std::process::id())).is_ok();
-                Ok(Some(Lock { _file: file }))
+                Ok(Some(Lock { file }))
             }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(cannot(&error)),
