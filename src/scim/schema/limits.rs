@@ -32,7 +32,7 @@ pub const MAX_FILTER_DEPTH: usize = 10;
 pub const MAX_NAMES: usize = 500;
 /// Resources that are put in order in memory, where the database cannot do it; also how far `startIndex` goes in a list
 /// of several types.
-pub const MAX_SORTED: usize = 10_000;
+pub const MAX_SORTED: usize = 1_000;
 /// Bytes of a cursor: room for a text of [`MAX_TEXT`] characters as a sort key, all of them escaped.
 pub const MAX_CURSOR_BYTES: usize = 16_384;
 /// Bytes of the body of a request.
