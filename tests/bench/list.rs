@@ -127,16 +127,15 @@ fn pages(criterion: &mut Criterion, runtime: &Runtime, bench: &Bench) {
 /// chosen by.
 fn bounds(criterion: &mut Criterion, runtime: &Runtime, bench: &Bench) {
     let mut benches = criterion.benchmark_group("bounds");
-    let prefixes: Vec<_> = (10..19).map(|prefix| format!("userName sw \"person.{prefix}\"")).collect();
+    let prefixes: Vec<_> = (100..109).map(|prefix| format!("userName sw \"person.{prefix}\"")).collect();
     let few = prefixes.join(" or ");
     let sorted = Query::from_parameters([("sortBy", "name.familyName"), ("filter", &*few), ("count", "100")]);
     let sorted = sorted.unwrap();
-    benches.bench_function("sort_9999_in_memory", |bencher| {
+    benches.bench_function("sort_999_in_memory", |bencher| {
         bencher.to_async(runtime).iter(async || black_box(bench.list(&sorted).await));
     });
-    let start = if cfg!(debug_assertions) { "1000" } else { "10000" };
-    let deep = Query::from_parameters([("startIndex", start), ("count", "100")]).unwrap();
-    benches.bench_function("all_types_at_10000", |bencher| {
+    let deep = Query::from_parameters([("startIndex", "1000"), ("count", "100")]).unwrap();
+    benches.bench_function("all_types_at_1000", |bencher| {
         bencher
             .to_async(runtime)
             .iter(async || black_box(bench.directory.list(&bench.caller, &Kind::ALL, &deep).await.unwrap()));
