@@ -207,16 +207,7 @@ impl World {
             Client::Own => ("/scim/v2".to_owned(), TOKEN),
             Client::Neighbour => (format!("/tenants/{NEIGHBOUR}/scim/v2"), TOKEN_OF_NEIGHBOUR),
         };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{base}{path}"))
-            .header("host", "scim.example.com")
-            .header("authorization", format!("Bearer {token}"));
-        if body.is_some() {
-            request = request.header("content-type", "application/scim+json");
-        }
-        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        let request = request.body(body).unwrap();
+        let request = scim_request(method, &format!("{base}{path}"), token, body);
         let (front, network) = (self.running().front.clone(), self.network.clone());
         Asked(tokio::spawn(async move {
             let Ok(response) = front.oneshot(request).await;
@@ -345,6 +336,20 @@ async fn template() -> &'static [u8] {
         let _first = TEMPLATE.set(std::fs::read(file(&folder)).unwrap()).is_ok();
     }
     TEMPLATE.get().unwrap()
+}
+
+/// What an identity provider sends.
+pub(super) fn scim_request(method: &str, path: &str, token: &str, body: Option<&Value>) -> Request<Body> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "scim.example.com")
+        .header("authorization", format!("Bearer {token}"));
+    if body.is_some() {
+        request = request.header("content-type", "application/scim+json");
+    }
+    let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    request.body(body).unwrap()
 }
 
 fn start(setting: &Setting, store: Store, clock: &Clock, base_url: &str) -> Running {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
-use http::Request;
 use http_body_util::BodyExt as _;
 use openai_scim_bridge::access::Door;
 use openai_scim_bridge::clock::Clock;
@@ -25,6 +23,7 @@ use tower::ServiceExt as _;
 
 use super::disk::{self, Disk};
 use crate::simulation::network::Network;
+use crate::simulation::world::scim_request;
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -104,16 +103,8 @@ impl Life {
 
     /// Sends a SCIM request.
     pub(super) async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("/scim/v2{path}"))
-            .header("host", "scim.example.com")
-            .header("authorization", format!("Bearer {TOKEN}"));
-        if body.is_some() {
-            request = request.header("content-type", "application/scim+json");
-        }
-        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        let Ok(response) = self.front.clone().oneshot(request.body(body).unwrap()).await;
+        let request = scim_request(method, &format!("/scim/v2{path}"), TOKEN, body);
+        let Ok(response) = self.front.clone().oneshot(request).await;
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&bytes).unwrap_or_default())
