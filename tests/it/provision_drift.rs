@@ -153,13 +153,8 @@ async fn a_project_whose_grant_was_refused_because_it_was_there_is_put_back_too(
     notice(&bridge).await;
     let (user, _) = bridge.member("jane").unwrap();
     bridge.sim.seed_project_user(&project, &user, sim::ProjectRole::Member).unwrap();
-    let projects = serde_json::json!([{ "value": project, "role": "member" }]);
-    bridge
-        .change(jane, |person| {
-            let own = serde_json::json!({ "projects": projects });
-            person.attributes.insert(EXTENSION.to_owned(), own);
-        })
-        .await;
+    let own = serde_json::json!({ "projects": [{ "value": project, "role": "member" }] });
+    bridge.set(jane, EXTENSION, own).await;
     notice(&bridge).await;
     assert_eq!(bridge.sim.calls("POST", PROJECT_USERS), 1);
     assert_eq!(bridge.mapping(jane).await.effective_projects.len(), 1);
@@ -174,12 +169,8 @@ async fn with_a_project_of_their_own(drift: DriftPolicy) -> (Bridge, String, Per
     let bridge = with_drift(drift).await;
     let project = bridge.sim.seed_project("Research");
     let jane = member(&bridge, "jane").await;
-    bridge
-        .change(jane, |person| {
-            let own = serde_json::json!({ "projects": [{ "value": project, "role": "member" }] });
-            person.attributes.insert(EXTENSION.to_owned(), own);
-        })
-        .await;
+    let own = serde_json::json!({ "projects": [{ "value": project, "role": "member" }] });
+    bridge.set(jane, EXTENSION, own).await;
     notice(&bridge).await;
     let (user, _) = bridge.member("jane").unwrap();
     assert_eq!(bridge.sim.project_users(&project).len(), 1);
@@ -295,12 +286,7 @@ async fn what_the_bridge_itself_does_is_no_drift() {
     let jane = bridge.create("jane").await;
     bridge.join("jane").await;
     for projects in [serde_json::json!([{ "value": research, "role": "member" }]), serde_json::json!([])] {
-        bridge
-            .change(jane, |person| {
-                let own = serde_json::json!({ "projects": projects });
-                person.attributes.insert(EXTENSION.to_owned(), own);
-            })
-            .await;
+        bridge.set(jane, EXTENSION, serde_json::json!({ "projects": projects })).await;
         notice(&bridge).await;
     }
     bridge.deactivate(jane).await;

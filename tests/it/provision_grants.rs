@@ -10,7 +10,7 @@ use openai_scim_bridge::model::policy::{
 use openai_scim_bridge::provision::desired::EXTENSION;
 use openai_scim_bridge::simulator as sim;
 use openai_scim_bridge::simulator::{Fault, Feature, Simulator};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::engine::{Bridge, INVITE, INVITES, PROJECT_USER, PROJECT_USERS};
 
@@ -39,10 +39,6 @@ fn in_project(name: &str, role: ProjectRole) -> RuleEffect {
 
 fn with_rules(rules: Vec<GroupRule>) -> Policy {
     Policy { group_rules: rules, ..Policy::default() }
-}
-
-async fn set(bridge: &Bridge, person: PersonId, attribute: &str, value: Value) {
-    bridge.change(person, |person| drop(person.attributes.insert(attribute.to_owned(), value))).await;
 }
 
 async fn reason(bridge: &Bridge, person: PersonId) -> String {
@@ -161,15 +157,15 @@ async fn a_custom_role_comes_and_goes_with_its_grant() {
     };
     let bridge = Bridge::with(policy, |_| {}, prepare).await;
     let (jane, user) = bridge.create_member("jane").await;
-    set(&bridge, jane, "roles", json!([{"value": "audit"}])).await;
+    bridge.set(jane, "roles", json!([{"value": "audit"}])).await;
     assert_eq!(bridge.sim.assigned_roles(&user), [auditor.clone()]);
     let held = Assignment::Role { role: auditor.as_str().into() };
     assert_eq!(bridge.mapping(jane).await.effective_assignments, [held]);
     assert_eq!(bridge.sim.calls("POST", USER_ROLES), 1);
-    set(&bridge, jane, "roles", json!([])).await;
+    bridge.set(jane, "roles", json!([])).await;
     assert!(bridge.sim.assigned_roles(&user).is_empty());
     assert_eq!(bridge.sim.calls("DELETE", USER_ROLE), 1);
-    set(&bridge, jane, "entitlements", json!([{"value": format!("role:{auditor}")}])).await;
+    bridge.set(jane, "entitlements", json!([{"value": format!("role:{auditor}")}])).await;
     assert_eq!(bridge.sim.assigned_roles(&user), [auditor]);
 }
 
@@ -286,7 +282,7 @@ async fn an_archived_project_and_the_default_one_block_nothing_else() {
     let bridge = Bridge::with(Policy::default(), refusing, prepare).await;
     let jane = bridge.insert("jane").await;
     let projects = json!([{"value": old}, {"value": standard}, {"value": research, "role": "owner"}]);
-    set(&bridge, jane, EXTENSION, json!({ "projects": projects })).await;
+    bridge.set(jane, EXTENSION, json!({ "projects": projects })).await;
     bridge.minutes(2).await;
     assert_eq!(bridge.status(jane).await, Status::Invited);
     bridge.join("jane").await;
@@ -311,8 +307,8 @@ async fn a_grant_that_goes_before_acceptance_is_taken_away_after_it() {
     let prepare = |sim: &Simulator| research = sim.seed_project("Research");
     let bridge = Bridge::with(Policy::default(), |_| {}, prepare).await;
     let jane = bridge.insert("jane").await;
-    set(&bridge, jane, EXTENSION, json!({ "projects": [{"value": research}] })).await;
-    set(&bridge, jane, EXTENSION, json!({ "projects": [] })).await;
+    bridge.set(jane, EXTENSION, json!({ "projects": [{"value": research}] })).await;
+    bridge.set(jane, EXTENSION, json!({ "projects": [] })).await;
     assert_eq!(bridge.sim.calls("POST", INVITES), 1, "no second e-mail");
     bridge.join("jane").await;
     bridge.minutes(6).await;
@@ -330,7 +326,7 @@ async fn by_policy_a_changed_grant_replaces_the_invite_once() {
     let policy = Policy { role_change: RoleChange::Reinvite, ..Policy::default() };
     let bridge = Bridge::with(policy, |_| {}, prepare).await;
     let jane = bridge.create("jane").await;
-    set(&bridge, jane, EXTENSION, json!({ "projects": [{"value": research}] })).await;
+    bridge.set(jane, EXTENSION, json!({ "projects": [{"value": research}] })).await;
     bridge.minutes(30).await;
     assert_eq!((bridge.sim.effects("DELETE", INVITE), bridge.sim.effects("POST", INVITES)), (1, 2));
     bridge.sim.clear_ledger();

@@ -16,7 +16,7 @@ use openai_scim_bridge::provision::handle::{Handle, Health, Settlement};
 use openai_scim_bridge::simulator::{Options, OrgRole, Simulator};
 use openai_scim_bridge::store::{Store, StoreError};
 use openai_scim_bridge::telemetry::metrics::Metrics;
-use serde_json::Map;
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -242,6 +242,11 @@ impl Bridge {
         self.edit(id, change).await;
         self.handle.nudge(&self.tenant, id);
         self.quiet().await;
+    }
+
+    /// Gives a person an attribute, such as the extension with their own grants.
+    pub(crate) async fn set(&self, id: PersonId, attribute: &str, value: Value) {
+        self.change(id, |person| drop(person.attributes.insert(attribute.to_owned(), value))).await;
     }
 
     pub(crate) async fn deactivate(&self, id: PersonId) {
