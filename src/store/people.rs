@@ -10,7 +10,7 @@ use super::agenda::{Mark, rank};
 use super::mappings::{joined_mapping, mapping_columns};
 use super::query::{Condition, Sql};
 use super::row::{Row, micros, to_json};
-use super::sequence::{Sequence, Spot, Stretch, Table, to_limit};
+use super::sequence::{Sequence, Spot, Stretch, Table};
 use super::session::sql;
 use super::{Reader, StoreError, Tx};
 use crate::ids::{PersonId, TenantId};
@@ -103,7 +103,7 @@ fn page(
     sequence: Sequence,
     stretch: Stretch<'_>,
     skip: i64,
-    limit: usize,
+    limit: i64,
 ) -> Sql {
     // What is skipped is skipped in the index: the inner question needs no row of the table.
     let mut sql = Sql::new(SELECT_PEOPLE_AND_MAPPINGS);
@@ -111,7 +111,7 @@ fn page(
     sql.push(" AND p.id IN (SELECT p.id FROM people AS p WHERE p.tenant = ").text(tenant.as_str());
     sql.push(" AND p.deleted_at IS NULL").within(Table::People, sequence, stretch);
     sql.push(" AND ").condition(tenant, condition).in_order_within(Table::People, sequence, stretch);
-    sql.push(" LIMIT ").int(to_limit(limit)).push(" OFFSET ").int(skip);
+    sql.push(" LIMIT ").int(limit).push(" OFFSET ").int(skip);
     sql.push(")").in_order_within(Table::People, sequence, stretch);
     sql
 }
@@ -134,7 +134,7 @@ fn scan(
     sql.push("WHERE p.tenant = ").text(tenant.as_str()).push(" AND p.deleted_at IS NULL");
     sql.within(Table::People, sequence, stretch);
     sql.push(" AND ").condition(tenant, condition);
-    sql.in_order_within(Table::People, sequence, stretch).push(" LIMIT ").int(limit.max(0));
+    sql.in_order_within(Table::People, sequence, stretch).push(" LIMIT ").int(limit);
     sql
 }
 
@@ -230,24 +230,10 @@ impl Reader {
         offset: i64,
         limit: i64,
     ) -> Result<Vec<(Person, Option<Mapping>)>, StoreError> {
-        let (mut skip, mut found) = (offset.max(0), Vec::new());
-        for stretch in sequence.stretches(None) {
-            let left = usize::try_from(limit).unwrap_or_default().saturating_sub(found.len());
-            if left == 0 {
-                break;
-            }
-            let sql = page(tenant, condition, sequence, stretch, skip, left);
-            let rows = people_and_mappings(tenant, &self.fetch_all(sql.statement()).await?)?;
-            if rows.is_empty() && skip > 0 {
-                let passed =
-                    self.fetch_one(count_within(tenant, condition, sequence, stretch).statement()).await?;
-                skip = skip.saturating_sub(Row(&passed).int("count")?).max(0);
-            } else {
-                skip = 0;
-            }
-            found.extend(rows);
-        }
-        Ok(found)
+        let part =
+            |stretch: Stretch<'_>, skip, limit| page(tenant, condition, sequence, stretch, skip, limit);
+        let count = |stretch: Stretch<'_>| count_within(tenant, condition, sequence, stretch);
+        people_and_mappings(tenant, &self.page(sequence, offset, limit, part, count).await?)
     }
 
     /// The next live people after `after` who meet the condition, in this order, at most `limit`. Costs the same
@@ -260,16 +246,8 @@ impl Reader {
         after: Option<&Spot>,
         limit: usize,
     ) -> Result<Vec<(Person, Option<Mapping>)>, StoreError> {
-        let mut found = Vec::new();
-        for stretch in sequence.stretches(after) {
-            let left = limit.saturating_sub(found.len());
-            if left == 0 {
-                break;
-            }
-            let sql = scan(tenant, condition, sequence, stretch, to_limit(left));
-            found.extend(people_and_mappings(tenant, &self.fetch_all(sql.statement()).await?)?);
-        }
-        Ok(found)
+        let part = |stretch: Stretch<'_>, limit| scan(tenant, condition, sequence, stretch, limit);
+        people_and_mappings(tenant, &self.scan(sequence, after, limit, part).await?)
     }
 
     /// What a plan needs to know of a person or tombstone.
