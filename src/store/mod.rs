@@ -24,6 +24,7 @@ mod groups;
 mod guards;
 mod high_water;
 mod holds;
+mod listing;
 mod mappings;
 mod memberships;
 mod migrate;
