@@ -67,6 +67,7 @@ pub use query::{Condition, GroupCondition, Order};
 pub use record::{ImportError, Imported, MappingRecord, RecordError};
 pub use sequence::{Column, Key, Sequence, Spot};
 pub use session::{Reader, Tx};
+pub use survey::Bound;
 
 use crate::clock::Clock;
 use error::{Harm, classify};
