@@ -371,7 +371,8 @@ impl Driver {
                 () = clock.sleep_until(deadline) => break,
             }
         }
-        self.keep_budgets().await;
+        let now = clock.now();
+        self.keep_budgets(self.context.client.limiter().learnt(now), now).await;
     }
 
     fn hear(&mut self, message: Message) {
