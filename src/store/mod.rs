@@ -55,7 +55,6 @@ use futures_util::future::BoxFuture;
 use sqlx::AnyPool;
 
 pub use agenda::{LaneDepth, Mark};
-pub use audit::AuditRecord;
 pub use chain::{Break, ChainHead, Link, Verdict};
 pub use error::StoreError;
 pub use guards::Losses;

@@ -10,6 +10,7 @@ use openai_scim_bridge::store::{Condition, Sequence};
 use serde_json::json;
 
 use crate::harness::engine::{Bridge, INVITES, PROJECT_USER, PROJECT_USERS, USER};
+use crate::harness::trail::trail;
 
 async fn with_drift(drift: DriftPolicy) -> Bridge {
     Bridge::with_policy(Policy { drift, ..Policy::default() }).await
@@ -21,9 +22,9 @@ async fn notice(bridge: &Bridge) {
 }
 
 async fn found(bridge: &Bridge) -> Vec<String> {
-    let trail = bridge.store.reader().await.unwrap().list_audit(&bridge.tenant, None, 0, 1000).await.unwrap();
-    let found = trail.into_iter().filter(|record| record.entry.event == "drift.found");
-    found.map(|record| record.entry.detail["class"].as_str().unwrap().to_owned()).collect()
+    let trail = trail(&bridge.store, &bridge.tenant).await;
+    let found = trail.iter().filter(|told| told.event == "drift.found");
+    found.map(|told| told.detail["class"].as_str().unwrap().to_owned()).collect()
 }
 
 async fn member(bridge: &Bridge, name: &str) -> PersonId {
