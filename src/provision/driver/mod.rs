@@ -160,6 +160,8 @@ enum Report {
     Owner(Result<Vec<AdminKey>, Failure>),
     GroupCalled {
         call: GroupCall,
+        is_look: bool,
+        at: Timestamp,
         outcome: Outcome,
     },
     /// A page of a project's keys or service accounts.
