@@ -5,9 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::harness::program::{Running, call_as, fail, folder, program, serving, succeed};
+use crate::harness::program::{Running, access_token, call_as, fail, folder, program, serving, succeed};
 use crate::harness::standin::upstream;
-use crate::harness::wire::exchange;
 
 fn listed(folder: &Path, what: &str) -> Value {
     serde_json::from_str(&succeed(program(folder).args([what, "list", "--json"]))).unwrap()
@@ -81,17 +80,10 @@ async fn a_client_is_made_shown_once_used_and_removed() {
     assert_eq!((&shown[0]["client_id"], &shown[0]["proof"]), (&json!(id), &json!("secret")));
     assert!(!shown.to_string().contains(secret));
 
-    let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
-    let request = format!(
-        "POST /oauth/token HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
-        form.len()
-    );
-    let answer = exchange(address, request.as_bytes()).await.unwrap().expect(200);
-    let token = answer["access_token"].as_str().unwrap();
-    assert_eq!(status(address, token).await, 200);
+    let token = access_token(address, id, secret).await;
+    assert_eq!(status(address, &token).await, 200);
     succeed(program(folder).args(["client", "remove", id]));
-    assert_eq!(status(address, token).await, 401);
+    assert_eq!(status(address, &token).await, 401);
     assert!(fail(program(folder).args(["client", "remove", id]), 1).contains("no client"));
 
     let keys = folder.join("keys.json");

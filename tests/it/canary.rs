@@ -14,8 +14,6 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::simulator::{Effect, Fault, Options, Simulator};
 use serde_json::{Value, json};
@@ -27,8 +25,8 @@ use tokio::time::{sleep, timeout};
 use crate::harness::bridge::TestBridge;
 use crate::harness::database::Database;
 use crate::harness::issuer::TestKey;
-use crate::harness::program::{PATIENCE, Running, call_as, folder, program, run, serving};
-use crate::harness::wire::{Answer, exchange};
+use crate::harness::program::{PATIENCE, Running, call_as, folder, program, run, send_form, serving};
+use crate::harness::wire::Answer;
 use crate::harness::{secrets, standin};
 
 const ADMIN_KEY: &str = "sk-admin-canary0Qx7pWk3Zt9RfLm2Vb8Ns5";
@@ -269,21 +267,6 @@ impl Played {
         token
     }
 
-    /// Sends a form to the token endpoint, with a client's credentials in the header if there are any.
-    async fn ask_for_token(&self, path: &str, parameters: &[(&str, &str)], basic: &str) -> Answer {
-        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-        let basic = match basic {
-            "" => String::new(),
-            basic => format!("Authorization: Basic {}\r\n", STANDARD.encode(basic)),
-        };
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: b\r\nConnection: close\r\nContent-Length: {}\r\n{basic}\
-             Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
-            form.len()
-        );
-        exchange(self.address, request.as_bytes()).await.unwrap()
-    }
-
     /// Makes a client with a secret and one with a key, and lets them ask well and badly.
     async fn clients(&mut self) -> Proofs {
         let grant = ("grant_type", "client_credentials");
@@ -291,7 +274,7 @@ impl Played {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let client = made(run(&mut self.command(&["client", "add", "--json"])));
         let (id, secret) = (text(&client["client_id"]), text(&client["client_secret"]));
-        let granted = self.ask_for_token("/oauth/token", &[grant], &format!("{id}:{secret}")).await;
+        let granted = send_form(self.address, "/oauth/token", Some((&id, &secret)), &[grant]).await;
         let access = text(&granted.expect(200)["access_token"]);
         self.written.add("what is beside an access token", granted.body.replacen(&access, "", 1));
 
@@ -308,7 +291,7 @@ impl Played {
             ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
             ("client_assertion", &*assertion),
         ];
-        self.ask_for_token("/oauth/token", &proof, "").await.expect(200);
+        send_form(self.address, "/oauth/token", None, &proof).await.expect(200);
         let own = [("client_id", &*id), ("client_secret", &*secret)];
         let more = |parameters: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
             own.iter().chain(parameters).map(|(name, value)| (*name, (*value).to_owned())).collect()
@@ -322,12 +305,13 @@ impl Played {
             ("/oauth/revoke", more(&[("token", WRONG_TOKEN)])),
         ] {
             let parameters: Vec<_> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            let answer = self.ask_for_token(path, &parameters, "").await;
+            let answer = send_form(self.address, path, None, &parameters).await;
             assert!(matches!(answer.status, 200 | 400 | 401 | 429), "{answer:?}");
             // The one that is granted for a parameter which nobody knows gives a token of its own.
             self.written.add(format!("the answer of {path}"), format!("{answer:?}"));
         }
-        let wrong = self.ask_for_token("/oauth/token", &[grant], &format!("{id}:{secret}x")).await;
+        let wrong =
+            send_form(self.address, "/oauth/token", Some((&id, &format!("{secret}x"))), &[grant]).await;
         self.written.add("the answer to a wrong secret", format!("{wrong:?}"));
         Proofs { secret, assertion, access }
     }

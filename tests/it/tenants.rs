@@ -9,9 +9,10 @@ use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::simulator::{Options, Simulator};
 use serde_json::{Value, json};
 
-use crate::harness::program::{Running, call, call_as, fail, folder, program, serving, succeed};
+use crate::harness::program::{
+    Running, access_token, call, call_as, fail, folder, program, serving, succeed,
+};
 use crate::harness::standin;
-use crate::harness::wire::exchange;
 use crate::scim_tls;
 
 const MASTER_KEY: &str = "8f1d4c3b2a19080706050403020100ff8f1d4c3b2a19080706050403020100ff";
@@ -259,15 +260,8 @@ async fn clients_and_event_feeds_begin_with_a_reload() {
     let made = succeed(program(folder.path()).args(["client", "add", "--json"]));
     let made: Value = serde_json::from_str(&made).unwrap();
     let (id, secret) = (made["client_id"].as_str().unwrap(), made["client_secret"].as_str().unwrap());
-    let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
-    let request = format!(
-        "POST /oauth/token HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
-        form.len()
-    );
-    let granted = exchange(address, request.as_bytes()).await.unwrap().expect(200);
-    let token = granted["access_token"].as_str().unwrap();
-    call_as(token, address, "GET", "/scim/v2/Users", None).await.unwrap().expect(200);
+    let token = access_token(address, id, secret).await;
+    call_as(&token, address, "GET", "/scim/v2/Users", None).await.unwrap().expect(200);
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -271,4 +273,31 @@ pub(crate) async fn call_as(
     let answer = wire::parse(&read);
     let length: usize = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
     (read.len() == head_ends + 4 + length).then_some(answer)
+}
+
+/// Sends a form, with a client's id and secret in the header if there are any.
+pub(crate) async fn send_form(
+    address: SocketAddr,
+    path: &str,
+    basic: Option<(&str, &str)>,
+    parameters: &[(&str, &str)],
+) -> Answer {
+    let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    let basic = basic.map(|(id, secret)| {
+        format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{id}:{secret}")))
+    });
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: bridge\r\nConnection: close\r\nContent-Length: {}\r\n{}\
+         Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
+        form.len(),
+        basic.unwrap_or_default()
+    );
+    wire::exchange(address, request.as_bytes()).await.unwrap()
+}
+
+/// The access token that a client is given for its secret.
+pub(crate) async fn access_token(address: SocketAddr, id: &str, secret: &str) -> String {
+    let parameters = [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret)];
+    let granted = send_form(address, "/oauth/token", None, &parameters).await.expect(200);
+    granted["access_token"].as_str().unwrap().to_owned()
 }
