@@ -119,8 +119,8 @@ async fn survey(desk: &Desk, tenant: &TenantId) -> anyhow::Result<Vec<Line>> {
         let members = reader.members_with_person(tenant, after.as_ref(), PAGE).await?;
         let Some((last, _)) = members.last() else { break };
         after = Some(last.id.clone());
-        for (member, bound) in &members {
-            lines.push(survey_member(&mut reader, tenant, policy, member, *bound).await?);
+        for (member, bound) in members {
+            lines.push(survey_member(&mut reader, tenant, policy, &member, bound).await?);
         }
     }
     let mut after = None;
@@ -128,8 +128,8 @@ async fn survey(desk: &Desk, tenant: &TenantId) -> anyhow::Result<Vec<Line>> {
         let invites = reader.open_invites_with_person(tenant, after.as_ref(), PAGE).await?;
         let Some((last, _)) = invites.last() else { break };
         after = Some(last.id.clone());
-        for (invite, bound) in &invites {
-            lines.extend(survey_invite(&mut reader, tenant, invite, *bound).await?);
+        for (invite, bound) in invites {
+            lines.extend(survey_invite(&mut reader, tenant, &invite, bound).await?);
         }
     }
     lines.sort_by(|a, b| (a.is_invite, a.kind, &a.email, &a.id).cmp(&(b.is_invite, b.kind, &b.email, &b.id)));

@@ -123,7 +123,8 @@ async fn find(desk: &Desk, tenant: &TenantId) -> anyhow::Result<Vec<Finding>> {
         let page = reader.members_with_person(tenant, after.as_ref(), PAGE).await?;
         let Some((last, _)) = page.last() else { break };
         after = Some(last.id.clone());
-        for (member, person) in page {
+        for (member, bound) in page {
+            let person = bound.map(|bound| bound.person);
             let last_activity = last_uses.get(member.id.as_str()).copied();
             let finding = |kind| of_member(kind, &member, person, last_activity);
             if member.role == Some(OrgRole::Owner) {
@@ -141,7 +142,7 @@ async fn find(desk: &Desk, tenant: &TenantId) -> anyhow::Result<Vec<Finding>> {
         let Some((last, _)) = page.last() else { break };
         after = Some(last.id.clone());
         let now = desk.clock.now();
-        findings.extend(page.into_iter().map(|(invite, person)| {
+        findings.extend(page.into_iter().map(|(invite, bound)| {
             // OpenAI may be late to call an invite expired.
             let is_over =
                 invite.status == InviteStatus::Expired || invite.expires_at.is_some_and(|at| at <= now);
@@ -150,7 +151,7 @@ async fn find(desk: &Desk, tenant: &TenantId) -> anyhow::Result<Vec<Finding>> {
                 id: invite.id.to_string(),
                 email: Some(invite.email),
                 role: invite.role,
-                person,
+                person: bound.map(|bound| bound.person),
                 since: Some(invite.created_at),
                 last_activity: None,
                 detail: invite.expires_at.map(|at| format!("expires {at:.0}")).unwrap_or_default(),

@@ -1,12 +1,9 @@
 //! The audit trail: who asked for what, when, and what came of it.
 
-use std::str::FromStr;
-
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::ids::{PersonId, RequestId, TenantId};
-use crate::model::mapping::WordError;
 
 /// Who did something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,22 +26,6 @@ impl Actor {
             Self::Engine => "engine".to_owned(),
             Self::CommandLine => "command-line".to_owned(),
             Self::Nobody => "nobody".to_owned(),
-        }
-    }
-}
-
-impl FromStr for Actor {
-    type Err = WordError;
-
-    fn from_str(text: &str) -> Result<Self, WordError> {
-        match text {
-            "engine" => Ok(Self::Engine),
-            "command-line" => Ok(Self::CommandLine),
-            "nobody" => Ok(Self::Nobody),
-            _ => match text.strip_prefix("token:") {
-                Some(id) => Ok(Self::Token(id.to_owned())),
-                None => Err(WordError(text.to_owned())),
-            },
         }
     }
 }

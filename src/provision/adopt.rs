@@ -14,7 +14,7 @@ use crate::model::observed::{Invite, InviteStatus, Member};
 use crate::model::operation::Lane;
 use crate::model::person::{Person, key_of};
 use crate::model::policy::Policy;
-use crate::store::{Reader, StoreError, Tx};
+use crate::store::{Bound, Reader, StoreError, Tx};
 
 /// How a member or an invite stands to the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,15 +78,15 @@ pub async fn survey_member(
     tenant: &TenantId,
     policy: &Policy,
     member: &Member,
-    bound: Option<PersonId>,
+    bound: Option<Bound>,
 ) -> Result<Line, StoreError> {
-    let line = |kind, person: Option<&Person>, note: &str| Line {
+    let line = |kind, person, note: &str| Line {
         kind,
         id: member.id.to_string(),
         is_invite: false,
         email: member.email.clone(),
         role: member.role,
-        person: person.map(|person| (person.id, person.user_name.clone())),
+        person,
         note: note.to_owned(),
     };
     if member.is_service_account || member.is_default {
@@ -97,11 +97,10 @@ pub async fn survey_member(
         return Ok(line(Kind::ScimManaged, None, "managed by OpenAI's own directory sync"));
     }
     if let Some(bound) = bound {
-        let work = reader.load_work(tenant, bound).await?;
-        let is_unclaimed =
-            work.as_ref().is_some_and(|work| is_unclaimed(&work.person, work.mapping.as_ref()));
+        // Shown to identity providers, and written by none of them.
+        let is_unclaimed = bound.origin == Origin::Unclaimed && bound.version <= 1;
         let kind = if is_unclaimed { Kind::Unclaimed } else { Kind::Linked };
-        return Ok(line(kind, work.as_ref().map(|work| &work.person), ""));
+        return Ok(line(kind, Some((bound.person, bound.user_name)), ""));
     }
     let Some(email) = member.email.as_deref() else {
         return Ok(line(Kind::Unmanaged, None, "OpenAI shows no address"));
@@ -112,11 +111,11 @@ pub async fn survey_member(
     let (kind, person, note) = match_address(reader, tenant, email).await?;
     if kind == Kind::Match && reader.members_by_address(tenant, &key_of(email)).await?.len() > 1 {
         let note = "several members have this address";
-        return Ok(line(Kind::Conflict, person.as_ref(), note));
+        return Ok(line(Kind::Conflict, person, note));
     }
     let is_owner = member.role == Some(OrgRole::Owner);
     let note = if kind == Kind::Match && is_owner { "an owner: link only what you mean" } else { note };
-    Ok(line(kind, person.as_ref(), note))
+    Ok(line(kind, person, note))
 }
 
 /// Holds one invite against the directory, with the person whom it stands for; `None` for one that is over.
@@ -124,16 +123,13 @@ pub async fn survey_invite(
     reader: &mut Reader,
     tenant: &TenantId,
     invite: &Invite,
-    bound: Option<PersonId>,
+    bound: Option<Bound>,
 ) -> Result<Option<Line>, StoreError> {
     if invite.status != InviteStatus::Pending {
         return Ok(None);
     }
     let (kind, person, note) = match bound {
-        Some(bound) => {
-            let work = reader.load_work(tenant, bound).await?;
-            (Kind::Linked, work.map(|work| work.person), "")
-        }
+        Some(bound) => (Kind::Linked, Some((bound.person, bound.user_name)), ""),
         None => match_address(reader, tenant, &invite.email).await?,
     };
     let note = if kind == Kind::Match { "an invite: the bridge links it by itself" } else { note };
@@ -143,7 +139,7 @@ pub async fn survey_invite(
         is_invite: true,
         email: Some(invite.email.clone()),
         role: invite.role,
-        person: person.map(|person| (person.id, person.user_name)),
+        person,
         note: note.to_owned(),
     }))
 }
@@ -153,25 +149,21 @@ async fn match_address(
     reader: &mut Reader,
     tenant: &TenantId,
     email: &str,
-) -> Result<(Kind, Option<Person>, &'static str), StoreError> {
+) -> Result<(Kind, Option<(PersonId, String)>, &'static str), StoreError> {
     let mut people = reader.find_people_by_address(tenant, &key_of(email)).await?;
     let Some(person) = people.pop() else { return Ok((Kind::Unmanaged, None, "")) };
     if !people.is_empty() {
         return Ok((Kind::Conflict, None, "several users have this address"));
     }
-    let work = reader.load_work(tenant, person.id).await?;
-    if work.and_then(|work| work.mapping).is_some_and(|mapping| mapping.user_id.is_some()) {
-        return Ok((Kind::Conflict, Some(person), "the user stands for another member"));
+    let mapping = reader.load_person_and_mapping(tenant, person.id).await?.and_then(|(_, mapping)| mapping);
+    let (is_active, person) = (person.active, Some((person.id, person.user_name)));
+    if mapping.is_some_and(|mapping| mapping.user_id.is_some()) {
+        return Ok((Kind::Conflict, person, "the user stands for another member"));
     }
-    if !person.active {
-        return Ok((Kind::Conflict, Some(person), "the user is deactivated"));
+    if !is_active {
+        return Ok((Kind::Conflict, person, "the user is deactivated"));
     }
-    Ok((Kind::Match, Some(person), ""))
-}
-
-/// Whether a user is only shown to identity providers: none of them has written it.
-pub fn is_unclaimed(person: &Person, mapping: Option<&Mapping>) -> bool {
-    person.version <= 1 && mapping.is_some_and(|mapping| mapping.origin == Origin::Unclaimed)
+    Ok((Kind::Match, person, ""))
 }
 
 /// Why a member cannot be linked to a user at an administrator's word, if so.

@@ -215,9 +215,8 @@ async fn look_back(context: &Context, order: &GroupOrder) -> Outcome {
     let is_in = match found {
         Ok(()) => true,
         Err(failure) => match failure.kind {
-            FailureKind::NotFound => false,
             FailureKind::Rejected | FailureKind::Conflict if is_about_group => return Outcome::Refused,
-            FailureKind::Rejected | FailureKind::Conflict => false,
+            FailureKind::NotFound | FailureKind::Rejected | FailureKind::Conflict => false,
             FailureKind::RateLimited { .. } => return Outcome::RateLimited,
             FailureKind::KeyRefused => return Outcome::KeyRefused { status: failure.status },
             FailureKind::NotSent | FailureKind::Unknown => return Outcome::NotSent,

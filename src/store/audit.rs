@@ -5,58 +5,10 @@ use std::future::{Future, ready};
 
 use super::chain::{End, Link};
 use super::query::Sql;
-use super::row::Row;
-use super::session::{Statement, sql};
-use super::{Reader, StoreError, Tx};
-use crate::ids::{PersonId, TenantId};
+use super::session::Statement;
+use super::{StoreError, Tx};
+use crate::ids::TenantId;
 use crate::model::audit::AuditEntry;
-
-/// An entry of the trail with its number.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AuditRecord {
-    /// Its number in the tenant's trail, from 1.
-    pub seq: i64,
-    /// The entry.
-    pub entry: AuditEntry,
-}
-
-impl Reader {
-    /// The entries after number `after`, in their order, at most `limit`; of one person, if asked.
-    pub async fn list_audit(
-        &mut self,
-        tenant: &TenantId,
-        person: Option<PersonId>,
-        after: i64,
-        limit: i64,
-    ) -> Result<Vec<AuditRecord>, StoreError> {
-        const ALL: &str = "SELECT seq, at, actor, request, person, event, detail FROM audit
-             WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
-        const OF_PERSON: &str = "SELECT seq, at, actor, request, person, event, detail FROM audit
-             WHERE tenant = $1 AND seq > $2 AND person = $4 ORDER BY seq LIMIT $3";
-        let statement = sql(if person.is_some() { OF_PERSON } else { ALL });
-        let statement = statement.bind(tenant.as_str()).bind(after).bind(limit.max(0));
-        let statement = match person {
-            Some(person) => statement.bind(person.to_string()),
-            None => statement,
-        };
-        let rows = self.fetch_all(statement).await?;
-        rows.iter()
-            .map(|row| {
-                let row = Row(row);
-                let entry = AuditEntry {
-                    tenant: tenant.clone(),
-                    at: row.time("at")?,
-                    actor: row.parsed("actor")?,
-                    request: row.optional_parsed("request")?,
-                    person: row.optional_parsed("person")?,
-                    event: row.text("event")?,
-                    detail: row.json("detail")?,
-                };
-                Ok(AuditRecord { seq: row.int("seq")?, entry })
-            })
-            .collect()
-    }
-}
 
 /// The most entries in one statement.
 const MAX_ENTRIES: usize = 64;

@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 
 use super::query::{GroupCondition, Sql};
 use super::row::{Row, to_json};
-use super::sequence::{Sequence, Spot, Stretch, Table, to_limit};
+use super::sequence::{Sequence, Spot, Stretch, Table};
 use super::session::sql;
 use super::{Reader, StoreError, Tx};
 use crate::ids::{GroupId, TenantId};
@@ -26,6 +26,18 @@ fn within(
     asked.text(tenant.as_str()).within(Table::Groups, sequence, stretch);
     asked.push(" AND ").group_condition(tenant, condition);
     asked
+}
+
+fn scan(
+    tenant: &TenantId,
+    condition: &GroupCondition,
+    sequence: Sequence,
+    stretch: Stretch<'_>,
+    limit: i64,
+) -> Sql {
+    let mut sql = within(Sql::new(SELECT_GROUPS), tenant, condition, sequence, stretch);
+    sql.in_order_within(Table::Groups, sequence, stretch).push(" LIMIT ").int(limit);
+    sql
 }
 
 fn group(tenant: &TenantId, row: &AnyRow) -> Result<Group, StoreError> {
@@ -71,28 +83,15 @@ impl Reader {
         offset: i64,
         limit: i64,
     ) -> Result<Vec<Group>, StoreError> {
-        let (mut skip, mut found) = (offset.max(0), Vec::new());
-        for stretch in sequence.stretches(None) {
-            let left = usize::try_from(limit).unwrap_or_default().saturating_sub(found.len());
-            if left == 0 {
-                break;
-            }
-            let mut sql = within(Sql::new(SELECT_GROUPS), tenant, condition, sequence, stretch);
-            sql.in_order_within(Table::Groups, sequence, stretch);
-            sql.push(" LIMIT ").int(to_limit(left)).push(" OFFSET ").int(skip);
-            let rows = self.fetch_all(sql.statement()).await?;
-            if rows.is_empty() && skip > 0 {
-                let passed = within(Sql::new(COUNT_GROUPS), tenant, condition, sequence, stretch);
-                let passed = Row(&self.fetch_one(passed.statement()).await?).int("count")?;
-                skip = skip.saturating_sub(passed).max(0);
-            } else {
-                skip = 0;
-            }
-            for row in &rows {
-                found.push(group(tenant, row)?);
-            }
-        }
-        Ok(found)
+        let part = |stretch: Stretch<'_>, skip, limit| {
+            let mut sql = scan(tenant, condition, sequence, stretch, limit);
+            sql.push(" OFFSET ").int(skip);
+            sql
+        };
+        let count =
+            |stretch: Stretch<'_>| within(Sql::new(COUNT_GROUPS), tenant, condition, sequence, stretch);
+        let rows = self.page(sequence, offset, limit, part, count).await?;
+        rows.iter().map(|row| group(tenant, row)).collect()
     }
 
     /// The next groups after `after` that meet the condition, in this order, at most `limit`. Costs the same wherever
@@ -105,19 +104,9 @@ impl Reader {
         after: Option<&Spot>,
         limit: usize,
     ) -> Result<Vec<Group>, StoreError> {
-        let mut found = Vec::new();
-        for stretch in sequence.stretches(after) {
-            let left = limit.saturating_sub(found.len());
-            if left == 0 {
-                break;
-            }
-            let mut sql = within(Sql::new(SELECT_GROUPS), tenant, condition, sequence, stretch);
-            sql.in_order_within(Table::Groups, sequence, stretch).push(" LIMIT ").int(to_limit(left));
-            for row in self.fetch_all(sql.statement()).await? {
-                found.push(group(tenant, &row)?);
-            }
-        }
-        Ok(found)
+        let part = |stretch: Stretch<'_>, limit| scan(tenant, condition, sequence, stretch, limit);
+        let rows = self.scan(sequence, after, limit, part).await?;
+        rows.iter().map(|row| group(tenant, row)).collect()
     }
 }
 

@@ -24,6 +24,7 @@ mod groups;
 mod guards;
 mod high_water;
 mod holds;
+mod listing;
 mod mappings;
 mod memberships;
 mod migrate;
@@ -54,7 +55,6 @@ use futures_util::future::BoxFuture;
 use sqlx::AnyPool;
 
 pub use agenda::{LaneDepth, Mark};
-pub use audit::AuditRecord;
 pub use chain::{Break, ChainHead, Link, Verdict};
 pub use error::StoreError;
 pub use guards::Losses;
@@ -66,6 +66,7 @@ pub use query::{Condition, GroupCondition, Order};
 pub use record::{ImportError, Imported, MappingRecord, RecordError};
 pub use sequence::{Column, Key, Sequence, Spot};
 pub use session::{Reader, Tx};
+pub use survey::Bound;
 
 use crate::clock::Clock;
 use error::{Harm, classify};

@@ -14,15 +14,17 @@ use crate::model::grant::{OrgRole, ProjectRole};
 use crate::model::observed::{Invite, InviteStatus, Member, ProjectMember};
 use crate::model::person::key_of;
 
+/// The columns of `observed_members AS o` that make a [`Member`].
 macro_rules! member_columns {
     () => {
-        "id, email, name, role, is_service_account, is_scim_managed, is_default, added_at"
+        "o.id, o.email, o.name, o.role, o.is_service_account, o.is_scim_managed, o.is_default, o.added_at"
     };
 }
 
+/// The columns of `observed_invites AS o` that make an [`Invite`].
 macro_rules! invite_columns {
     () => {
-        "id, email, role, status, projects, created_at, expires_at"
+        "o.id, o.email, o.role, o.status, o.projects, o.created_at, o.expires_at"
     };
 }
 pub(super) use {invite_columns, member_columns};
@@ -64,7 +66,7 @@ impl Reader {
         const SQL: &str = concat!(
             "SELECT ",
             member_columns!(),
-            " FROM observed_members WHERE tenant = $1 AND email_key = $2 AND gone_at IS NULL ORDER BY id"
+            " FROM observed_members AS o WHERE tenant = $1 AND email_key = $2 AND gone_at IS NULL ORDER BY id"
         );
         let rows = self.fetch_all(sql(SQL).bind(tenant.as_str()).bind(key)).await?;
         rows.iter().map(member).collect()
@@ -75,7 +77,7 @@ impl Reader {
         const SQL: &str = concat!(
             "SELECT ",
             member_columns!(),
-            " FROM observed_members WHERE tenant = $1 AND id = $2 AND gone_at IS NULL"
+            " FROM observed_members AS o WHERE tenant = $1 AND id = $2 AND gone_at IS NULL"
         );
         let row = self.fetch_optional(sql(SQL).bind(tenant.as_str()).bind(id.as_str())).await?;
         row.map(|row| member(&row)).transpose()
@@ -90,7 +92,7 @@ impl Reader {
         const SQL: &str = concat!(
             "SELECT ",
             invite_columns!(),
-            " FROM observed_invites WHERE tenant = $1 AND email_key = $2 AND gone_at IS NULL
+            " FROM observed_invites AS o WHERE tenant = $1 AND email_key = $2 AND gone_at IS NULL
               ORDER BY created_at, id"
         );
         let rows = self.fetch_all(sql(SQL).bind(tenant.as_str()).bind(key)).await?;
@@ -102,7 +104,7 @@ impl Reader {
         const SQL: &str = concat!(
             "SELECT ",
             invite_columns!(),
-            " FROM observed_invites WHERE tenant = $1 AND id = $2 AND gone_at IS NULL"
+            " FROM observed_invites AS o WHERE tenant = $1 AND id = $2 AND gone_at IS NULL"
         );
         let row = self.fetch_optional(sql(SQL).bind(tenant.as_str()).bind(id.as_str())).await?;
         row.map(|row| invite(&row)).transpose()
@@ -113,7 +115,7 @@ impl Reader {
         const SQL: &str = concat!(
             "SELECT ",
             member_columns!(),
-            " FROM observed_members WHERE tenant = $1 AND role = 'owner' AND gone_at IS NULL
+            " FROM observed_members AS o WHERE tenant = $1 AND role = 'owner' AND gone_at IS NULL
               AND is_service_account = 0 AND is_default = 0 ORDER BY id"
         );
         let rows = self.fetch_all(sql(SQL).bind(tenant.as_str())).await?;

@@ -2,8 +2,11 @@
 //! depth.
 
 use jiff::Timestamp;
+use sqlx::any::AnyRow;
 
 use super::query::Sql;
+use super::row::Row;
+use super::{Reader, StoreError};
 
 /// What rows are sorted by. Texts are in the order of their code points, and an empty one is no value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -96,8 +99,57 @@ impl Sequence {
     }
 }
 
+impl Reader {
+    /// The rows of a sequence behind the first `offset`, at most `limit`. `part` asks for rows of a part, skipping some;
+    /// `count` asks how many it has.
+    pub(super) async fn page(
+        &mut self,
+        sequence: Sequence,
+        offset: i64,
+        limit: i64,
+        part: impl Fn(Stretch<'_>, i64, i64) -> Sql,
+        count: impl Fn(Stretch<'_>) -> Sql,
+    ) -> Result<Vec<AnyRow>, StoreError> {
+        let (mut skip, mut left, mut found) = (offset.max(0), limit, Vec::new());
+        for stretch in sequence.stretches(None) {
+            if left <= 0 {
+                break;
+            }
+            let rows = self.fetch_all(part(stretch, skip, left).statement()).await?;
+            if rows.is_empty() && skip > 0 {
+                let passed = self.fetch_one(count(stretch).statement()).await?;
+                skip = skip.saturating_sub(Row(&passed).int("count")?).max(0);
+            } else {
+                skip = 0;
+            }
+            left = left.saturating_sub(to_limit(rows.len()));
+            found.extend(rows);
+        }
+        Ok(found)
+    }
+
+    /// The next rows of a sequence after a place, at most `limit`. `part` asks for rows of a part.
+    pub(super) async fn scan(
+        &mut self,
+        sequence: Sequence,
+        after: Option<&Spot>,
+        limit: usize,
+        part: impl Fn(Stretch<'_>, i64) -> Sql,
+    ) -> Result<Vec<AnyRow>, StoreError> {
+        let mut found = Vec::new();
+        for stretch in sequence.stretches(after) {
+            let left = limit.saturating_sub(found.len());
+            if left == 0 {
+                break;
+            }
+            found.extend(self.fetch_all(part(stretch, to_limit(left)).statement()).await?);
+        }
+        Ok(found)
+    }
+}
+
 /// A number of rows as the databases take it.
-pub(super) fn to_limit(rows: usize) -> i64 {
+fn to_limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 

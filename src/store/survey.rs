@@ -2,6 +2,7 @@
 //! nobody.
 
 use jiff::Timestamp;
+use sqlx::any::AnyRow;
 
 use super::observed::{invite, invite_columns, member, member_columns};
 use super::operations::{operation, operation_columns};
@@ -10,6 +11,7 @@ use super::row::Row;
 use super::session::sql;
 use super::{Reader, StoreError, Tx};
 use crate::ids::{InviteId, PersonId, TenantId, UserId};
+use crate::model::mapping::Origin;
 use crate::model::observed::{Invite, Member};
 use crate::model::operation::Operation;
 
@@ -25,6 +27,43 @@ macro_rules! from_unmanaged {
     };
 }
 
+/// The person, or the tombstone, for whom a member or an invite stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// Who.
+    pub person: PersonId,
+    /// Their `userName`.
+    pub user_name: String,
+    /// How often they were written.
+    pub version: i64,
+    /// How the tie came about.
+    pub origin: Origin,
+}
+
+/// The columns of `mappings AS m` and `people AS p` that make a [`Bound`]; all NULL where there is none.
+macro_rules! bound_columns {
+    () => {
+        ", m.person AS bound_person, m.origin AS bound_origin, p.user_name AS bound_name, p.version AS bound_version"
+    };
+}
+
+macro_rules! join_people {
+    () => {
+        " LEFT JOIN people AS p ON p.tenant = m.tenant AND p.id = m.person"
+    };
+}
+
+fn bound(row: &AnyRow) -> Result<Option<Bound>, StoreError> {
+    let row = Row(row);
+    let Some(person) = row.optional_parsed("bound_person")? else { return Ok(None) };
+    Ok(Some(Bound {
+        person,
+        user_name: row.text("bound_name")?,
+        version: row.int("bound_version")?,
+        origin: row.parsed("bound_origin")?,
+    }))
+}
+
 impl Reader {
     /// Members in the order of their ids, after `after`, at most `limit`, each with the person whom they stand for.
     pub async fn members_with_person(
@@ -32,17 +71,19 @@ impl Reader {
         tenant: &TenantId,
         after: Option<&UserId>,
         limit: i64,
-    ) -> Result<Vec<(Member, Option<PersonId>)>, StoreError> {
+    ) -> Result<Vec<(Member, Option<Bound>)>, StoreError> {
         const SQL: &str = concat!(
             "SELECT ",
             member_columns!(),
-            ", (SELECT MIN(m.person) FROM mappings AS m WHERE m.tenant = o.tenant AND m.user_id = o.id) AS person
-              FROM observed_members AS o
-              WHERE tenant = $1 AND id > $2 AND gone_at IS NULL ORDER BY id LIMIT $3"
+            bound_columns!(),
+            " FROM observed_members AS o
+              LEFT JOIN mappings AS m ON m.tenant = o.tenant AND m.user_id = o.id",
+            join_people!(),
+            " WHERE o.tenant = $1 AND o.id > $2 AND o.gone_at IS NULL ORDER BY o.id LIMIT $3"
         );
         let after = after.map_or("", UserId::as_str);
         let rows = self.fetch_all(sql(SQL).bind(tenant.as_str()).bind(after).bind(limit.max(0))).await?;
-        rows.iter().map(|row| Ok((member(row)?, Row(row).optional_parsed("person")?))).collect()
+        rows.iter().map(|row| Ok((member(row)?, bound(row)?))).collect()
     }
 
     /// Invites that wait or have run out, in the order of their ids, after `after`, at most `limit`, each with the
@@ -52,17 +93,20 @@ impl Reader {
         tenant: &TenantId,
         after: Option<&InviteId>,
         limit: i64,
-    ) -> Result<Vec<(Invite, Option<PersonId>)>, StoreError> {
+    ) -> Result<Vec<(Invite, Option<Bound>)>, StoreError> {
         const SQL: &str = concat!(
             "SELECT ",
             invite_columns!(),
-            ", (SELECT MIN(m.person) FROM mappings AS m WHERE m.tenant = o.tenant AND m.invite_id = o.id) AS person
-              FROM observed_invites AS o
-              WHERE tenant = $1 AND id > $2 AND gone_at IS NULL AND status <> 'accepted' ORDER BY id LIMIT $3"
+            bound_columns!(),
+            " FROM observed_invites AS o
+              LEFT JOIN mappings AS m ON m.tenant = o.tenant AND m.invite_id = o.id",
+            join_people!(),
+            " WHERE o.tenant = $1 AND o.id > $2 AND o.gone_at IS NULL AND o.status <> 'accepted'
+              ORDER BY o.id LIMIT $3"
         );
         let after = after.map_or("", InviteId::as_str);
         let rows = self.fetch_all(sql(SQL).bind(tenant.as_str()).bind(after).bind(limit.max(0))).await?;
-        rows.iter().map(|row| Ok((invite(row)?, Row(row).optional_parsed("person")?))).collect()
+        rows.iter().map(|row| Ok((invite(row)?, bound(row)?))).collect()
     }
 
     /// Members whom nobody speaks of, by id, after `after`, at most `limit`.

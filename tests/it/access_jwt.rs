@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::bridge::{Actor, TestBridge, user};
 use crate::harness::issuer::{TestIssuer, TestKey, TestRsaKey, forged};
+use crate::harness::trail::trail_of_default;
 
 const AUDIENCE: &str = "https://scim.example.com/scim/v2";
 
@@ -32,9 +33,7 @@ async fn a_token_of_a_trusted_issuer_opens_and_is_named_in_the_trail() {
     let bridge = start(issuer.rules(AUDIENCE)).await;
     let token = issuer.key.sign(&issuer.claims(AUDIENCE, &bridge.clock));
     holder(&bridge, &token).create(&user("jane@x.example")).await;
-    let mut reader = bridge.store.reader().await.unwrap();
-    let trail = reader.list_audit(&"default".parse().unwrap(), None, 0, 10).await.unwrap();
-    assert_eq!(trail[0].entry.actor.as_text(), "token:jwt:idp");
+    assert_eq!(trail_of_default(&bridge.store).await[0].actor, "token:jwt:idp");
     assert_eq!(issuer.fetched(), 1);
 }
 

@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::bridge::{STATIC_TOKEN, TestBridge, user};
+use crate::harness::trail::trail_of_default;
 
 #[tokio::test]
 async fn a_dress_is_taken_only_where_the_tenant_allows_it() {
@@ -124,10 +125,9 @@ async fn everybody_who_is_refused_is_in_the_trail_and_a_flood_costs_two_entries(
     bridge.anonymous().at("/tenants/none/scim/v2").get("/Users").await.expect(401);
     bridge.clock.advance(SignedDuration::from_mins(1));
     bridge.door.refusals().settle(false).await;
-    let mut reader = bridge.store.reader().await.unwrap();
-    let trail = reader.list_audit(&TenantId::default_tenant(), None, 0, 100).await.unwrap();
-    let refused = trail.iter().filter(|record| record.entry.event == "access.refused");
-    let mut refused: Vec<_> = refused.map(|record| record.entry.detail.clone()).collect();
+    let trail = trail_of_default(&bridge.store).await;
+    let refused = trail.iter().filter(|told| told.event == "access.refused");
+    let mut refused: Vec<_> = refused.map(|told| told.detail.clone()).collect();
     refused.sort_by_key(ToString::to_string);
     let mut expected = [
         json!({ "reason": "expired", "token_id": id, "count": 1 }),
@@ -137,7 +137,7 @@ async fn everybody_who_is_refused_is_in_the_trail_and_a_flood_costs_two_entries(
     ];
     expected.sort_by_key(ToString::to_string);
     assert_eq!(refused, expected);
-    assert!(trail.iter().all(|record| !record.entry.detail.to_string().contains(&token)));
+    assert!(trail.iter().all(|told| !told.detail.to_string().contains(&token)));
 }
 
 #[tokio::test]
@@ -149,8 +149,7 @@ async fn what_was_counted_is_in_the_trail_when_the_program_ends() {
     let end = CancellationToken::new();
     end.cancel();
     bridge.door.refusals().clone().tend(end).await;
-    let mut reader = bridge.store.reader().await.unwrap();
-    let trail = reader.list_audit(&TenantId::default_tenant(), None, 0, 100).await.unwrap();
-    let counts: Vec<_> = trail.iter().map(|record| &record.entry.detail["count"]).collect();
+    let trail = trail_of_default(&bridge.store).await;
+    let counts: Vec<_> = trail.iter().map(|told| &told.detail["count"]).collect();
     assert_eq!(counts, [1, 2]);
 }

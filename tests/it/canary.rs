@@ -1,5 +1,6 @@
 //! Secrets that sing: each is unlike anything else, is put wherever such a secret goes, and must then be found in
-//! nothing that the program ever wrote: answers, logs at the finest level, metrics, the output of commands, the database.
+//! nothing that the program ever wrote: answers, logs at the finest level, metrics, the output of commands, the database,
+//! be it SQLite or PostgreSQL.
 //! Everything that knows a secret is switched on: two tenants, one with its key in the database, clients of the token
 //! endpoint, a receiver of events and one of alarms, both of which repeat what they are sent.
 //!
@@ -7,6 +8,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -22,10 +24,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
+use crate::harness::bridge::TestBridge;
+use crate::harness::database::Database;
 use crate::harness::issuer::TestKey;
 use crate::harness::program::{PATIENCE, Running, call_as, folder, program, run, serving};
-use crate::harness::standin;
 use crate::harness::wire::{Answer, exchange};
+use crate::harness::{secrets, standin};
 
 const ADMIN_KEY: &str = "sk-admin-canary0Qx7pWk3Zt9RfLm2Vb8Ns5";
 const STATIC_TOKEN: &str = "canary1-static-8hJd2kQz6wXn4rTy0pLs";
@@ -59,13 +63,16 @@ impl Written {
     #[track_caller]
     fn must_not_have(&self, what: &str, secret: &str) {
         for (place, bytes) in &self.0 {
-            let found = bytes.windows(secret.len()).position(|window| window == secret.as_bytes());
-            if let Some(at) = found {
+            if let Some(at) = position(bytes, secret) {
                 let around = &bytes[at.saturating_sub(200)..bytes.len().min(at + secret.len() + 50)];
                 panic!("{what} is in {place}: {}", String::from_utf8_lossy(around));
             }
         }
     }
+}
+
+fn position(bytes: &[u8], text: &str) -> Option<usize> {
+    bytes.windows(text.len()).position(|window| window == text.as_bytes())
 }
 
 fn person(name: &str) -> Value {
@@ -182,9 +189,12 @@ const ENVIRONMENT: [(&str, &str); 5] = [
     ("ALARM_SECRET", ALARM_SECRET),
 ];
 
+const DATABASE: &str = "SCIM_BRIDGE_DATABASE_URL";
+
 /// The program, with all that it has written so far.
 struct Played {
     folder: TempDir,
+    database: Database,
     bridge: Running,
     address: SocketAddr,
     written: Written,
@@ -198,24 +208,29 @@ struct Proofs {
 }
 
 impl Played {
-    async fn start(upstream: SocketAddr, receiver: SocketAddr) -> Self {
+    async fn start(database: Database, upstream: SocketAddr, receiver: SocketAddr) -> Self {
         let folder = folder();
         let settings = format!(
-            "[upstream]\nrequests_per_minute = 60000\n[reconcile]\ninterval_seconds = 10\n\
+            "[server]\nsigning_key_file = 'signing-key'\n\
+             [upstream]\nrequests_per_minute = 60000\n[reconcile]\ninterval_seconds = 10\n\
              [alarms]\nurl = 'http://{receiver}/hook'\nallow_http = true\nsecret_env = 'ALARM_SECRET'\n\
              [events]\nenabled = true\npush_url = 'http://{receiver}/events'\npush_token_env = 'PUSH_TOKEN'\n\
              [auth]\nbasic = true\noauth = true\n"
         );
         std::fs::write(folder.path().join("settings.toml"), settings).unwrap();
         let mut serve = serving(folder.path(), upstream);
-        serve.args(["--config", "settings.toml", "--log", "trace"]).envs(ENVIRONMENT);
+        serve
+            .args(["--config", "settings.toml", "--log", "trace"])
+            .envs(ENVIRONMENT)
+            .env(DATABASE, &database.url);
         let (bridge, address) = Running::serve(&mut serve).await;
-        Self { folder, bridge, address, written: Written::default() }
+        Self { folder, database, bridge, address, written: Written::default() }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program(self.folder.path());
-        command.args(arguments).args(["--config", "settings.toml"]).envs(ENVIRONMENT);
+        command.args(arguments).args(["--config", "settings.toml"]);
+        command.envs(ENVIRONMENT).env(DATABASE, &self.database.url);
         command
     }
 
@@ -351,7 +366,7 @@ impl Played {
 
     /// Stops the program; tells all that was written, and the private key of the program itself.
     async fn end(self) -> (Written, String) {
-        let Self { folder, bridge, mut written, .. } = self;
+        let Self { folder, database, bridge, mut written, .. } = self;
         bridge.ask_to_stop();
         let (status, stdout, stderr) = bridge.ended().await;
         assert!(status.success(), "{stderr}");
@@ -359,21 +374,37 @@ impl Played {
         written.add("the log", stderr);
         written.add("the output", stdout);
         // The settings and the keys of a client are the administrator's own files.
-        let signing_key = "scim-bridge.db.signing-key";
-        written.add_files(folder.path(), &["settings.toml", "keys.json", signing_key]);
-        assert!(written.0.iter().any(|(place, _)| place.contains("backup.db")));
-        let key = std::fs::read_to_string(folder.path().join(signing_key)).unwrap();
+        written.add_files(folder.path(), &["settings.toml", "keys.json", "signing-key"]);
+        let has_backup = written.0.iter().any(|(place, _)| place == "the file backup.db");
+        assert_eq!(has_backup, database.folder().is_some(), "PostgreSQL has tools of its own");
+        let stored = database.stored().await;
+        let shows_ann = stored.iter().any(|(_, bytes)| position(bytes, "ann@x.example").is_some());
+        assert!(shows_ann, "what is stored can be read, and is what the program has worked on");
+        written.0.extend(stored);
+        let key = std::fs::read_to_string(folder.path().join("signing-key")).unwrap();
         (written, key.lines().nth(1).unwrap().to_owned())
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_secret_is_in_anything_that_is_ever_written() {
+async fn no_secret_is_in_anything_that_is_ever_written_on_sqlite() {
+    no_secret_is_in_anything_that_is_ever_written(Database::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_is_in_anything_that_is_ever_written_on_postgres() {
+    if let Some(database) = Database::postgres().await {
+        no_secret_is_in_anything_that_is_ever_written(database).await;
+    }
+}
+
+async fn no_secret_is_in_anything_that_is_ever_written(database: Database) {
+    let on_server = url::Url::parse(&database.url).unwrap().password().unwrap_or_default().to_owned();
     let admin_keys = vec![ADMIN_KEY.to_owned(), STORED_KEY.to_owned()];
     let simulator = Simulator::new(Options { admin_keys, ..standin::unlimited() }, Clock::system());
     let (upstream, _task) = standin::serve(&simulator).await;
     let (receiver, received) = unkind_receiver().await;
-    let mut played = Played::start(upstream, receiver).await;
+    let mut played = Played::start(database, upstream, receiver).await;
 
     let ann = played.ask(STATIC_TOKEN, "POST", "/scim/v2/Users", &person("ann")).await;
     let id = ann.expect(201)["id"].as_str().unwrap().to_owned();
@@ -434,5 +465,29 @@ async fn no_secret_is_in_anything_that_is_ever_written() {
         ("the secret of a minted token", &middle(&minted)),
     ] {
         written.must_not_have(what, secret);
+    }
+    if on_server.len() >= secrets::SHORTEST {
+        written.must_not_have("the password of the database", &on_server);
+    }
+}
+
+/// Stores an address, says that it is a secret, and tells with what words the database is given up.
+async fn gave_up_with_its_secret(database: Database) -> String {
+    const STORED: &str = "ann.who.is.stored@x.example";
+    let bridge = TestBridge::builder().on(database).start().await;
+    bridge.okta().create_named(STORED).await;
+    bridge.database.hand_out(STORED);
+    let (database, _keys) = bridge.leave().await;
+    let failed = std::panic::catch_unwind(AssertUnwindSafe(|| drop(database))).unwrap_err();
+    *failed.downcast::<String>().unwrap()
+}
+
+#[tokio::test]
+async fn a_secret_that_a_test_stores_is_found() {
+    let told = gave_up_with_its_secret(Database::sqlite()).await;
+    assert!(told.contains("a secret is in the database bridge.db"), "{told}");
+    if let Some(database) = Database::postgres().await {
+        let told = gave_up_with_its_secret(database).await;
+        assert!(told.contains("a secret is in the table "), "{told}");
     }
 }

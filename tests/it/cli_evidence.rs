@@ -1,8 +1,11 @@
 //! Off-boarding evidence and the access review, on the real program.
 
+use jiff::SignedDuration;
+use openai_scim_bridge::model::policy::Policy;
 use openai_scim_bridge::simulator::{Feature, OrgRole, ProjectRole};
 use serde_json::{Value, json};
 
+use crate::harness::engine::Bridge;
 use crate::harness::program::{FAST, Running, call, create, fail, folder, program, serving, succeed, until};
 use crate::harness::standin::upstream;
 
@@ -90,4 +93,44 @@ async fn who_left_is_told_with_the_keys_left_behind_and_the_review_finds_them_to
     let rows = succeed(&mut bridge(&["review", "--format", "csv"]));
     assert_eq!(rows.lines().count(), 1 + review.as_array().unwrap().len());
     assert!(rows.starts_with("finding,id,email,role,"), "{rows}");
+}
+
+#[tokio::test]
+async fn a_key_that_outlives_the_access_of_its_owner_is_a_finding_of_its_own() {
+    let policy = Policy { census_interval: Some(SignedDuration::from_mins(10)), ..Policy::default() };
+    let bridge =
+        Bridge::with(policy, |options| options.project_keys_of_removed_members = Feature::On, |_| {}).await;
+    let project = bridge.sim.seed_project("Research");
+    let jane = bridge.create("jane").await;
+    bridge.join("jane").await;
+    bridge.sim.seed_project_user(&project, "jane@example.com", ProjectRole::Member).unwrap();
+    let key = bridge.sim.seed_project_key(&project, "jane@example.com", "notebook").unwrap();
+    let (owner, _) = bridge.member("jane").unwrap();
+    bridge.minutes(12).await;
+    let folder = folder();
+    let keys = || -> Vec<Value> {
+        let mut review = program(folder.path());
+        review.args([
+            "review",
+            "--finding",
+            "live-key",
+            "--finding",
+            "inactive-owner-key",
+            "--format",
+            "json",
+        ]);
+        serde_json::from_str(&succeed(review.args(["--database-url", &bridge.database.url]))).unwrap()
+    };
+    assert_eq!(keys(), [Value::Null; 0], "a member may have a key");
+
+    bridge.deactivate(jane).await;
+    bridge.minutes(5).await;
+    let live = keys();
+    assert_eq!((live.len(), &live[0]["finding"], &live[0]["id"]), (1, &json!("live-key"), &json!(owner)));
+    assert!(live[0]["detail"].as_str().unwrap().contains(&key), "{live:#?}");
+
+    bridge.sim.set_options(|options| options.project_keys_of_removed_members = Feature::Off);
+    bridge.minutes(12).await;
+    let inactive = keys();
+    assert_eq!((inactive.len(), &inactive[0]["finding"]), (1, &json!("inactive-owner-key")));
 }

@@ -7,8 +7,10 @@ use openai_scim_bridge::model::policy::{DriftPolicy, GroupRule, GroupSelector, O
 use openai_scim_bridge::provision::desired::EXTENSION;
 use openai_scim_bridge::simulator::{self as sim, OrgRole};
 use openai_scim_bridge::store::{Condition, Sequence};
+use serde_json::json;
 
 use crate::harness::engine::{Bridge, INVITES, PROJECT_USER, PROJECT_USERS, USER};
+use crate::harness::trail::trail;
 
 async fn with_drift(drift: DriftPolicy) -> Bridge {
     Bridge::with_policy(Policy { drift, ..Policy::default() }).await
@@ -20,9 +22,9 @@ async fn notice(bridge: &Bridge) {
 }
 
 async fn found(bridge: &Bridge) -> Vec<String> {
-    let trail = bridge.store.reader().await.unwrap().list_audit(&bridge.tenant, None, 0, 1000).await.unwrap();
-    let found = trail.into_iter().filter(|record| record.entry.event == "drift.found");
-    found.map(|record| record.entry.detail["class"].as_str().unwrap().to_owned()).collect()
+    let trail = trail(&bridge.store, &bridge.tenant).await;
+    let found = trail.iter().filter(|told| told.event == "drift.found");
+    found.map(|told| told.detail["class"].as_str().unwrap().to_owned()).collect()
 }
 
 async fn member(bridge: &Bridge, name: &str) -> PersonId {
@@ -153,7 +155,7 @@ async fn a_project_whose_grant_was_refused_because_it_was_there_is_put_back_too(
     notice(&bridge).await;
     let (user, _) = bridge.member("jane").unwrap();
     bridge.sim.seed_project_user(&project, &user, sim::ProjectRole::Member).unwrap();
-    let own = serde_json::json!({ "projects": [{ "value": project, "role": "member" }] });
+    let own = json!({ "projects": [{ "value": project, "role": "member" }] });
     bridge.set(jane, EXTENSION, own).await;
     notice(&bridge).await;
     assert_eq!(bridge.sim.calls("POST", PROJECT_USERS), 1);
@@ -169,7 +171,7 @@ async fn with_a_project_of_their_own(drift: DriftPolicy) -> (Bridge, String, Per
     let bridge = with_drift(drift).await;
     let project = bridge.sim.seed_project("Research");
     let jane = member(&bridge, "jane").await;
-    let own = serde_json::json!({ "projects": [{ "value": project, "role": "member" }] });
+    let own = json!({ "projects": [{ "value": project, "role": "member" }] });
     bridge.set(jane, EXTENSION, own).await;
     notice(&bridge).await;
     let (user, _) = bridge.member("jane").unwrap();
@@ -215,12 +217,7 @@ async fn a_project_that_an_entitlement_of_the_catalogue_gives_is_put_back_too() 
     let project = bridge.sim.seed_project("Research");
     let jane = bridge.insert("jane").await;
     let value = format!("project:{project}:member");
-    bridge
-        .change(jane, |person| {
-            let entitlements = serde_json::json!([{ "value": value }]);
-            person.attributes.insert("entitlements".to_owned(), entitlements);
-        })
-        .await;
+    bridge.set(jane, "entitlements", json!([{ "value": value }])).await;
     bridge.join("jane").await;
     notice(&bridge).await;
     let (user, _) = bridge.member("jane").unwrap();
@@ -233,11 +230,7 @@ async fn a_project_that_an_entitlement_of_the_catalogue_gives_is_put_back_too() 
 #[tokio::test]
 async fn a_project_that_nobody_has_by_a_grant_any_more_is_read_no_longer() {
     let (bridge, project, jane, _) = with_a_project_of_their_own(DriftPolicy::default()).await;
-    bridge
-        .change(jane, |person| {
-            person.attributes.clear();
-        })
-        .await;
+    bridge.change(jane, |person| person.attributes.clear()).await;
     bridge.minutes(70).await;
     let reads = bridge.sim.calls("GET", PROJECT_USERS);
     assert!(reads > 0 && bridge.sim.project_users(&project).is_empty());
@@ -285,8 +278,8 @@ async fn what_the_bridge_itself_does_is_no_drift() {
     let research = bridge.sim.seed_project("Research");
     let jane = bridge.create("jane").await;
     bridge.join("jane").await;
-    for projects in [serde_json::json!([{ "value": research, "role": "member" }]), serde_json::json!([])] {
-        bridge.set(jane, EXTENSION, serde_json::json!({ "projects": projects })).await;
+    for projects in [json!([{ "value": research, "role": "member" }]), json!([])] {
+        bridge.set(jane, EXTENSION, json!({ "projects": projects })).await;
         notice(&bridge).await;
     }
     bridge.deactivate(jane).await;

@@ -11,6 +11,7 @@ use openai_scim_bridge::model::policy::{
 use openai_scim_bridge::simulator::{Fault, Feature, OrgRole, PageFault, Simulator};
 
 use crate::harness::engine::Bridge;
+use crate::harness::trail::trail;
 
 const GROUPS: &str = "/organization/groups";
 const GROUP: &str = "/organization/groups/{group_id}";
@@ -270,8 +271,8 @@ async fn a_group_leaves_a_project_only_if_so_many_may_lose_it_at_once() {
         1,
         "three may lose access in an hour, and five would"
     );
-    let trail = bridge.store.reader().await.unwrap().list_audit(&bridge.tenant, None, 0, 1000).await.unwrap();
-    assert_eq!(trail.iter().filter(|record| record.entry.event == "group.hold").count(), 1);
+    let trail = trail(&bridge.store, &bridge.tenant).await;
+    assert_eq!(trail.iter().filter(|told| told.event == "group.hold").count(), 1);
     bridge.stop().await;
     let removals = RemovalLimits { max_removal_percent: 100, ..RemovalLimits::default() };
     bridge.set_policy(Policy { removals, ..mirror() });
@@ -282,11 +283,8 @@ async fn a_group_leaves_a_project_only_if_so_many_may_lose_it_at_once() {
 
 /// How often it was told that a group was deleted.
 async fn deletions_told(bridge: &Bridge) -> usize {
-    let trail = bridge.store.reader().await.unwrap().list_audit(&bridge.tenant, None, 0, 1000).await.unwrap();
-    let found = trail.iter().filter(|record| {
-        record.entry.event == "drift.found" && record.entry.detail["class"] == "group_deleted"
-    });
-    found.count()
+    let trail = trail(&bridge.store, &bridge.tenant).await;
+    trail.iter().filter(|told| told.event == "drift.found" && told.detail["class"] == "group_deleted").count()
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::bridge::{Actor, STATIC_TOKEN, TestBridge, user};
 use crate::harness::database::Database;
+use crate::harness::trail::trail_of_default;
 use crate::harness::wire::parse;
 
 /// A bridge whose default tenant has these rules, behind these proxies.
@@ -97,10 +98,9 @@ async fn what_the_gate_refuses_is_in_the_trail() {
     near.get("/Users").await.expect(200);
     near.get("/Users").await.expect_error(429, None);
     bridge.door.refusals().settle(true).await;
-    let mut reader = bridge.store.reader().await.unwrap();
-    let trail = reader.list_audit(&TenantId::default_tenant(), None, 0, 100).await.unwrap();
-    let refused = trail.iter().filter(|record| record.entry.event == "access.refused");
-    let reasons: Vec<_> = refused.map(|record| record.entry.detail["reason"].clone()).collect();
+    let trail = trail_of_default(&bridge.store).await;
+    let refused = trail.iter().filter(|told| told.event == "access.refused");
+    let reasons: Vec<_> = refused.map(|told| told.detail["reason"].clone()).collect();
     assert_eq!(reasons, ["address", "too many"]);
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use openai_scim_bridge::ids::{PersonId, TenantId};
-use openai_scim_bridge::model::audit::AuditEntry;
 use openai_scim_bridge::model::operation::Lane;
 use openai_scim_bridge::model::policy::{GroupRule, GroupSelector, Policy, RuleEffect};
 use openai_scim_bridge::provision::handle::{Handle, Message};
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::harness::bridge::{Actor, TestBridge, user};
 use crate::harness::database::Database;
+use crate::harness::trail::{Told, trail_of_default};
 
 const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 const NOBODY: &str = "00000000-0000-7000-8000-000000000000";
@@ -71,11 +71,10 @@ async fn found(actor: &Actor, filter: &str) -> BTreeSet<String> {
     groups.iter().map(path_of).collect()
 }
 
-async fn audit_of_groups(bridge: &TestBridge) -> Vec<AuditEntry> {
-    let mut reader = bridge.store.reader().await.unwrap();
-    let records = reader.list_audit(&TenantId::default_tenant(), None, 0, 1_000).await.unwrap();
-    let entries = records.into_iter().map(|record| record.entry);
-    entries.filter(|entry| entry.event.starts_with("group.")).collect()
+async fn audit_of_groups(bridge: &TestBridge) -> Vec<Told> {
+    let mut trail = trail_of_default(&bridge.store).await;
+    trail.retain(|told| told.event.starts_with("group."));
+    trail
 }
 
 #[tokio::test]

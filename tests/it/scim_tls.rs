@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use openai_scim_bridge::config::{CertificateRules, NetworkRules};
 use openai_scim_bridge::http::Gate;
 use openai_scim_bridge::ids::TenantId;
@@ -12,15 +14,19 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
 
 use crate::harness::bridge::{STATIC_TOKEN, TestBridge};
 use crate::harness::database::Database;
+use crate::harness::program::{Running, TOKEN, folder, serving};
+use crate::harness::standin::upstream;
 use crate::harness::wire::{Answer, exchange, parse};
 
 pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -29,6 +35,12 @@ pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 pub(crate) struct Identity {
     pub(crate) certificate: String,
     pub(crate) key: String,
+}
+
+impl Identity {
+    fn certificate(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()
+    }
 }
 
 pub(crate) fn authority() -> Authority {
@@ -81,17 +93,20 @@ pub(crate) async fn get(
 ) -> Option<(Answer, CertificateDer<'static>)> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.der().clone()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let keys = provider.key_provider;
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots);
     let config = match client {
-        Some(client) => config
-            .with_client_auth_cert(
-                vec![CertificateDer::from_pem_slice(client.certificate.as_bytes()).unwrap()],
-                PrivateKeyDer::from_pem_slice(client.key.as_bytes()).unwrap(),
-            )
-            .unwrap(),
+        // The client itself does not look at what it shows.
+        Some(client) => {
+            config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::new(
+                vec![client.certificate()],
+                keys.load_private_key(PrivateKeyDer::from_pem_slice(client.key.as_bytes()).unwrap()).unwrap(),
+            ))))
+        }
         None => config.with_no_client_auth(),
     };
     let stream = TcpStream::connect(address).await.unwrap();
@@ -187,8 +202,7 @@ async fn pins_by_name_and_by_fingerprint_single_certificates_out() {
     let (server, theirs) = (authority(), authority());
     let (okta, another) =
         (identity(&theirs, "okta", &["okta.example.com"]), identity(&theirs, "vpn", &["vpn.example.com"]));
-    let der = CertificateDer::from_pem_slice(okta.certificate.as_bytes()).unwrap();
-    let fingerprint: [u8; 32] = Sha256::digest(&der).into();
+    let fingerprint: [u8; 32] = Sha256::digest(okta.certificate()).into();
     for rules in [
         named(&theirs, "okta.example.com"),
         named(&theirs, "CN=okta"),
@@ -214,6 +228,59 @@ async fn an_expired_client_certificate_is_refused() {
     let (bridge, _files) = certified(&server, issued_by(&theirs)).await;
     let answer = get(bridge.address, &server, Some(&old), "/scim/v2/Users", &with_token()).await.unwrap().0;
     answer.expect_error(401, None);
+}
+
+/// The same certificate in version 1 of X.509, which has no field for the version yet.
+fn in_version_1(identity: &Identity) -> Identity {
+    const VERSION_3: [u8; 5] = [0xa0, 3, 2, 1, 2];
+    /// A DER sequence of 128 to 65,535 bytes.
+    fn sequence(content: &[u8]) -> Vec<u8> {
+        let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+        let header = if high == 0 { vec![0x30, 0x81, low] } else { vec![0x30, 0x82, high, low] };
+        [header.as_slice(), content].concat()
+    }
+    let der = identity.certificate();
+    let (_, parsed) = X509Certificate::from_der(&der).unwrap();
+    assert!(parsed.extensions().is_empty(), "version 1 has none");
+    let signed = parsed.tbs_certificate.as_ref();
+    let version = signed.windows(VERSION_3.len()).position(|window| window == VERSION_3).unwrap();
+    let before = der.windows(signed.len()).position(|window| window == signed).unwrap();
+    let signature = &der[before + signed.len()..];
+    let der = sequence(&[&*sequence(&signed[version + VERSION_3.len()..]), signature].concat());
+    assert_eq!(X509Certificate::from_der(&der).unwrap().1.version(), X509Version::V1);
+    let text = STANDARD.encode(der);
+    let certificate = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+    Identity { certificate, key: identity.key.clone() }
+}
+
+#[tokio::test]
+async fn a_client_certificate_that_cannot_be_read_is_told_to_the_administrator() {
+    let (folder, (_simulator, upstream)) = (folder(), upstream().await);
+    let (server, theirs) = (authority(), authority());
+    let files = Files::of(&identity(&server, "server", &["scim.example.com"]));
+    std::fs::write(folder.path().join("ca.pem"), theirs.pem()).unwrap();
+    let settings = format!(
+        "[server]\ntls_certificate_file = '{}'\ntls_key_file = '{}'\n[network]\nclient_ca_file = 'ca.pem'\n",
+        files.certificate.display(),
+        files.key.display()
+    );
+    std::fs::write(folder.path().join("settings.toml"), settings).unwrap();
+    let mut serve = serving(folder.path(), upstream);
+    let (bridge, address) = Running::serve(serve.args(["--config", "settings.toml"])).await;
+    let token = format!("Authorization: Bearer {TOKEN}\r\n");
+    let ask = async |client: &Identity| get(address, &server, Some(client), "/scim/v2/Users", &token).await;
+
+    let good = identity(&theirs, "okta", &[]);
+    ask(&good).await.unwrap().0.expect(200);
+    assert!(!bridge.stderr().contains("cannot be read"), "{}", bridge.stderr());
+    let old = in_version_1(&good);
+    for _ in 0..3 {
+        assert!(ask(&old).await.is_none(), "there is no connection to answer on");
+    }
+    bridge.until_logged("it must be an X.509 certificate of version 3").await;
+    ask(&good).await.unwrap().0.expect(200);
+    let told = bridge.stderr().lines().filter(|line| line.contains("WARN") && line.contains("X.509")).count();
+    assert_eq!(told, 1, "however often it is tried: {}", bridge.stderr());
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use openai_scim_bridge::store::StoreError;
 use serde_json::{Value, json};
 
 use crate::harness::bridge::{TestBridge, user};
+use crate::harness::trail::trail_of_default;
 
 const OPENAI: &str = "urn:ietf:params:scim:schemas:extension:openai:2.0:User";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
@@ -716,7 +717,5 @@ async fn every_change_is_in_the_audit_trail_with_who_asked() {
 
 /// The events of the default tenant's audit trail, oldest first.
 async fn audit_events(bridge: &TestBridge) -> Vec<String> {
-    let mut reader = bridge.store.reader().await.unwrap();
-    let records = reader.list_audit(&TenantId::default_tenant(), None, 0, 100).await.unwrap();
-    records.into_iter().map(|record| record.entry.event).collect()
+    trail_of_default(&bridge.store).await.into_iter().map(|told| told.event).collect()
 }

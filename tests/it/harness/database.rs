@@ -6,10 +6,12 @@ use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, Once};
 
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::store::{Store, StoreError};
 use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
 use super::secrets;
@@ -17,27 +19,27 @@ use super::secrets;
 /// Names the PostgreSQL server that tests may use: a URL whose user may create schemas.
 const SERVER: &str = "SCIM_BRIDGE_TEST_POSTGRES";
 
-/// An empty database and a clock that stands still.
+/// An empty database and a clock that stands still. At the end none of the secrets that were handed out may be in it.
 #[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) url: String,
     pub(crate) clock: Clock,
-    // Looked through before the folder goes.
-    handed_out: HandedOut,
+    secrets: Mutex<Vec<String>>,
     folder: Option<TempDir>,
 }
 
-/// The secrets that whoever uses a database was given. None of them may be found in it at the end.
-#[derive(Debug, Default)]
-struct HandedOut {
-    folder: Option<PathBuf>,
-    secrets: Mutex<Vec<String>>,
-}
-
-impl Drop for HandedOut {
+impl Drop for Database {
     fn drop(&mut self) {
-        if let Some(folder) = self.folder.as_ref().filter(|_| !std::thread::panicking()) {
-            secrets::must_not_be_stored(folder, &self.secrets.lock().unwrap());
+        let secrets = self.secrets.lock().unwrap();
+        if std::thread::panicking() || secrets.is_empty() {
+            return;
+        }
+        // What is being dropped cannot be awaited.
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let read = || runtime().block_on(self.stored());
+        let stored = std::thread::scope(|scope| scope.spawn(read).join().unwrap());
+        for (place, bytes) in stored {
+            secrets::must_not_be_in(&place, &bytes, &secrets);
         }
     }
 }
@@ -47,8 +49,7 @@ impl Database {
     pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite://{}", folder.path().join("bridge.db").display());
-        let handed_out = HandedOut { folder: Some(folder.path().to_owned()), secrets: Mutex::default() };
-        Self { url, clock: clock(), handed_out, folder: Some(folder) }
+        Self { url, clock: clock(), secrets: Mutex::default(), folder: Some(folder) }
     }
 
     /// A schema of its own on the test server. Without a server the test is left out, loudly; under `CI=true` it fails.
@@ -73,7 +74,7 @@ impl Database {
         Some(Self {
             url: format!("{server}{separator}options[search_path]={schema}&application_name={schema}"),
             clock: clock(),
-            handed_out: HandedOut::default(),
+            secrets: Mutex::default(),
             folder: None,
         })
     }
@@ -89,12 +90,20 @@ impl Database {
 
     /// Notes a secret that somebody is given.
     pub(crate) fn hand_out(&self, secret: &str) {
-        self.handed_out.secrets.lock().unwrap().push(secret.to_owned());
+        self.secrets.lock().unwrap().push(secret.to_owned());
     }
 
     /// A connection past the store, as another program would have it.
     pub(crate) async fn connect(&self) -> AnyConnection {
         connect(&self.url).await
+    }
+
+    /// What is stored, byte for byte and each with its place: the files of a SQLite database, all tables of the other.
+    pub(crate) async fn stored(&self) -> Vec<(String, Vec<u8>)> {
+        match &self.folder {
+            Some(folder) => secrets::database_files(folder.path()),
+            None => tables(&self.url).await,
+        }
     }
 
     /// The folder of the SQLite file, if it is one.
@@ -113,6 +122,21 @@ pub(crate) async fn connect(url: &str) -> AnyConnection {
     static DRIVERS: Once = Once::new();
     DRIVERS.call_once(sqlx::any::install_default_drivers);
     AnyConnectOptions::from_str(url).unwrap().connect().await.unwrap()
+}
+
+/// What the server holds in each table of a schema.
+async fn tables(url: &str) -> Vec<(String, Vec<u8>)> {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let names = sqlx::query_scalar("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()");
+    let names: Vec<String> = names.fetch_all(&mut connection).await.unwrap();
+    let mut tables = Vec::new();
+    for name in names {
+        let rows =
+            connection.copy_out_raw(&format!("COPY \"{name}\" TO STDOUT (FORMAT binary)")).await.unwrap();
+        let rows: Vec<Bytes> = rows.try_collect().await.unwrap();
+        tables.push((format!("the table {name}"), rows.concat()));
+    }
+    tables
 }
 
 fn clock() -> Clock {

@@ -50,7 +50,7 @@ pub(crate) struct Bridge {
     base_url: Url,
     running: Option<(CancellationToken, JoinHandle<()>)>,
     server: JoinHandle<()>,
-    _database: Database,
+    pub(crate) database: Database,
 }
 
 impl Drop for Bridge {
@@ -101,7 +101,7 @@ impl Bridge {
             base_url: format!("http://{address}/v1").parse().unwrap(),
             running: None,
             server,
-            _database: database,
+            database,
         };
         bridge.run();
         bridge.quiet().await;

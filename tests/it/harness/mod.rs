@@ -11,4 +11,5 @@ pub(crate) mod scripted;
 pub(crate) mod secrets;
 pub(crate) mod stage;
 pub(crate) mod standin;
+pub(crate) mod trail;
 pub(crate) mod wire;

@@ -1,11 +1,11 @@
 //! No secret that a test hands out may come back. Whatever else a test is about, its secrets are looked for in what
-//! programs print and log, in answers, and in database files.
+//! programs print and log, in answers, and in databases.
 
 use std::path::Path;
 use std::process::Command;
 
 /// Shorter ones are words, and stand somewhere by chance.
-const SHORTEST: usize = 16;
+pub(crate) const SHORTEST: usize = 16;
 
 /// Fails if one of the secrets is in `bytes`.
 #[track_caller]
@@ -22,15 +22,21 @@ pub(crate) fn must_not_be_in(place: &str, bytes: &[u8], secrets: &[String]) {
 /// Fails if one of the secrets is in a SQLite database of this folder.
 #[track_caller]
 pub(crate) fn must_not_be_stored(folder: &Path, secrets: &[String]) {
-    // A folder that is gone has no databases.
-    for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    for (place, bytes) in database_files(folder) {
+        must_not_be_in(&place, &bytes, secrets);
+    }
+}
+
+/// The files of the SQLite databases of a folder, each with its place. A folder that is gone has none.
+pub(crate) fn database_files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let databases = files.filter_map(|file| {
         let name = file.file_name().to_string_lossy().into_owned();
         let is_database = name.split('.').any(|part| matches!(part, "db" | "db-wal"));
-        if is_database && !name.ends_with("signing-key") {
-            let bytes = std::fs::read(file.path()).unwrap_or_default();
-            must_not_be_in(&format!("the database {name}"), &bytes, secrets);
-        }
-    }
+        let bytes = || std::fs::read(file.path()).unwrap_or_default();
+        (is_database && !name.ends_with("signing-key")).then(|| (format!("the database {name}"), bytes()))
+    });
+    databases.collect()
 }
 
 /// The secrets that a command finds in its environment.

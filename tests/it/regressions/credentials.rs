@@ -11,6 +11,7 @@ use crate::harness::bridge::{PUBLIC_URL, TestBridge, user};
 use crate::harness::issuer::{TestIssuer, TestKey};
 use crate::harness::program::{Running, call_as, fail, folder, program, serving, succeed};
 use crate::harness::standin::upstream;
+use crate::harness::trail::trail_of_default;
 use crate::scim_tls;
 
 /// The status that a caller with this bearer token gets for the users below a base path.
@@ -150,9 +151,8 @@ async fn no_name_that_somebody_chooses_takes_the_place_of_a_built_in_one() {
     let token = issuer.key.sign(&claims);
     let holder = bridge.anonymous().at("/scim/v2").with_authorization(format!("Bearer {token}"));
     holder.create(&user("jane@x.example")).await;
-    let mut reader = bridge.store.reader().await.unwrap();
-    let trail = reader.list_audit(&"default".parse().unwrap(), None, 0, 10).await.unwrap();
-    assert_eq!(trail[0].entry.actor.as_text(), "token:jwt:static", "not the token of the settings");
+    let trail = trail_of_default(&bridge.store).await;
+    assert_eq!(trail[0].actor, "token:jwt:static", "not the token of the settings");
     for (name, value) in [("iss", PUBLIC_URL), ("client_id", "idp"), ("jti", "1"), ("scope", "admin")] {
         claims[name] = json!(value);
     }

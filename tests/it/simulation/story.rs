@@ -16,6 +16,7 @@ use super::network::Name;
 use super::reach::Point;
 use super::seed::{Chance, GROUP, Gifts, NAMED_GROUP, PROJECT, ROLE, Setting};
 use super::world::{Answer, Client, World};
+use crate::harness::trail::trail;
 
 /// How long faults may have been over before everything is as wished.
 const LIVENESS_ROUNDS: usize = 40;
@@ -781,17 +782,15 @@ impl Story {
 
     /// Every change is on record before it is made.
     async fn audit(&self) {
-        let mut reader = self.world.store().reader().await.unwrap();
-        let trail = reader.list_audit(&self.world.tenant, None, 0, 100_000).await.unwrap();
+        let trail = trail(self.world.store(), &self.world.tenant).await;
         let is_sent = |event: &str| matches!(event, "operation.send" | "group.send");
-        let sent = trail.iter().filter(|record| is_sent(&record.entry.event)).count();
+        let sent = trail.iter().filter(|told| is_sent(&told.event)).count();
         let changes = self.judge.changes;
         assert!(sent >= changes, "I19: {changes} changes and {sent} of them on record");
-        assert!(trail.iter().zip(1..).all(|(record, seq)| record.seq == seq), "I19: a gap in the trail");
+        assert!(trail.iter().zip(1..).all(|(told, seq)| told.seq == seq), "I19: a gap in the trail");
         let has = |event: &str, outcome: Option<&str>| {
-            trail.iter().any(|record| {
-                record.entry.event == event
-                    && outcome.is_none_or(|outcome| record.entry.detail["outcome"] == outcome)
+            trail.iter().any(|told| {
+                told.event == event && outcome.is_none_or(|outcome| told.detail["outcome"] == outcome)
             })
         };
         self.reach_if(has("hold.open", None), Point::HeldByGuard);

@@ -17,6 +17,7 @@ use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::directory::Directory;
 use openai_scim_bridge::http::{self as bridge, Gate, Readiness};
 use openai_scim_bridge::ids::TenantId;
+use openai_scim_bridge::model::policy::Policy;
 use openai_scim_bridge::openai::{self, Settings};
 use openai_scim_bridge::planted;
 use openai_scim_bridge::provision::Engine;
@@ -38,19 +39,22 @@ use super::seed::Setting;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How soon to look again whether nothing moves any more, where nobody tells.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
-const TOKEN: &str = "static-token-of-the-default-tenant";
+/// The token of the tenant that is played.
+pub(super) const TOKEN: &str = "static-token-of-the-default-tenant";
 const NEIGHBOUR: &str = "neighbour";
 const TOKEN_OF_NEIGHBOUR: &str = "static-token-of-the-neighbour-tenant";
 const ADMIN_KEY: &str = "sk-admin-simulator";
 const START: &str = "2026-01-01T00:00:00Z";
 
 /// A running bridge.
-struct Running {
-    store: Store,
-    front: axum::Router,
-    handle: Handle,
-    rest: watch::Receiver<Option<Rest>>,
-    task: JoinHandle<()>,
+pub(super) struct Running {
+    pub(super) store: Store,
+    pub(super) front: axum::Router,
+    pub(super) handle: Handle,
+    pub(super) rest: watch::Receiver<Option<Rest>>,
+    pub(super) task: JoinHandle<()>,
+    /// Asks the engine to end.
+    pub(super) stop: CancellationToken,
 }
 
 /// The bridge and what is around it.
@@ -105,7 +109,7 @@ impl World {
         let base_url = network.listen().await;
         let tenant = TenantId::default_tenant();
         let organization = simulator.router();
-        let running = Some(start(setting, store, &clock, &base_url));
+        let running = Some(start(&setting.policy, PATIENCE, store, &clock, &base_url));
         let setting = setting.clone();
         Self {
             clock,
@@ -168,7 +172,7 @@ impl World {
         let _cancelled = (&mut task).await.is_err();
         self.network.cut();
         let store = if reopen { self.reopen(store, None).await } else { store };
-        self.running = Some(start(&self.setting, store, &self.clock, &self.base_url));
+        self.running = Some(start(&self.setting.policy, PATIENCE, store, &self.clock, &self.base_url));
     }
 
     /// Closes the database and opens it again, with these contents if any.
@@ -193,7 +197,7 @@ impl World {
         let _cancelled = (&mut task).await.is_err();
         self.network.cut();
         let store = self.reopen(store, Some(backup)).await;
-        self.running = Some(start(&self.setting, store, &self.clock, &self.base_url));
+        self.running = Some(start(&self.setting.policy, PATIENCE, store, &self.clock, &self.base_url));
         true
     }
 
@@ -352,13 +356,19 @@ pub(super) fn scim_request(method: &str, path: &str, token: &str, body: Option<&
     request.body(body).unwrap()
 }
 
-fn start(setting: &Setting, store: Store, clock: &Clock, base_url: &str) -> Running {
+/// Starts a bridge whose requests wait so long for what they ask of OpenAI.
+pub(super) fn start(
+    policy: &Policy,
+    answer_wait: Duration,
+    store: Store,
+    clock: &Clock,
+    base_url: &str,
+) -> Running {
     let (tenant, neighbour) = (TenantId::default_tenant(), NEIGHBOUR.parse::<TenantId>().unwrap());
     let (handle, mut inboxes) = Handle::new([tenant.clone()]);
     let (_, inbox) = inboxes.pop().unwrap();
     let settings = Settings::new("default", base_url.parse().unwrap(), ADMIN_KEY.into());
     let client = openai::Client::new(settings, clock.clone(), Metrics::new()).unwrap();
-    let policy = setting.policy.clone();
     let clock = clock.clone();
     let engine = Engine::new(
         tenant.clone(),
@@ -374,12 +384,12 @@ fn start(setting: &Setting, store: Store, clock: &Clock, base_url: &str) -> Runn
         store.clone(),
         handle.clone(),
         clock.clone(),
-        [(tenant.clone(), policy.clone()), (neighbour.clone(), policy)],
+        [(tenant.clone(), policy.clone()), (neighbour.clone(), policy.clone())],
         "https://scim.example.com",
     );
     let tokens = [(tenant, TOKEN.into()), (neighbour, TOKEN_OF_NEIGHBOUR.into())];
     let state = bridge::State {
-        directory: directory.with_answer_wait(PATIENCE),
+        directory: directory.with_answer_wait(answer_wait),
         door: Door::new(store.clone(), clock.clone(), &tokens),
         metrics: Metrics::new(),
         readiness: Readiness::default(),
@@ -387,6 +397,7 @@ fn start(setting: &Setting, store: Store, clock: &Clock, base_url: &str) -> Runn
         clock,
     };
     let front = bridge::router(state);
-    let task = tokio::spawn(engine.run(CancellationToken::new()));
-    Running { store, front, handle, rest, task }
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(engine.run(stop.clone()));
+    Running { store, front, handle, rest, task, stop }
 }

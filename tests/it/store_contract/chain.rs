@@ -235,9 +235,9 @@ async fn a_trail_of_before_is_chained_once(db: &Database) {
     let store = db.open().await;
     let known = head(verdict(&store, None).await);
     assert_eq!(known.seq, 3 * 512 + 1);
-    let trail = store.reader().await.unwrap().list_audit(&tenant(), None, 3 * 512, 10).await.unwrap();
-    assert_eq!(trail[0].entry.event, "audit.chain");
-    assert_eq!(trail[0].entry.detail, json!({ "entries": 3 * 512 }));
+    let links = store.reader().await.unwrap().list_links(&tenant(), None, 3 * 512, 10).await.unwrap();
+    assert_eq!(links[0].event, "audit.chain");
+    assert_eq!(links[0].detail, json!({ "entries": 3 * 512 }).to_string());
     store.close().await;
     drop(store);
 

@@ -4,18 +4,20 @@ use jiff::{SignedDuration, Timestamp};
 use openai_scim_bridge::ids::{InviteId, PersonId, ProjectId, UserId};
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::grant::{OrgRole, ProjectGrant, ProjectRole};
-use openai_scim_bridge::model::mapping::{Mapping, Status};
+use openai_scim_bridge::model::mapping::{Mapping, Origin, Status};
 use openai_scim_bridge::model::observed::{
     Collection, Invite, InviteStatus, Member, Project, ProjectMember, Role, Sweep,
 };
 use openai_scim_bridge::model::operation::Lane;
-use openai_scim_bridge::store::{Store, StoreError};
+use openai_scim_bridge::model::person::Person;
+use openai_scim_bridge::store::{Bound, Store, StoreError};
 
-use super::{insert, other_tenant, person, tenant};
+use super::{delete, insert, other_tenant, person, tenant};
 use crate::harness::database::Database;
 
 on_both! {
     what_was_seen_reads_back
+    whoever_was_seen_comes_with_whom_they_stand_for
     a_reading_tells_the_people_concerned
     a_reading_without_news_tells_nobody
     a_change_seen_in_an_unfinished_reading_is_not_lost
@@ -137,6 +139,36 @@ async fn what_was_seen_reads_back(db: &Database) {
     assert_eq!(reader.invite(&tenant(), &old.id).await.unwrap(), None);
     assert_eq!(reader.invites_by_address(&tenant(), "jane@example.com").await.unwrap().len(), 1);
     assert_eq!(reader.last_sweep(&tenant(), &Collection::Members).await.unwrap(), None);
+}
+
+async fn whoever_was_seen_comes_with_whom_they_stand_for(db: &Database) {
+    let store = db.open().await;
+    let mut jane = person(&db.clock, "jane@example.com");
+    let joe = person(&db.clock, "joe@example.com");
+    for person in [&jane, &joe] {
+        insert(&store, person).await.unwrap();
+    }
+    let of_jane = Mapping { user_id: Some("user-2".into()), ..Mapping::new(tenant(), jane.id) };
+    bind(&store, &Mapping { origin: Origin::Unclaimed, ..of_jane }).await;
+    bind(&store, &Mapping { invite_id: Some("invite-1".into()), ..Mapping::new(tenant(), joe.id) }).await;
+    delete(&store, &db.clock, &mut jane).await;
+    read_members(db, &store, &["user-1", "user-2", "user-3"].map(|id| member(id, "x@example.com"))).await;
+    let (invites, now) = (["invite-1", "invite-2"].map(|id| invite(id, "y@example.com")), db.clock.now());
+    write!(store, [invites], |tx| tx.observe_invites(&tenant(), &invites, now).await).unwrap();
+
+    let mut reader = store.reader().await.unwrap();
+    let bound = |person: &Person, origin| Bound {
+        person: person.id,
+        user_name: person.user_name.clone(),
+        version: person.version,
+        origin,
+    };
+    let members = reader.members_with_person(&tenant(), Some(&"user-1".into()), 10).await.unwrap();
+    let members: Vec<_> = members.into_iter().map(|(member, bound)| (member.id, bound)).collect();
+    assert_eq!(members, [("user-2".into(), Some(bound(&jane, Origin::Unclaimed))), ("user-3".into(), None)]);
+    let invites = reader.open_invites_with_person(&tenant(), None, 10).await.unwrap();
+    let invites: Vec<_> = invites.into_iter().map(|(invite, bound)| (invite.id, bound)).collect();
+    assert_eq!(invites, [("invite-1".into(), Some(bound(&joe, Origin::Invited))), ("invite-2".into(), None)]);
 }
 
 async fn a_reading_tells_the_people_concerned(db: &Database) {

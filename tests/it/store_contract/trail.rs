@@ -8,7 +8,7 @@ use openai_scim_bridge::ids::{PersonId, RequestId, TenantId};
 use openai_scim_bridge::model::audit::{Actor, AuditEntry};
 use openai_scim_bridge::model::scope::Scopes;
 use openai_scim_bridge::model::token::TokenRecord;
-use openai_scim_bridge::store::{AuditRecord, StoreError};
+use openai_scim_bridge::store::StoreError;
 use serde_json::json;
 
 use super::{other_tenant, tenant};
@@ -47,13 +47,21 @@ async fn the_trail_reads_back_in_order(db: &Database) {
         Ok(())
     })
     .unwrap();
-    let records: Vec<_> = (1..).zip(entries).map(|(seq, entry)| AuditRecord { seq, entry }).collect();
     let mut reader = store.reader().await.unwrap();
-    assert_eq!(reader.list_audit(&tenant(), None, 0, 10).await.unwrap(), records);
-    assert_eq!(reader.list_audit(&tenant(), None, 1, 1).await.unwrap(), records[1..2]);
-    let person = records[2].entry.person;
-    assert_eq!(reader.list_audit(&tenant(), person, 0, 10).await.unwrap(), records[2..]);
-    assert_eq!(reader.list_audit(&other_tenant(), None, 0, 10).await.unwrap(), []);
+    let links = reader.list_links(&tenant(), None, 0, 10).await.unwrap();
+    assert_eq!(links.len(), entries.len());
+    for ((link, entry), seq) in links.iter().zip(&entries).zip(1..) {
+        assert_eq!(
+            (link.seq, link.at, &link.actor),
+            (seq, entry.at.as_microsecond(), &entry.actor.as_text())
+        );
+        assert_eq!(link.request, entry.request.map(|request| request.to_string()));
+        assert_eq!(link.person, entry.person.map(|person| person.to_string()));
+        assert_eq!((&link.event, &link.detail), (&entry.event, &entry.detail.to_string()));
+    }
+    assert_eq!(reader.list_links(&tenant(), None, 1, 1).await.unwrap(), links[1..2]);
+    assert_eq!(reader.list_links(&tenant(), entries[2].person, 0, 10).await.unwrap(), links[2..]);
+    assert_eq!(reader.list_links(&other_tenant(), None, 0, 10).await.unwrap(), []);
 }
 
 async fn the_trail_of_each_tenant_has_no_gaps(db: &Database) {
@@ -73,8 +81,8 @@ async fn the_trail_of_each_tenant_has_no_gaps(db: &Database) {
     assert_eq!(results.into_iter().filter(|result| matches!(result, Ok(Ok(())))).count(), 56);
     let mut reader = store.reader().await.unwrap();
     for (tenant, count) in [(tenant(), 32), (other_tenant(), 24)] {
-        let trail = reader.list_audit(&tenant, None, 0, 100).await.unwrap();
-        let numbers: Vec<_> = trail.iter().map(|record| record.seq).collect();
+        let links = reader.list_links(&tenant, None, 0, 100).await.unwrap();
+        let numbers: Vec<_> = links.iter().map(|link| link.seq).collect();
         assert_eq!(numbers, (1..=count).collect::<Vec<_>>());
     }
 }

@@ -15,6 +15,7 @@ use super::disk::{self, Disk};
 use super::life::Life;
 use super::scene::{self, Ask, INVITED, MEMBER, Scene, Standing, TEAMMATE};
 use super::{Cell, Operation, Outcome, Point};
+use crate::harness::trail::trail_of_default;
 use crate::simulation::Log;
 use crate::simulation::judge::{Judge, owners};
 use crate::simulation::network::{Name, Network};
@@ -544,9 +545,8 @@ impl Story {
 
     /// How many calls are on record.
     pub(super) async fn sent(&self) -> usize {
-        let mut reader = self.life.store.reader().await.unwrap();
-        let trail = reader.list_audit(&TenantId::default_tenant(), None, 0, 100_000).await.unwrap();
-        trail.iter().filter(|record| record.entry.event == "operation.send").count()
+        let trail = trail_of_default(&self.life.store).await;
+        trail.iter().filter(|told| told.event == "operation.send").count()
     }
 
     /// What is not as wished in the organization. Of somebody whom it `refused` it is enough that this is shown.

@@ -3,17 +3,11 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
-use openai_scim_bridge::access::Door;
 use openai_scim_bridge::clock::Clock;
-use openai_scim_bridge::directory::Directory;
-use openai_scim_bridge::http::{self as bridge, Gate, Readiness};
 use openai_scim_bridge::ids::TenantId;
 use openai_scim_bridge::model::policy::Policy;
-use openai_scim_bridge::openai::{Client, Settings};
-use openai_scim_bridge::provision::Engine;
 use openai_scim_bridge::provision::handle::{Handle, Rest};
 use openai_scim_bridge::store::Store;
-use openai_scim_bridge::telemetry::metrics::Metrics;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -23,11 +17,10 @@ use tower::ServiceExt as _;
 
 use super::disk::{self, Disk};
 use crate::simulation::network::Network;
-use crate::simulation::world::scim_request;
+use crate::simulation::world::{self, Running, TOKEN, scim_request};
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
-const TOKEN: &str = "static-token-of-the-default-tenant";
 
 /// A running program.
 pub(super) struct Life {
@@ -58,41 +51,10 @@ impl Life {
     pub(super) async fn start_in(folder: TempDir, policy: &Policy, clock: &Clock) -> Self {
         let store = disk::open(folder.path(), clock).await;
         let network = Network::default();
-        let upstream = network.listen().await.parse().unwrap();
-        let tenant = TenantId::default_tenant();
-        let (handle, mut inboxes) = Handle::new([tenant.clone()]);
-        let (_, inbox) = inboxes.pop().unwrap();
-        let settings = Settings::new("default", upstream, "sk-admin-simulator".into());
-        let metrics = Metrics::new();
-        let client = Client::new(settings, clock.clone(), metrics.clone()).unwrap();
-        let engine = Engine::new(
-            tenant.clone(),
-            policy.clone(),
-            store.clone(),
-            client,
-            clock.clone(),
-            metrics.clone(),
-            inbox,
-        );
-        let rest = engine.rest();
-        let directory = Directory::new(
-            store.clone(),
-            handle.clone(),
-            clock.clone(),
-            [(tenant.clone(), policy.clone())],
-            "https://scim.example.com",
-        );
-        let front = bridge::router(bridge::State {
-            // What is acknowledged at once is owed from then on.
-            directory: directory.with_answer_wait(Duration::ZERO),
-            door: Door::new(store.clone(), clock.clone(), &[(tenant, TOKEN.into())]),
-            metrics,
-            readiness: Readiness::default(),
-            gate: Gate::new(clock.clone(), Vec::new(), 1_000_000),
-            clock: clock.clone(),
-        });
-        let stop = CancellationToken::new();
-        let engine = tokio::spawn(engine.run(stop.clone()));
+        let base_url = network.listen().await;
+        // What is acknowledged at once is owed from then on.
+        let running = world::start(policy, Duration::ZERO, store, clock, &base_url);
+        let Running { store, front, handle, rest, task: engine, stop } = running;
         Self { store, network, front, handle, rest, engine, stop, folder }
     }
 
