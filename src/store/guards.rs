@@ -128,13 +128,16 @@ impl Reader {
         .transpose()
     }
 
-    /// How many people stand for a member, and how many of these members the mirror shows.
+    /// How many people stand for a member, and how many of these members the mirror shows. A member about whom the outcome
+    /// of a call is open may be gone by that call, and counts as neither.
     pub async fn bound_members(&mut self, tenant: &TenantId) -> Result<(i64, i64), StoreError> {
         let row = self
             .fetch_one(
                 sql("SELECT COUNT(*) AS bound, COUNT(o.id) AS seen FROM mappings AS m
                      LEFT JOIN observed_members AS o ON o.tenant = m.tenant AND o.id = m.user_id AND o.gone_at IS NULL
-                     WHERE m.tenant = $1 AND m.user_id IS NOT NULL")
+                     WHERE m.tenant = $1 AND m.user_id IS NOT NULL
+                       AND NOT EXISTS (SELECT 1 FROM operations AS w WHERE w.tenant = m.tenant AND w.person = m.person
+                                       AND w.state IN ('sending', 'unknown'))")
                 .bind(tenant.as_str()),
             )
             .await?;

@@ -123,7 +123,7 @@ fn pages(criterion: &mut Criterion, runtime: &Runtime, bench: &Bench) {
     }
 }
 
-/// The dearest pages that are given, and one that is not: what they cost beside any other page is what the bounds are
+/// The dearest pages that are given, and one that is refused: what they cost beside any other page is what the bounds are
 /// chosen by.
 fn bounds(criterion: &mut Criterion, runtime: &Runtime, bench: &Bench) {
     let mut benches = criterion.benchmark_group("bounds");
@@ -140,10 +140,29 @@ fn bounds(criterion: &mut Criterion, runtime: &Runtime, bench: &Bench) {
             .to_async(runtime)
             .iter(async || black_box(bench.directory.list(&bench.caller, &Kind::ALL, &deep).await.unwrap()));
     });
-    let scanned = Query::from_parameters([("filter", "title eq \"nobody's\""), ("count", "100")]).unwrap();
-    benches.bench_function("filter_without_index", |bencher| {
-        bencher.to_async(runtime).iter(async || black_box(bench.list(&scanned).await));
-    });
+    let filtered = |filter: &str, cursor: Option<&str>| {
+        let cursor = cursor.map(|cursor| ("cursor", cursor));
+        Query::from_parameters([("filter", filter), ("count", "100")].into_iter().chain(cursor)).unwrap()
+    };
+    let status =
+        |word: &str| format!("urn:ietf:params:scim:schemas:extension:openai:2.0:User:status eq \"{word}\"");
+    let many = |term: &str, count: usize| vec![term; count].join(" or ");
+    let part = "userName co \"nobody's\"";
+    for (name, query) in [
+        ("filter_without_index_by_index", filtered("title eq \"nobody's\"", None)),
+        ("filter_without_index_by_cursor", filtered("title eq \"nobody's\"", Some(""))),
+        ("filter_by_status", filtered(&status("member"), None)),
+        ("filter_by_part_of_name", filtered(part, None)),
+        ("filter_by_5_parts_of_names", filtered(&many(part, 5), None)),
+        ("filter_by_5_statuses", filtered(&many(&status("member"), 5), None)),
+        ("filter_by_50_parts_of_names", filtered(&many(part, 50), None)),
+    ] {
+        benches.bench_function(name, |bencher| {
+            bencher.to_async(runtime).iter(async || {
+                black_box(bench.directory.list(&bench.caller, &[Kind::Users], &query).await.is_ok())
+            });
+        });
+    }
     benches.finish();
 }
 

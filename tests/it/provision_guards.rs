@@ -296,6 +296,29 @@ async fn what_another_organization_shows_cuts_no_tie() {
 }
 
 #[tokio::test]
+async fn members_who_were_perhaps_just_removed_make_no_organization_strange() {
+    let mut bridge = unlimited(Policy::default()).await;
+    let people = members(&bridge, 3).await;
+    bridge.sim.fail_next("DELETE", USER, Fault::reset_after(), 3).unwrap();
+    bridge.sim.fail_next("GET", USER, Fault::status(500), 1_000).unwrap();
+    deactivate_all(&bridge, &people).await;
+    bridge.kill().await;
+    for number in 0..3 {
+        // The list is as long as before.
+        bridge.sim.seed_member(&format!("other{number}@example.com"), OrgRole::Reader);
+    }
+    bridge.run();
+    bridge.minutes(2).await;
+    assert_eq!(bridge.store.reader().await.unwrap().brake(&bridge.tenant).await.unwrap(), None);
+    bridge.sim.clear_faults();
+    bridge.minutes(10).await;
+    for person in people {
+        assert_eq!(bridge.status(person).await, Status::Parked);
+    }
+    assert_eq!(bridge.sim.calls("DELETE", USER), 3);
+}
+
+#[tokio::test]
 async fn causes_of_alarm_are_told_once_and_told_to_be_over() {
     let bridge = unlimited(Policy::default()).await;
     let people = members(&bridge, 4).await;
