@@ -89,7 +89,7 @@ impl Directory {
         let total = Some(window.total);
         let entry = |resource| Entry { resource_type: shape.resource_type, resource, group: None };
         let hits = window.into_hits().into_iter().map(|(place, resource)| (place, entry(resource)));
-        Ok(Found { hits: hits.collect(), total })
+        Ok(Found { hits: hits.collect(), total, reached: None })
     }
 
     /// What has this id.

@@ -96,7 +96,7 @@ fn describe(extension: &mut Map<String, Value>, person: &Person, mapping: Option
     let mut put = |name: &str, value: Value| {
         extension.insert(name.to_owned(), value);
     };
-    put("status", shown_status(person, mapping).as_str().into());
+    put("status", Status::shown(person.wants_access(), mapping).as_str().into());
     let Some(mapping) = mapping else { return };
     if let Some(reason) = &mapping.status_reason {
         put("statusReason", reason.as_str().into());
@@ -119,19 +119,5 @@ fn describe(extension: &mut Map<String, Value>, person: &Person, mapping: Option
     }
     if let Some(synced) = mapping.last_synced_at {
         put("lastSynced", synced.to_string().into());
-    }
-}
-
-/// Where the person stands. The engine writes the mapping row after the directory wrote the person, so between the
-/// two the row tells of the past: then the wish decides.
-fn shown_status(person: &Person, mapping: Option<&Mapping>) -> Status {
-    let recorded = mapping.map(|mapping| mapping.status);
-    let bound = mapping.is_some_and(|mapping| mapping.user_id.is_some() || mapping.invite_id.is_some());
-    match (person.wants_access(), recorded) {
-        (true, None | Some(Status::Parked | Status::Removing)) => Status::Pending,
-        (true, Some(status)) | (false, Some(status @ (Status::Held | Status::Removing))) => status,
-        (false, Some(Status::Refused)) if bound => Status::Refused,
-        (false, _) if bound => Status::Removing,
-        (false, _) => Status::Parked,
     }
 }

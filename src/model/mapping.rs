@@ -47,6 +47,20 @@ impl Status {
         Self::Refused,
     ];
 
+    /// Where somebody in the directory is shown to stand who has this mapping, if any. The engine writes the mapping after
+    /// the directory wrote the person, so between the two the mapping tells of the past: then the wish decides.
+    pub fn shown(wants_access: bool, mapping: Option<&Mapping>) -> Self {
+        let recorded = mapping.map(|mapping| mapping.status);
+        let bound = mapping.is_some_and(|mapping| mapping.user_id.is_some() || mapping.invite_id.is_some());
+        match (wants_access, recorded) {
+            (true, None | Some(Self::Parked | Self::Removing)) => Self::Pending,
+            (true, Some(status)) | (false, Some(status @ (Self::Held | Self::Removing))) => status,
+            (false, Some(Self::Refused)) if bound => Self::Refused,
+            (false, _) if bound => Self::Removing,
+            (false, _) => Self::Parked,
+        }
+    }
+
     /// The word shown in SCIM, tables and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

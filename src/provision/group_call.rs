@@ -11,7 +11,6 @@ use super::execute::{Outcome, chain};
 use super::observe::domain;
 use crate::ids::{HoldId, OpenAiGroupId, OperationId};
 use crate::model::audit::{Actor, AuditEntry};
-use crate::model::grant::ProjectRole;
 use crate::model::group_link::{GroupCall, GroupLink};
 use crate::model::observed::OpenAiGroup;
 use crate::model::operation::Lane;
@@ -38,6 +37,7 @@ impl GroupOrder {
     /// The endpoint it needs.
     pub(super) fn endpoint(&self) -> Endpoint {
         match &self.call {
+            GroupCall::Delete { .. } if self.is_look => Endpoint::ListGroupUsers,
             _ if self.is_look => Endpoint::GetProjectGroup,
             GroupCall::Create { .. } => Endpoint::CreateGroup,
             GroupCall::Rename { .. } => Endpoint::UpdateGroup,
@@ -60,34 +60,41 @@ pub(super) async fn carry_out(context: &Context, order: &GroupOrder, sent_at: Ti
     }
     let mut link = order.link.clone();
     let operation = OperationId::new(&context.clock);
-    link.begin(order.call.clone(), operation, sent_at);
-    let detail = json!({
-        "operation": operation.to_string(),
-        "call": order.call.to_string(),
-        "reason": order.reason,
-    });
-    match record(context, order, &link, entry(&link, sent_at, "group.send", detail)).await {
-        Ok(Admission::Granted) => {}
-        Ok(Admission::Held(hold)) => {
-            let kind = order.call.kind();
-            context.metrics.operation(context.tenant.as_str(), kind, Outcome::Held.word());
-            tracing::info!(
-                tenant = %context.tenant, group.id = %link.group, hold.id = %hold.id, guard = %hold.guard,
-                "operation {kind} for group {} is held by the guard {}; it waits for `scim-bridge holds approve` or `reject`",
-                link.group, hold.guard
-            );
-            return Outcome::Held;
+    // Before the record: between that and the call there is no time for anybody to say stop.
+    let result = match role_of(&context.client, &order.call).await {
+        Err(failure) => Err(failure),
+        Ok(role) => {
+            link.begin(order.call.clone(), operation, sent_at);
+            let detail = json!({
+                "operation": operation.to_string(),
+                "call": order.call.to_string(),
+                "reason": order.reason,
+            });
+            match record(context, order, &link, entry(&link, sent_at, "group.send", detail)).await {
+                Ok(Admission::Granted) => {}
+                Ok(Admission::Held(hold)) => {
+                    let kind = order.call.kind();
+                    context.metrics.operation(context.tenant.as_str(), kind, Outcome::Held.word());
+                    tracing::info!(
+                        tenant = %context.tenant, group.id = %link.group, hold.id = %hold.id, guard = %hold.guard,
+                        "operation {kind} for group {} is held by the guard {}; it waits for `scim-bridge holds \
+                         approve` or `reject`",
+                        link.group, hold.guard
+                    );
+                    return Outcome::Held;
+                }
+                Ok(Admission::Braked) => return Outcome::Braked,
+                Err(error) => {
+                    tracing::warn!(
+                        tenant = %context.tenant,
+                        "call {} not made, it could not be put on record: {}", order.call.kind(), chain(&error)
+                    );
+                    return Outcome::Unrecorded;
+                }
+            }
+            call(&context.client, &order.call, &role).await
         }
-        Ok(Admission::Braked) => return Outcome::Braked,
-        Err(error) => {
-            tracing::warn!(
-                tenant = %context.tenant,
-                "call {} not made, it could not be put on record: {}", order.call.kind(), chain(&error)
-            );
-            return Outcome::Unrecorded;
-        }
-    }
-    let result = call(&context.client, &order.call).await;
+    };
     let at = context.clock.now().max(sent_at);
     let (outcome, seen, request_id, words) = match result {
         Ok(answer) => {
@@ -170,7 +177,7 @@ fn settle_failure(link: &mut GroupLink, call: &GroupCall, failure: &Failure, at:
 }
 
 /// Makes the call; the group as it is afterwards, where the answer shows it.
-async fn call(client: &Client, call: &GroupCall) -> Result<Answer<Option<OpenAiGroup>>, Failure> {
+async fn call(client: &Client, call: &GroupCall, role: &str) -> Result<Answer<Option<OpenAiGroup>>, Failure> {
     match call {
         GroupCall::Create { name } => {
             Ok(client.create_group(name).await?.map(|group| Some(domain::group(group))))
@@ -179,10 +186,8 @@ async fn call(client: &Client, call: &GroupCall) -> Result<Answer<Option<OpenAiG
             Ok(client.rename_group(group.as_str(), name).await?.map(|group| Some(domain::group(group))))
         }
         GroupCall::Delete { group } => Ok(client.delete_group(group.as_str()).await?.map(|_| None)),
-        GroupCall::Admit { group, project, role } => {
-            let role = role_id(client, project.as_str(), *role).await?;
-            let answer = client.add_project_group(project.as_str(), group.as_str(), &role).await?;
-            Ok(answer.map(|_| None))
+        GroupCall::Admit { group, project, .. } => {
+            Ok(client.add_project_group(project.as_str(), group.as_str(), role).await?.map(|_| None))
         }
         GroupCall::Expel { group, project } => {
             Ok(client.remove_project_group(project.as_str(), group.as_str()).await?.map(|_| None))
@@ -190,14 +195,16 @@ async fn call(client: &Client, call: &GroupCall) -> Result<Answer<Option<OpenAiG
     }
 }
 
-/// The id of a predefined role in a project, which is never guessed.
-async fn role_id(client: &Client, project: &str, role: ProjectRole) -> Result<String, Failure> {
-    let roles =
-        client.list_project_roles(project, None, ROLES).await.map_err(|failure| match failure.kind {
+/// The id of the predefined role in a project that a call gives, which is never guessed; empty for other calls.
+async fn role_of(client: &Client, call: &GroupCall) -> Result<String, Failure> {
+    let GroupCall::Admit { project, role, .. } = call else { return Ok(String::new()) };
+    let roles = client.list_project_roles(project.as_str(), None, ROLES).await.map_err(|failure| {
+        match failure.kind {
             // Nothing was changed yet, so there is nothing to find out.
             FailureKind::Unknown => Failure { kind: FailureKind::NotSent, ..failure },
             _ => failure,
-        })?;
+        }
+    })?;
     let is_meant = |known: &&wire::Role| known.predefined_role && known.name == role.as_str();
     match roles.value.data.iter().find(is_meant) {
         Some(role) => Ok(role.id.clone()),
@@ -211,20 +218,31 @@ async fn role_id(client: &Client, project: &str, role: ProjectRole) -> Result<St
     }
 }
 
-/// Finds out whether a group is in a project, after a call about that brought no answer.
+/// Finds out whether a group is in a project, after a call about that brought no answer; or whether there is the group,
+/// which is [`Outcome::Done`] if it is gone and [`Outcome::Superseded`] if not.
 async fn look_back(context: &Context, order: &GroupOrder) -> Outcome {
-    let (GroupCall::Admit { group, project, .. } | GroupCall::Expel { group, project }) = &order.call else {
-        return Outcome::Superseded;
+    let client = &context.client;
+    let found = match &order.call {
+        GroupCall::Admit { group, project, .. } | GroupCall::Expel { group, project } => {
+            client.get_project_group(project.as_str(), group.as_str()).await.map(drop)
+        }
+        GroupCall::Delete { group } => client.list_group_users(group.as_str(), None, 1).await.map(drop),
+        GroupCall::Create { .. } | GroupCall::Rename { .. } => return Outcome::Superseded,
     };
-    let is_in = match context.client.get_project_group(project.as_str(), group.as_str()).await {
-        Ok(_) => true,
+    let is_about_group = matches!(order.call, GroupCall::Delete { .. });
+    let is_in = match found {
+        Ok(()) => true,
         Err(failure) => match failure.kind {
+            FailureKind::Rejected | FailureKind::Conflict if is_about_group => return Outcome::Refused,
             FailureKind::NotFound | FailureKind::Rejected | FailureKind::Conflict => false,
             FailureKind::RateLimited { .. } => return Outcome::RateLimited,
             FailureKind::KeyRefused => return Outcome::KeyRefused { status: failure.status },
             FailureKind::NotSent | FailureKind::Unknown => return Outcome::NotSent,
         },
     };
+    if is_about_group {
+        return if is_in { Outcome::Superseded } else { Outcome::Done };
+    }
     let (mut link, at) = (order.link.clone(), context.clock.now());
     let mut in_vain = None;
     if is_in == order.call.takes_away() {

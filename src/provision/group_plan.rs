@@ -42,6 +42,8 @@ pub struct Scene<'a> {
     pub sweeps: &'a BTreeMap<Collection, Sweep>,
     /// What there is to give.
     pub inventory: &'a Inventory,
+    /// When a kept group was last looked for by itself, and whether it was there.
+    pub looks: &'a BTreeMap<OpenAiGroupId, (Timestamp, bool)>,
     /// What to do where somebody deleted a group that the bridge keeps.
     pub on_deleted: OnDrift,
     /// What waits for a human, of all groups.
@@ -73,7 +75,9 @@ pub fn plan_group(
     if let Some(next) = scene.settle(&mut link) {
         return (link, Some(next));
     }
-    scene.note_gone(&mut link);
+    if let Some(next) = scene.note_gone(&mut link) {
+        return (link, Some(next));
+    }
     link.refusals
         .retain(|refused| refused.retry_at > scene.now || matches!(refused.call, GroupCall::Create { .. }));
     let next = match (wish, link.openai_id.clone()) {
@@ -161,13 +165,22 @@ impl<'a> Scene<'a> {
         self.groups.iter().find(is_made).map(|group| group.id.clone())
     }
 
-    /// Notes that somebody deleted the group.
-    fn note_gone(&self, link: &mut GroupLink) {
-        let (Some(group), Some(bound_at)) = (&link.openai_id, link.bound_at) else { return };
+    /// Notes that somebody deleted the group. A list that leaves it out is no proof of that: it is looked for.
+    fn note_gone(&self, link: &mut GroupLink) -> Option<Next> {
+        let (group, bound_at) = (link.openai_id.as_ref()?, link.bound_at?);
         let listed_at = Self::later(bound_at, self.settle_time);
-        let is_listed = self.groups.iter().any(|known| known.id == *group);
-        if !is_listed && self.swept_at(&Collection::Groups) >= Some(listed_at) {
-            link.lose();
+        let swept_at = self.swept_at(&Collection::Groups).filter(|at| *at >= listed_at)?;
+        if self.groups.iter().any(|known| known.id == *group) {
+            return None;
+        }
+        match self.looks.get(group) {
+            Some((at, is_there)) if *at >= swept_at => {
+                if !is_there {
+                    link.lose();
+                }
+                None
+            }
+            _ => Some(Next::LookBack(GroupCall::Delete { group: group.clone() })),
         }
     }
 
@@ -301,7 +314,7 @@ mod tests {
         groups: &[OpenAiGroup],
         sweeps: &[(Collection, i64, i64)],
     ) -> (GroupLink, Option<Next>) {
-        plan_where(OnDrift::Revert, link, wish, groups, sweeps)
+        plan_where(OnDrift::Revert, link, wish, groups, sweeps, None)
     }
 
     fn plan_where(
@@ -310,6 +323,7 @@ mod tests {
         wish: Option<&GroupWish>,
         groups: &[OpenAiGroup],
         sweeps: &[(Collection, i64, i64)],
+        looked: Option<(i64, bool)>,
     ) -> (GroupLink, Option<Next>) {
         let sweep = |second, count| Sweep { started_at: at(second), finished_at: at(second), count };
         let projects = vec![Project { id: "proj_a".into(), name: None }];
@@ -323,6 +337,10 @@ mod tests {
                 .map(|(what, second, count)| (what.clone(), sweep(*second, *count)))
                 .collect(),
             inventory: &Inventory { projects: Listing::Read(projects), ..Inventory::default() },
+            looks: &looked
+                .map(|(second, there)| ("group-1".into(), (at(second), there)))
+                .into_iter()
+                .collect(),
             on_deleted,
             holds: &[],
         };
@@ -433,6 +451,7 @@ mod tests {
                 linked: &linked,
                 sweeps: &sweeps,
                 inventory: &inventory,
+                looks: &BTreeMap::new(),
                 on_deleted: OnDrift::Revert,
                 holds,
             };
@@ -465,14 +484,22 @@ mod tests {
         let staff = wish("Staff", &[]);
         let (_, next) = plan(&bound(), Some(&staff), &[], &[(Collection::Groups, 59, 0)]);
         assert_eq!(next, None, "it may be missing from a reading for a while");
-        let (unbound, next) = plan(&bound(), Some(&staff), &[], &[(Collection::Groups, 60, 0)]);
+        let read = [(Collection::Groups, 60, 0)];
+        let look = Next::LookBack(GroupCall::Delete { group: "group-1".into() });
+        assert_eq!(plan(&bound(), Some(&staff), &[], &read).1, Some(look.clone()));
+        let looked = |second, there| {
+            plan_where(OnDrift::Revert, &bound(), Some(&staff), &[], &read, Some((second, there)))
+        };
+        assert_eq!(looked(59, false).1, Some(look), "it may have been made since");
+        assert_eq!(looked(60, true), (bound(), None), "the list was wrong");
+        let (unbound, next) = looked(60, false);
         assert_eq!((&unbound.openai_id, call(next)), (&None, "create_group `Staff`".into()));
         assert_eq!(unbound.lost, Some("group-1".into()));
-        let (reported, next) = plan_where(OnDrift::Report, &unbound, Some(&staff), &[], &[]);
+        let (reported, next) = plan_where(OnDrift::Report, &unbound, Some(&staff), &[], &[], None);
         assert!(next.is_none() && reported.refusal().unwrap().contains("drift.group_deleted"));
-        let again = plan_where(OnDrift::Report, &reported, Some(&staff), &[], &[]);
+        let again = plan_where(OnDrift::Report, &reported, Some(&staff), &[], &[], None);
         assert_eq!(again, (reported.clone(), None));
-        let (adopted, next) = plan_where(OnDrift::Adopt, &reported, Some(&staff), &[], &[]);
+        let (adopted, next) = plan_where(OnDrift::Adopt, &reported, Some(&staff), &[], &[], None);
         assert_eq!((adopted.refusal(), next), (None, None));
         let (_, next) = plan(&reported, Some(&staff), &[], &[]);
         assert_eq!(call(next), "create_group `Staff`", "the policy was changed");

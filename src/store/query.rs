@@ -45,7 +45,7 @@ pub enum Condition {
     Created(Order, Timestamp),
     /// `meta.lastModified` compares so with this instant. Exact.
     Modified(Order, Timestamp),
-    /// The person stands so upstream. Exact.
+    /// The person is shown to stand so upstream ([`Status::shown`]). Exact; reads every live person's row.
     StatusEq(Status),
     /// The member that stands for the person is this. Exact.
     UserIdEq(UserId),
@@ -76,10 +76,30 @@ pub enum GroupCondition {
     MemberEq(PersonId),
 }
 
+/// [`Status::shown`] of the row `people AS p`.
+const STATUS: &str = "COALESCE((SELECT CASE \
+    WHEN p.active = 1 AND x.status IN ('parked', 'removing') THEN 'pending' \
+    WHEN p.active = 1 OR x.status IN ('held', 'removing') THEN x.status \
+    WHEN x.user_id IS NULL AND x.invite_id IS NULL THEN 'parked' \
+    WHEN x.status = 'refused' THEN 'refused' \
+    ELSE 'removing' END \
+    FROM mappings AS x WHERE x.tenant = p.tenant AND x.person = p.id), \
+    CASE WHEN p.active = 1 THEN 'pending' ELSE 'parked' END)";
+
 /// A question for ids, split where the tenant and the value belong.
 type LookUp = (&'static str, &'static str);
 
 impl Condition {
+    /// Whether those it holds for are found in an index.
+    pub(crate) fn is_looked_up(&self) -> bool {
+        match self {
+            Self::Nobody => true,
+            Self::And(parts) => parts.iter().any(Self::is_looked_up),
+            Self::Or(parts) => parts.iter().all(Self::is_looked_up),
+            alone => !alone.look_ups().is_empty(),
+        }
+    }
+
     /// The look-ups whose findings together meet the condition; none if it is not a matter of looking up.
     fn look_ups(&self) -> Vec<(LookUp, String)> {
         const PEOPLE: &str = "SELECT id FROM people WHERE tenant = ";
@@ -230,15 +250,7 @@ impl Sql {
             Condition::Modified(order, at) => {
                 self.push("p.modified_at").push(order.as_sql()).int(at.as_microsecond())
             }
-            Condition::StatusEq(Status::Pending) => self
-                .push("NOT EXISTS (SELECT 1 FROM mappings AS x WHERE x.tenant = p.tenant AND x.person = p.id")
-                .push(" AND x.status <> 'pending')"),
-            Condition::StatusEq(status) => self
-                .push("p.id IN (SELECT person FROM mappings WHERE tenant = ")
-                .text(tenant.as_str())
-                .push(" AND status = ")
-                .text(status.as_str())
-                .push(")"),
+            Condition::StatusEq(status) => self.push(STATUS).push(" = ").text(status.as_str()),
         }
     }
 

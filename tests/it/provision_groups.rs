@@ -7,7 +7,7 @@ use openai_scim_bridge::model::mapping::Status;
 use openai_scim_bridge::model::policy::{
     DriftPolicy, GroupMode, GroupRule, GroupSelector, OnDrift, Policy, RuleEffect, Standstill,
 };
-use openai_scim_bridge::simulator::{Fault, Feature, OrgRole, Simulator};
+use openai_scim_bridge::simulator::{Fault, Feature, OrgRole, PageFault, Simulator};
 
 use crate::harness::engine::Bridge;
 
@@ -203,6 +203,20 @@ async fn a_kept_group_that_was_deleted_by_hand_is_made_anew() {
     let (again, _) = only_group(&bridge);
     assert_ne!(again, id);
     assert_eq!(bridge.sim.group_members(&again).len(), 1);
+}
+
+#[tokio::test]
+async fn a_kept_group_that_a_list_leaves_out_is_looked_for_and_not_made_again() {
+    let bridge = Bridge::with_policy(mirror()).await;
+    let (jane, _) = bridge.create_member("jane").await;
+    bridge.create_group("Staff", &[jane]).await;
+    bridge.minutes(10).await;
+    let (id, _) = only_group(&bridge);
+    bridge.sim.fail_next("GET", GROUPS, Fault::Page { page: PageFault::Empty }, 4).unwrap();
+    bridge.pass(SignedDuration::from_mins(60)).await;
+    assert_eq!((only_group(&bridge).0, bridge.sim.faults().len()), (id.clone(), 0));
+    assert_eq!((bridge.sim.calls("POST", GROUPS), deletions_told(&bridge).await), (1, 0));
+    assert_eq!(bridge.sim.group_members(&id).len(), 1);
 }
 
 /// How often it was told that a group was deleted.

@@ -3,9 +3,9 @@
 use openai_scim_bridge::scim::list::{DEFAULT_COUNT, MAX_COUNT};
 use openai_scim_bridge::scim::schema::features::CURSOR_SECONDS;
 use openai_scim_bridge::scim::schema::limits::{
-    MAX_ADDRESS, MAX_BINARY, MAX_BODY_BYTES, MAX_BULK_OPERATIONS, MAX_DEPTH, MAX_FILTER_BYTES,
+    MAX_ADDRESS, MAX_BINARY, MAX_BODY_BYTES, MAX_BULK_OPERATIONS, MAX_DEPTH, MAX_EXAMINED, MAX_FILTER_BYTES,
     MAX_FILTER_DEPTH, MAX_FILTER_TERMS, MAX_KEYS, MAX_KEYS_WITH_MEMBERS, MAX_MEMBERS, MAX_NAMES,
-    MAX_OPERATIONS, MAX_OPERATIONS_WITH_MEMBERS, MAX_SORTED, MAX_TEXT, MAX_VALUES,
+    MAX_OPERATIONS, MAX_OPERATIONS_WITH_MEMBERS, MAX_TEXT, MAX_VALUES,
 };
 
 /// All numbers in a text, whose thousands are set off by commas.
@@ -36,7 +36,7 @@ fn the_limits_are_those_of_the_program() {
         &[MAX_BULK_OPERATIONS, 20],
         &[MAX_FILTER_BYTES, MAX_FILTER_TERMS, MAX_FILTER_DEPTH],
         &[usize::try_from(MAX_COUNT).unwrap(), usize::try_from(DEFAULT_COUNT).unwrap()],
-        &[MAX_SORTED],
+        &[MAX_EXAMINED],
         &[usize::try_from(CURSOR_SECONDS).unwrap()],
         &[MAX_NAMES],
     ];

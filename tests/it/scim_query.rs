@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use openai_scim_bridge::ids::{GroupId, TenantId};
 use openai_scim_bridge::model::group::Group;
-use openai_scim_bridge::scim::schema::limits::MAX_SORTED;
+use openai_scim_bridge::scim::schema::limits::MAX_EXAMINED;
 use openai_scim_bridge::store::StoreError;
 use serde_json::{Value, json};
 
@@ -345,10 +345,8 @@ async fn a_search_is_refused_unless_it_is_one() {
     }
 }
 
-#[tokio::test]
-async fn what_would_be_sorted_in_memory_without_end_is_refused_and_can_be_had_otherwise() {
-    let bridge = TestBridge::start().await;
-    let okta = bridge.okta();
+/// Adds two groups more than one request has looked at one by one, named by their number.
+async fn many_groups(bridge: &TestBridge) {
     let now = bridge.clock.now();
     let group = |number: usize| Group {
         tenant: TenantId::default_tenant(),
@@ -360,7 +358,12 @@ async fn what_would_be_sorted_in_memory_without_end_is_refused_and_can_be_had_ot
         modified_at: now,
         attributes: json!({"displayName": format!("Group {number:05}")}).as_object().unwrap().clone(),
     };
-    let groups: Arc<Vec<_>> = Arc::new((0..MAX_SORTED + 2).map(group).collect());
+    let mut groups: Vec<_> = (0..MAX_EXAMINED + 2).map(group).collect();
+    // All were made in one millisecond, in which ids are in no order.
+    let mut ids: Vec<_> = groups.iter().map(|group| group.id).collect();
+    ids.sort_unstable();
+    groups.iter_mut().zip(ids).for_each(|(group, id)| group.id = id);
+    let groups = Arc::new(groups);
     let written = bridge.store.write::<_, StoreError>(move |tx| {
         let groups = Arc::clone(&groups);
         Box::pin(async move {
@@ -371,6 +374,46 @@ async fn what_would_be_sorted_in_memory_without_end_is_refused_and_can_be_had_ot
         })
     });
     written.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_would_be_looked_at_without_end_is_refused_by_index_and_had_by_cursor() {
+    let bridge = TestBridge::start().await;
+    let okta = bridge.okta();
+    okta.create(&json!({"userName": "zoe@x.example", "displayName": "Zoe 01"})).await;
+    many_groups(&bridge).await;
+    let ends = |end: &str| format!("filter=displayName%20ew%20%22{end}%22");
+
+    let refused = okta.get(&format!("/Groups?{}", ends("01"))).await;
+    assert!(refused.expect_error(400, Some("tooMany")).contains("cursor"));
+    okta.get(&format!("/?{}", ends("01"))).await.expect_error(400, Some("tooMany"));
+    okta.get(&format!("/Groups?count=0&{}", ends("01"))).await.expect_error(400, Some("tooMany"));
+    assert_eq!(names(&okta.get(&format!("/Users?{}", ends("01"))).await.expect(200)), ["zoe"]);
+    let narrow = format!("/Groups?{}%20and%20displayName%20eq%20%22Group%2000001%22", ends("01"));
+    assert_eq!(names(&okta.get(&narrow).await.expect(200)), ["Group 00001"]);
+
+    let mut found: Vec<_> =
+        (1..MAX_EXAMINED + 2).step_by(100).map(|number| format!("Group {number:05}")).collect();
+    for order in ["", "&sortBy=displayName"] {
+        for count in [1, 4, 100] {
+            let path = format!("/Groups?{}{order}", ends("01"));
+            assert_eq!(pages(&okta, &path, count).await.concat(), found, "{path}");
+        }
+        let last = format!("/Groups?{}{order}", ends(&format!("{:05}", MAX_EXAMINED + 1)));
+        assert_eq!(pages(&okta, &last, 100).await, [&[][..], &found[found.len() - 1..]]);
+    }
+    found.push("zoe".to_owned());
+    for count in [1, 4, 100] {
+        let path = format!("/?{}&sortBy=displayName", ends("01"));
+        assert_eq!(pages(&okta, &path, count).await.concat(), found, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_would_be_sorted_in_memory_without_end_is_refused_and_can_be_had_otherwise() {
+    let bridge = TestBridge::start().await;
+    let okta = bridge.okta();
+    many_groups(&bridge).await;
 
     let refused = okta.get("/Groups?sortBy=members.display&count=1").await;
     assert!(refused.expect_error(400, Some("tooMany")).contains("displayName"));
@@ -379,13 +422,13 @@ async fn what_would_be_sorted_in_memory_without_end_is_refused_and_can_be_had_ot
     let one = okta.get("/Groups?sortBy=members.display&filter=displayName%20eq%20%22group%2000007%22").await;
     assert_eq!(names(&one.expect(200)), ["Group 00007"]);
     let last = okta.get("/Groups?sortBy=displayName&sortOrder=descending&cursor=&count=1").await.expect(200);
-    assert_eq!(names(&last), [format!("Group {:05}", MAX_SORTED + 1)]);
-    let deep = format!("/Groups?sortBy=displayName&startIndex={}&count=1", MAX_SORTED + 2);
+    assert_eq!(names(&last), [format!("Group {:05}", MAX_EXAMINED + 1)]);
+    let deep = format!("/Groups?sortBy=displayName&startIndex={}&count=1", MAX_EXAMINED + 2);
     assert_eq!(names(&okta.get(&deep).await.expect(200)), names(&last));
 
-    let deep = format!("/?startIndex={}&count=1", MAX_SORTED + 2);
+    let deep = format!("/?startIndex={}&count=1", MAX_EXAMINED + 2);
     assert!(okta.get(&deep).await.expect_error(400, Some("tooMany")).contains("cursor"));
-    assert_eq!(okta.get("/?cursor=&count=1").await.expect(200)["totalResults"], MAX_SORTED + 4);
+    assert_eq!(okta.get("/?cursor=&count=1").await.expect(200)["totalResults"], MAX_EXAMINED + 4);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use crate::scim::filter::{Comparand, CompareOp, Field};
 use crate::scim::list::Page;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
-use crate::scim::schema::limits::MAX_SORTED;
+use crate::scim::schema::limits::MAX_EXAMINED;
 use crate::scim::search::{Paging, Query, ResolvedQuery};
 use crate::scim::sort::Place;
 
@@ -111,6 +111,8 @@ pub(super) struct Found {
     pub(super) hits: Vec<(Place, Entry)>,
     /// How many there are in all, if that is known.
     pub(super) total: Option<u64>,
+    /// How far resources were looked at, where that ended before the stretch did.
+    pub(super) reached: Option<Place>,
 }
 
 /// One type of a list, and the query as this type understands it.
@@ -137,7 +139,8 @@ impl Directory {
     /// - 400 `invalidFilter`, 400 `invalidValue`, 403 `sensitive`: what the query asks cannot be asked of these kinds.
     /// - 400 `invalidCursor`, `expiredCursor`.
     /// - 403: the caller may not read all of these kinds.
-    /// - 400 `tooMany`: more than [`MAX_SORTED`] resources would have to be put in order in memory.
+    /// - 400 `tooMany`: more than [`MAX_EXAMINED`] resources would have to be looked at one by one. A page by cursor does
+    ///   not ask for that because of a filter: where the work for it ends early, it is a short one.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -204,21 +207,22 @@ impl Directory {
             let found = self.seek(caller, part, &Start::Offset(0), 0, true).await?;
             total = total.saturating_add(found.total.unwrap_or_default());
         }
-        let nothing = Found { hits: Vec::new(), total: Some(total) };
+        let nothing = Found { total: Some(total), ..Found::default() };
         if count == 0 || offset >= total {
             return Ok(nothing);
         }
         let mut left = to_usize(offset);
-        if left > MAX_SORTED {
+        if left > MAX_EXAMINED {
             return Err(too_many(&format!(
-                "startIndex goes to {MAX_SORTED} in a list of several types; turn its pages by cursor, or list one \
+                "startIndex goes to {MAX_EXAMINED} in a list of several types; turn its pages by cursor, or list one \
                  type at its own endpoint"
             )));
         }
         let mut start = Start::After(None);
         while left > 0 {
             let found = self.merge(caller, parts, &start, left.min(CHUNK), false).await?;
-            let Some((last, _)) = found.hits.last() else { return Ok(nothing) };
+            let last = found.reached.as_ref().or(found.hits.last().map(|(place, _)| place));
+            let Some(last) = last else { return Ok(nothing) };
             start = Start::After(Some(last.clone()));
             left = left.saturating_sub(found.hits.len());
         }
@@ -235,18 +239,27 @@ impl Directory {
         cursors: &Cursors,
     ) -> Result<Listing, DirectoryError> {
         // One more than the page tells whether there is another page.
-        let Found { mut hits, total } =
+        let Found { mut hits, total, reached } =
             self.merge(caller, parts, &start, count.saturating_add(1), true).await?;
-        let is_more = hits.len() > count;
+        let is_more = hits.len() > count || reached.is_some();
         let is_backward = matches!(start, Start::Before(_));
-        if is_backward && is_more {
+        if is_backward && hits.len() > count {
             hits.remove(0);
         } else {
             hits.truncate(count);
         }
         // On an empty page the way back leads to the end, and the way on to the beginning: whoever was at the place
-        // of the cursor is not passed over.
-        let (first, last) = (hits.first().map(|(place, _)| place), hits.last().map(|(place, _)| place));
+        // of the cursor is not passed over. Where nobody else was looked at, the page goes as far as they were.
+        let (mut first, mut last) =
+            (hits.first().map(|(place, _)| place), hits.last().map(|(place, _)| place));
+        if let Some(reached) = &reached {
+            if is_backward || first.is_none() {
+                first = Some(reached);
+            }
+            if !is_backward || last.is_none() {
+                last = Some(reached);
+            }
+        }
         let (next, previous) = match start {
             Start::Before(_) => (true, is_more),
             Start::After(place) => (is_more, place.is_some()),
@@ -270,12 +283,23 @@ impl Directory {
     ) -> Result<Found, DirectoryError> {
         let mut window = Window::new(start, limit);
         let mut total = Some(0_u64);
+        let mut reached: Option<Place> = None;
+        let is_backward = matches!(start, Start::Before(_));
         for part in parts {
             let found = self.seek(caller, part, start, limit, want_total).await?;
             total = total.zip(found.total).map(|(sum, more)| sum.saturating_add(more));
             found.hits.into_iter().for_each(|(place, entry)| window.add(place, entry));
+            reached = match (reached, found.reached) {
+                (Some(one), Some(other)) => Some(if is_backward { one.max(other) } else { one.min(other) }),
+                (one, other) => one.or(other),
+            };
         }
-        Ok(Found { hits: window.into_hits(), total })
+        let mut hits = window.into_hits();
+        if let Some(reached) = &reached {
+            // Behind it there may be others, of the type that was not looked through.
+            hits.retain(|(place, _)| if is_backward { place >= reached } else { place <= reached });
+        }
+        Ok(Found { reached: reached.filter(|_| hits.len() < limit), hits, total })
     }
 
     /// A stretch of one type.

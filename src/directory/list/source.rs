@@ -8,7 +8,7 @@ use super::super::compile::{Compiled, compile};
 use super::{CHUNK, Entry, Found, Start, too_many};
 use crate::scim::filter::{Field, ResolvedFilter};
 use crate::scim::resource::Resource;
-use crate::scim::schema::limits::MAX_SORTED;
+use crate::scim::schema::limits::{MAX_EXAMINED, MAX_SCANS};
 use crate::scim::search::ResolvedQuery;
 use crate::scim::sort::{Place, ResolvedSort, SortKey};
 use crate::store::{Column, Key, Sequence, Spot};
@@ -69,21 +69,25 @@ pub(in crate::directory) async fn seek<R: Rows>(
     want_total: bool,
 ) -> Answer<Found> {
     let filter = query.filter.as_ref();
-    let (condition, is_exact) = filter.map_or((R::Condition::ALL, true), |filter| compile(R::NAME, filter));
+    let (mut condition, mut is_exact) =
+        filter.map_or((R::Condition::ALL, true), |filter| compile(R::NAME, filter));
+    if condition.scans() > MAX_SCANS {
+        (condition, is_exact) = (R::Condition::ALL, false);
+    }
     let filter = filter.filter(|_| !is_exact);
     let Some(sequence) = sequence::<R>(&query.sort) else {
         return sort(rows, &condition, filter, &query.sort, start, limit).await;
     };
-    let (found, total) = match filter {
+    let Stretch { found, total, reached } = match filter {
         None => read(rows, &condition, sequence, start, limit, want_total).await?,
         Some(filter) => {
-            let whole = Walk { sequence, sort: &query.sort, start, limit, want_total };
+            let whole = Walk { sequence, sort: &query.sort, start, limit };
             walk(rows, &condition, filter, &whole).await?
         }
     };
     let entries = rows.entries(&found).await?;
     let hits = entries.into_iter().map(|entry| (query.sort.place(&entry.resource), entry)).collect();
-    Ok(Found { hits, total })
+    Ok(Found { hits, total, reached })
 }
 
 /// The order as the database has it, if it has.
@@ -102,6 +106,13 @@ fn spot(place: &Place) -> Spot {
     Spot { key, id: place.id.clone() }
 }
 
+/// [`Found`], before the resources are made of their rows.
+struct Stretch<Row> {
+    found: Vec<Row>,
+    total: Option<u64>,
+    reached: Option<Place>,
+}
+
 /// A stretch that the database decides alone.
 async fn read<R: Rows>(
     rows: &R,
@@ -110,7 +121,7 @@ async fn read<R: Rows>(
     start: &Start,
     limit: usize,
     want_total: bool,
-) -> Answer<(Vec<R::Row>, Option<u64>)> {
+) -> Answer<Stretch<R::Row>> {
     let total = if want_total { Some(rows.count(condition).await?.unsigned_abs()) } else { None };
     let found = match start {
         Start::Offset(offset) if limit == 0 || total.is_some_and(|total| *offset >= total) => Vec::new(),
@@ -128,7 +139,7 @@ async fn read<R: Rows>(
             found
         }
     };
-    Ok((found, total))
+    Ok(Stretch { found, total, reached: None })
 }
 
 /// How candidates are gone through.
@@ -137,30 +148,38 @@ struct Walk<'a> {
     sort: &'a ResolvedSort,
     start: &'a Start,
     limit: usize,
-    want_total: bool,
 }
 
 /// A stretch of an order of the database's by a filter that is evaluated on each candidate; memory holds one chunk and
-/// the stretch.
+/// the stretch. All candidates have to be counted for a page by index, so there may be no more than [`MAX_EXAMINED`];
+/// else the work ends with the stretch, or after so many.
 async fn walk<R: Rows>(
     rows: &R,
     condition: &R::Condition,
     filter: &ResolvedFilter,
-    Walk { sequence, sort, start, limit, want_total }: &Walk<'_>,
-) -> Answer<(Vec<R::Row>, Option<u64>)> {
+    Walk { sequence, sort, start, limit }: &Walk<'_>,
+) -> Answer<Stretch<R::Row>> {
     let (sequence, place, offset) = match start {
         Start::Offset(offset) => (*sequence, None, *offset),
         Start::After(place) => (*sequence, place.as_ref(), 0),
         Start::Before(place) => (sequence.reversed(), place.as_ref(), 0),
     };
-    // All have to be counted for a page by index; else the work ends with the stretch.
-    let is_counted = *want_total && matches!(start, Start::Offset(_));
-    let (mut found, mut total, mut after) = (Vec::new(), 0_u64, place.map(spot));
+    let is_counted = matches!(start, Start::Offset(_));
+    if is_counted && exceeds(rows.count(condition).await?) {
+        return Err(too_many(&format!(
+            "more than {MAX_EXAMINED} resources would have to be looked at one by one for this filter; narrow it by an \
+             attribute that is looked up, such as userName, externalId or emails, or turn the pages by cursor"
+        )));
+    }
+    let (mut found, mut total, mut after, mut examined) = (Vec::new(), 0_u64, place.map(spot), 0);
+    let mut reached = None;
     while is_counted || found.len() < *limit {
         let chunk = rows.scan(condition, sequence, after.as_ref(), CHUNK).await?;
         let is_last = chunk.len() < CHUNK;
+        examined += chunk.len();
         let candidates = rows.candidates(&chunk).await?;
-        after = candidates.last().map(|last| spot(&sort.place(last)));
+        let last = candidates.last().map(|last| sort.place(last));
+        after = last.as_ref().map(spot);
         for (row, candidate) in chunk.into_iter().zip(&candidates) {
             if filter.matches(candidate) {
                 if total >= offset && found.len() < *limit {
@@ -172,15 +191,24 @@ async fn walk<R: Rows>(
         if is_last {
             break;
         }
+        if !is_counted && examined >= MAX_EXAMINED {
+            reached = last.filter(|_| found.len() < *limit);
+            break;
+        }
     }
     if matches!(start, Start::Before(_)) {
         found.reverse();
     }
-    Ok((found, is_counted.then_some(total)))
+    Ok(Stretch { found, total: is_counted.then_some(total), reached })
+}
+
+/// Whether these are more than may be looked at one by one.
+fn exceeds(count: i64) -> bool {
+    usize::try_from(count).is_ok_and(|count| count > MAX_EXAMINED)
 }
 
 /// A stretch of an order that only the resources themselves tell. Memory holds a chunk and the places up to the end of
-/// the stretch; there are never more candidates than [`MAX_SORTED`].
+/// the stretch; there are never more candidates than [`MAX_EXAMINED`].
 async fn sort<R: Rows>(
     rows: &R,
     condition: &R::Condition,
@@ -189,9 +217,9 @@ async fn sort<R: Rows>(
     start: &Start,
     limit: usize,
 ) -> Answer<Found> {
-    if usize::try_from(rows.count(condition).await?).is_ok_and(|count| count > MAX_SORTED) {
+    if exceeds(rows.count(condition).await?) {
         return Err(too_many(&format!(
-            "more than {MAX_SORTED} resources would have to be sorted by this attribute; narrow the filter by an \
+            "more than {MAX_EXAMINED} resources would have to be sorted by this attribute; narrow the filter by an \
              attribute that is looked up, or sort by id, userName, displayName, externalId, meta.created or \
              meta.lastModified"
         )));
@@ -199,7 +227,7 @@ async fn sort<R: Rows>(
     loop {
         let (places, total) = places(rows, condition, filter, order, start, limit).await?;
         if places.is_empty() {
-            return Ok(Found { hits: Vec::new(), total: Some(total) });
+            return Ok(Found { total: Some(total), ..Found::default() });
         }
         let wanted = R::Condition::or(places.iter().map(|place| R::is(&place.id)).collect());
         let found = rows.scan(&wanted, Sequence::default(), None, places.len()).await?;
@@ -210,7 +238,8 @@ async fn sort<R: Rows>(
         let id = |entry: Entry| Some((entry.resource.get_str("id")?.to_owned(), entry));
         let mut entries: BTreeMap<_, _> = rows.entries(&found).await?.into_iter().filter_map(id).collect();
         let hits = places.into_iter().filter_map(|place| Some((entries.remove(&place.id)?, place)));
-        return Ok(Found { hits: hits.map(|(entry, place)| (place, entry)).collect(), total: Some(total) });
+        let hits = hits.map(|(entry, place)| (place, entry)).collect();
+        return Ok(Found { hits, total: Some(total), reached: None });
     }
 }
 

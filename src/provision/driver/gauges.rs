@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{Driver, GAUGES_EVERY};
 use crate::model::mapping::Status;
 use crate::model::operation::Lane;
-use crate::openai::Endpoint;
+use crate::openai::{Endpoint, Learnt};
 use crate::provision::budgets::news;
 use crate::provision::execute::chain;
 use crate::provision::handle::{Backlog, Queue};
@@ -24,6 +24,8 @@ impl Driver {
         self.gauges_at = later(now, GAUGES_EVERY);
         let (tenant, metrics) = (self.context.tenant.as_str(), &self.context.metrics);
         let limiter = self.context.client.limiter();
+        // Before anything is waited for: how far those who have just started get meanwhile is a matter of luck.
+        let learnt = limiter.learnt(now);
         for endpoint in Endpoint::ALL {
             metrics.set_budget_left(tenant, endpoint.name(), limiter.left(*endpoint, now));
         }
@@ -64,15 +66,13 @@ impl Driver {
             }
         }
         drop(reader);
-        self.keep_budgets().await;
+        self.keep_budgets(learnt, now).await;
         let backlog = self.backlog(&beyond, now);
         self.look_out(oldest_removal, backlog).await;
     }
 
-    /// Writes down what was learnt of the budgets since that was last done.
-    pub(super) async fn keep_budgets(&mut self) {
-        let now = self.context.clock.now();
-        let learnt = self.context.client.limiter().learnt(now);
+    /// Writes down what was learnt of the budgets by `now`, as far as it is news.
+    pub(super) async fn keep_budgets(&mut self, learnt: BTreeMap<Endpoint, Learnt>, now: Timestamp) {
         let news = Arc::new(news(&learnt, &self.kept_budgets, now));
         if news.is_empty() || self.facts.is_none() {
             return;

@@ -33,6 +33,8 @@ pub(super) struct Groups {
     look_at: Option<Timestamp>,
     /// What can be done now, first served first.
     orders: Vec<GroupOrder>,
+    /// When a kept group that a list left out was last looked for, and whether it was there.
+    looks: BTreeMap<OpenAiGroupId, (Timestamp, bool)>,
     /// Calls in a row that brought no answer.
     failures: u32,
     /// What waits for a human, as it was when that was last looked at.
@@ -45,10 +47,6 @@ impl Groups {
     /// Has the groups looked at soon.
     pub(super) fn look(&mut self) {
         self.look_at = Some(Timestamp::MIN);
-    }
-
-    fn look_by(&mut self, at: Timestamp) {
-        self.look_at = Some(self.look_at.map_or(at, |earlier| earlier.min(at)));
     }
 }
 
@@ -90,11 +88,12 @@ impl Driver {
             linked: &linked,
             sweeps: &facts.sweeps,
             inventory: &facts.inventory,
+            looks: &self.groups.looks,
             on_deleted: self.context.policy.drift.group_deleted,
             holds: &holds,
         };
-        let (mut kept, mut over, mut reads) = (Vec::new(), Vec::new(), BTreeSet::new());
-        let mut over_holds = Vec::new();
+        let (mut orders, mut kept, mut over) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut reads, mut waits, mut over_holds) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         for group in wishes.keys().chain(links.keys()).collect::<BTreeSet<_>>() {
             let before = links.get(group).cloned();
             let before = before.unwrap_or_else(|| GroupLink::new(self.context.tenant.clone(), *group));
@@ -105,22 +104,25 @@ impl Driver {
             }
             match next {
                 Some(Next::Call(call, reason)) => {
-                    self.groups.orders.push(GroupOrder { link, call, is_look: false, reason });
+                    orders.push(GroupOrder { link, call, is_look: false, reason });
                 }
                 Some(Next::LookBack(call)) => {
-                    let reason = "no answer came to the call";
-                    self.groups.orders.push(GroupOrder { link, call, is_look: true, reason });
+                    let reason = "what came of the call, or of the group, is not known";
+                    orders.push(GroupOrder { link, call, is_look: true, reason });
                 }
                 Some(Next::Read(collection)) => drop(reads.insert(collection)),
-                Some(Next::Wait(until)) => self.groups.look_by(until),
+                Some(Next::Wait(until)) => drop(waits.insert(until)),
                 Some(Next::Forget) => over.push(*group),
                 None => {}
             }
         }
-        self.groups.orders.sort_by_key(GroupOrder::lane);
+        orders.sort_by_key(GroupOrder::lane);
+        self.groups.orders = orders;
+        self.groups.looks.retain(|group, _| linked.contains(group));
         self.sweeps.ask(reads);
-        if let Some(at) = self.groups.look_at {
-            self.wake(at);
+        if let Some(at) = waits.first() {
+            self.groups.look_at = Some(*at);
+            self.wake(*at);
         }
         self.keep_links(kept, over, over_holds).await
     }
@@ -233,19 +235,30 @@ impl Driver {
         let (context, at) = (self.context.clone(), self.ticker.next(now));
         self.fly(Flight::Group, order.lane(), order.endpoint(), async move {
             let outcome = carry_out(&context, &order, at).await;
-            Report::GroupCalled { call: order.call, outcome }
+            Report::GroupCalled { call: order.call, is_look: order.is_look, at, outcome }
         });
     }
 
     /// Takes in what came of a call about a group.
-    pub(super) async fn take_group_call(&mut self, call: &GroupCall, outcome: Outcome) {
+    pub(super) async fn take_group_call(
+        &mut self,
+        call: &GroupCall,
+        is_look: bool,
+        at: Timestamp,
+        outcome: Outcome,
+    ) {
         let now = self.context.clock.now();
         self.groups.look();
         self.groups.orders.clear();
+        if let (GroupCall::Delete { group }, true, Outcome::Done | Outcome::Superseded) =
+            (call, is_look, &outcome)
+        {
+            self.groups.looks.insert(group.clone(), (at, outcome == Outcome::Superseded));
+        }
         match outcome {
             Outcome::Done => {
                 self.gate.answered(true);
-                if matches!(call, GroupCall::Delete { .. }) {
+                if matches!(call, GroupCall::Delete { .. }) && !is_look {
                     self.sweeps.judge(&Collection::Groups).note_removal();
                 }
             }

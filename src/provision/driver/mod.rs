@@ -160,6 +160,8 @@ enum Report {
     Owner(Result<Vec<AdminKey>, Failure>),
     GroupCalled {
         call: GroupCall,
+        is_look: bool,
+        at: Timestamp,
         outcome: Outcome,
     },
     /// A page of a project's keys or service accounts.
@@ -371,7 +373,8 @@ impl Driver {
                 () = clock.sleep_until(deadline) => break,
             }
         }
-        self.keep_budgets().await;
+        let now = clock.now();
+        self.keep_budgets(self.context.client.limiter().learnt(now), now).await;
     }
 
     fn hear(&mut self, message: Message) {

@@ -33,7 +33,9 @@ impl Driver {
             Report::Looked { person, read, at, found } => self.take_look(person, read, at, found, lane).await,
             Report::Paged { reading, progress } => self.take_page(reading, progress).await,
             Report::Counted { order, count, counted } => self.take_count(order, count, counted).await,
-            Report::GroupCalled { call, outcome } => self.take_group_call(&call, outcome).await,
+            Report::GroupCalled { call, is_look, at, outcome } => {
+                self.take_group_call(&call, is_look, at, outcome).await;
+            }
             Report::Probed(result) => self.take_probe(result),
             Report::Hinted(page) => self.take_hints(page).await,
             Report::Owner(result) => self.take_owner(result),

@@ -30,9 +30,12 @@ pub const MAX_FILTER_TERMS: usize = 50;
 pub const MAX_FILTER_DEPTH: usize = 10;
 /// Names in `attributes` or `excludedAttributes`.
 pub const MAX_NAMES: usize = 500;
-/// Resources that are put in order in memory, where the database cannot do it; also how far `startIndex` goes in a list
-/// of several types.
-pub const MAX_SORTED: usize = 1_000;
+/// Resources that one request has looked at one by one, where the database can decide neither filter nor order; also how
+/// far `startIndex` goes in a list of several types.
+pub const MAX_EXAMINED: usize = 1_000;
+/// Comparisons of one filter that the database makes on every resource; a filter with more is evaluated on the resources
+/// one by one ([`MAX_EXAMINED`]).
+pub const MAX_SCANS: usize = 5;
 /// Bytes of a cursor: room for a text of [`MAX_TEXT`] characters as a sort key, all of them escaped.
 pub const MAX_CURSOR_BYTES: usize = 16_384;
 /// Bytes of the body of a request.

@@ -5,7 +5,9 @@ use jiff::SignedDuration;
 use openai_scim_bridge::simulator::OrgRole;
 use serde_json::json;
 
+use super::judge::STRANGER;
 use super::reach::Point;
+use super::seed::{Extras, Gifts};
 use super::story::Story;
 use super::world::Client;
 
@@ -49,9 +51,37 @@ impl Story {
         if extras.neighbour && self.aside.percent(15) {
             self.neighbour_asks().await;
         }
-        if extras != super::seed::Extras::default() && self.aside.percent(15) {
+        if extras != Extras::default() && self.aside.percent(15) {
             self.write_otherwise().await;
         }
+        if self.setting.gifts != Gifts::default() && self.aside.percent(10) {
+            self.change_groups();
+        }
+    }
+
+    /// Somebody changes an OpenAI group by hand.
+    fn change_groups(&mut self) {
+        let kept = self.kept_groups();
+        let groups: Vec<String> = kept.iter().chain([&self.named_group]).cloned().collect();
+        let group = self.aside.of(&groups);
+        let members = self.world.simulator.group_members(&group);
+        let simulator = &self.world.simulator;
+        let done = match self.aside.below(3) {
+            0 if !members.is_empty() => {
+                let member = self.aside.of(&members);
+                self.note(&format!("{member} is taken out of {group} by hand"));
+                simulator.remove_group_member(&group, &member).is_ok()
+            }
+            1 if kept.contains(&group) => {
+                self.note(&format!("{group} is deleted by hand"));
+                simulator.remove_group(&group).is_ok()
+            }
+            _ => {
+                self.note(&format!("{STRANGER} is put into {group} by hand"));
+                simulator.seed_group_member(&group, STRANGER).is_ok()
+            }
+        };
+        self.reach_if(done, Point::OpenAiGroupChangedByHand);
     }
 
     /// The machine stands still; time does not.

@@ -8,6 +8,7 @@ use openai_scim_bridge::simulator::{Invite, OrgRole, Simulator};
 use serde_json::Value;
 
 use super::network::Name;
+use super::seed::GROUP;
 
 /// The owners that the organization begins with; nobody ever asks the bridge for anything about them.
 pub(super) const KEY_OWNER: &str = "owner@example.com";
@@ -31,8 +32,10 @@ const OWNERS_FRESH: SignedDuration = SignedDuration::from_secs(61);
 pub(super) struct Wishes {
     /// Addresses that are to have access.
     pub(super) wanted: BTreeSet<String>,
-    /// Addresses, former ones too, of those who are to be in the project.
-    pub(super) in_project: BTreeSet<String>,
+    /// Addresses, former ones too, of those who are in the group, and so are to have what it gives.
+    pub(super) in_team: BTreeSet<String>,
+    /// Whether there is the group.
+    pub(super) has_team: bool,
 }
 
 /// What was seen so far.
@@ -132,26 +135,50 @@ impl Judge {
                 );
                 self.see_loss(user, now);
             }
-            ("POST", ["projects", _, "users", ..]) => {
-                let user = body["user_id"].as_str().or(words.get(3).copied()).unwrap();
-                let address = self.see_target(user, simulator);
-                let gains = |wishes: &Wishes| wishes.in_project.contains(&address);
-                assert!(
-                    gains(&self.before) || gains(&self.after) || address.is_empty(),
-                    "I3: {address} gets a project that is not for them"
-                );
+            ("POST", ["projects" | "groups", _, "users", rest @ ..]) => {
+                let user = body["user_id"].as_str().or(rest.first().copied()).unwrap();
+                self.see_gift(user, &words, simulator);
             }
-            ("DELETE", ["projects", _, "users", user]) => {
+            ("POST", ["users", user, "roles"]) => self.see_gift(user, &words, simulator),
+            ("DELETE", ["projects" | "groups", _, "users", user] | ["users", user, "roles", _]) => {
                 let address = self.see_target(user, simulator);
-                let kept = |wishes: &Wishes| wishes.in_project.contains(&address);
+                let kept = |wishes: &Wishes| wishes.in_team.contains(&address);
                 assert!(
                     !(kept(&self.before) && kept(&self.after)) || self.is_leftover(&address, simulator),
-                    "I8: {address} loses a project and nobody asked for it"
+                    "I8: {address} loses {words:?} and nobody asked for it"
+                );
+            }
+            ("POST", ["groups"] | ["projects", _, "groups"]) => {
+                assert!(
+                    body["name"].as_str().is_none_or(|name| name == GROUP),
+                    "I6: nobody asked for {body}"
+                );
+                assert!(
+                    self.before.has_team || self.after.has_team,
+                    "I3: {words:?} for a group that is none"
+                );
+            }
+            ("DELETE", ["groups", group] | ["projects", _, "groups", group]) => {
+                let is_kept = |(id, name): (String, String)| id != *group || name == GROUP;
+                assert!(simulator.groups().into_iter().all(is_kept), "I6: {words:?} is not the bridge's");
+                assert!(
+                    !(self.before.has_team && self.after.has_team),
+                    "I8: {words:?} goes and nobody asked for it"
                 );
             }
             _ => panic!("I6: nobody asked for {method} {path}"),
         }
         self.changes += 1;
+    }
+
+    /// Somebody is given what the group gives.
+    fn see_gift(&self, user: &str, what: &[&str], simulator: &Simulator) {
+        let address = self.see_target(user, simulator);
+        let gains = |wishes: &Wishes| wishes.in_team.contains(&address);
+        assert!(
+            gains(&self.before) || gains(&self.after) || address.is_empty(),
+            "I3: {address} gets {what:?}, which is not for them"
+        );
     }
 
     fn see_invite(&self, body: &Value) {

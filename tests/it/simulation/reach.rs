@@ -58,6 +58,13 @@ points! {
     NeighbourHasTheSameAddress,
     NeighbourTriesOurIds,
     OldDatabasePutBack,
+    CustomRoleGiven,
+    CustomRoleTaken,
+    OpenAiGroupMade,
+    OpenAiGroupDeleted,
+    OpenAiGroupGiven,
+    OpenAiGroupTaken,
+    OpenAiGroupChangedByHand,
 }
 
 /// How often each was come to.

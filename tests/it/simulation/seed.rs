@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use openai_scim_bridge::model::grant::ProjectRole;
 use openai_scim_bridge::model::policy::{
-    GroupRule, GroupSelector, OnAddressChange, Policy, RemovalLimits, RuleEffect,
+    GroupMode, GroupRule, GroupSelector, OnAddressChange, Policy, RemovalLimits, RuleEffect,
 };
 use openai_scim_bridge::simulator::{Dialect, EmailsFilter, Fault, Options, PageFault, Rejoin};
 use rand::rngs::StdRng;
@@ -51,6 +51,7 @@ pub(super) struct Setting {
     pub(super) guarded: bool,
     /// What else may happen; every third seed has none of it.
     pub(super) extras: Extras,
+    pub(super) gifts: Gifts,
     pub(super) policy: Policy,
     pub(super) options: Options,
 }
@@ -85,9 +86,56 @@ impl Extras {
     }
 }
 
+/// What the group gives beside the project, and whether an OpenAI group is kept for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Gifts {
+    /// A custom role.
+    pub(super) role: bool,
+    /// An OpenAI group that the bridge did not make.
+    pub(super) named_group: bool,
+    /// An OpenAI group of its own.
+    pub(super) mirror: bool,
+}
+
+impl Gifts {
+    /// From a stream of choices of its own, so that it changes none of the others; the first seeds have none of it.
+    fn draw(seed: u64) -> Self {
+        if seed < FIRST_WITH_GIFTS || seed % 2 == 1 {
+            return Self::default();
+        }
+        let mut chance = Chance::new(!seed ^ 2);
+        Self { role: chance.percent(50), named_group: chance.percent(40), mirror: chance.percent(60) }
+    }
+
+    /// What is done with OpenAI groups.
+    fn groups(self) -> GroupMode {
+        match self {
+            Self { mirror: true, .. } => GroupMode::Mirror,
+            Self { named_group: true, .. } => GroupMode::Rules,
+            _ => GroupMode::Off,
+        }
+    }
+
+    /// What membership of the group gives.
+    fn effects(self) -> Vec<RuleEffect> {
+        let project = Some((PROJECT.to_owned(), ProjectRole::Member));
+        let role = self.role.then(|| ROLE.to_owned());
+        let group = self.named_group.then(|| NAMED_GROUP.to_owned());
+        let mut effects = vec![RuleEffect { project, ..RuleEffect::default() }];
+        effects.extend(role.map(|role| RuleEffect { custom_role: Some(role), ..RuleEffect::default() }));
+        effects.extend(group.map(|group| RuleEffect { openai_group: Some(group), ..RuleEffect::default() }));
+        effects
+    }
+}
+
+/// The first seed whose group may give more than a project.
+const FIRST_WITH_GIFTS: u64 = 1_000;
+
 /// The name of the group that gives the project.
 pub(super) const GROUP: &str = "Engineering";
 pub(super) const PROJECT: &str = "Research";
+pub(super) const ROLE: &str = "Auditor";
+pub(super) const NAMED_GROUP: &str = "Experts";
 
 impl Setting {
     pub(super) fn draw(seed: u64, chance: &mut Chance) -> Self {
@@ -103,13 +151,14 @@ impl Setting {
                 ..RemovalLimits::default()
             }
         };
-        let project =
-            RuleEffect { project: Some((PROJECT.to_owned(), ProjectRole::Member)), ..RuleEffect::default() };
+        let gifts = Gifts::draw(seed);
+        let rule = |effect: RuleEffect| GroupRule { group: GroupSelector::Name(GROUP.to_owned()), effect };
         let policy = Policy {
             removals,
             on_address_change: chance.of(&[OnAddressChange::Hold, OnAddressChange::Reinvite]),
             max_invites_per_address: 100,
-            group_rules: vec![GroupRule { group: GroupSelector::Name(GROUP.to_owned()), effect: project }],
+            groups: gifts.groups(),
+            group_rules: gifts.effects().into_iter().map(rule).collect(),
             reconcile_interval: SignedDuration::from_mins(chance.of(&[5, 10, 20])),
             ..Policy::default()
         };
@@ -124,10 +173,15 @@ impl Setting {
         options.rejoin = chance.of(&[Rejoin::SameId, Rejoin::NewId]);
         Self {
             people: 2 + chance.below(5),
-            steps: if seed < LONG_ONES { 10 + chance.below(16) } else { 5 + chance.below(7) },
+            steps: if seed < LONG_ONES || (gifts != Gifts::default() && seed.is_multiple_of(10)) {
+                10 + chance.below(16)
+            } else {
+                5 + chance.below(7)
+            },
             fault_percent: chance.of(&[0, 10, 30]),
             guarded,
             extras: Extras::draw(seed),
+            gifts,
             policy,
             options,
         }

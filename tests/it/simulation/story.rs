@@ -14,7 +14,7 @@ use super::Log;
 use super::judge::{Judge, SECOND_OWNER, STRANGER, Wishes, owners};
 use super::network::Name;
 use super::reach::Point;
-use super::seed::{Chance, GROUP, PROJECT, Setting};
+use super::seed::{Chance, GROUP, Gifts, NAMED_GROUP, PROJECT, ROLE, Setting};
 use super::world::{Answer, Client, World};
 
 /// How long faults may have been over before everything is as wished.
@@ -60,7 +60,8 @@ impl Model {
         let in_team = self.team.members.iter().map(|number| &self.slots[*number]).filter(is_active);
         Wishes {
             wanted: active.map(|slot| slot.address.clone()).collect(),
-            in_project: in_team.flat_map(|slot| slot.addresses.iter().cloned()).collect(),
+            in_team: in_team.flat_map(|slot| slot.addresses.iter().cloned()).collect(),
+            has_team: self.team.id.is_some(),
         }
     }
 }
@@ -75,6 +76,9 @@ pub(super) struct Story {
     pub(super) judge: Judge,
     pub(super) model: Model,
     project: String,
+    /// The custom role and the OpenAI group that the group may give.
+    role: String,
+    pub(super) named_group: String,
     log: Log,
     /// Addresses of invites that will appear although their sending was cut off.
     late: Vec<String>,
@@ -91,6 +95,11 @@ pub(super) async fn play(seed: u64, log: Log) {
     let world = World::new(seed, &setting).await;
     world.simulator.seed_member(STRANGER, OrgRole::Reader);
     let project = world.simulator.seed_project(PROJECT);
+    let (mut role, mut named_group) = (String::new(), String::new());
+    if setting.gifts != Gifts::default() {
+        role = world.simulator.seed_role(ROLE, None);
+        named_group = world.simulator.seed_group(NAMED_GROUP, false);
+    }
     let slots = (0..setting.people)
         .map(|number| {
             let (address, external_id) = (format!("p{number}@example.com"), format!("ext-{number}"));
@@ -108,6 +117,8 @@ pub(super) async fn play(seed: u64, log: Log) {
         judge,
         model,
         project,
+        role,
+        named_group,
         log,
         late: Vec::new(),
         neighbours: BTreeMap::new(),
@@ -223,10 +234,18 @@ impl Story {
             ("POST", "invites") if is_done => Some(Point::InviteSent),
             ("POST", "invites") if has_effect => Some(Point::InviteWithoutAnswer),
             ("DELETE", "invites") if is_done => Some(Point::InviteWithdrawn),
-            ("DELETE", "users") if is_done => Some(Point::MemberRemoved),
-            ("DELETE", "users") if has_effect => Some(Point::RemovalWithoutAnswer),
+            ("DELETE", "users") if is_done && !path.contains("/roles/") => Some(Point::MemberRemoved),
+            ("DELETE", "users") if has_effect && !path.contains("/roles/") => {
+                Some(Point::RemovalWithoutAnswer)
+            }
             ("POST", "projects") if is_done => Some(Point::ProjectGiven),
             ("DELETE", "projects") if is_done => Some(Point::ProjectTaken),
+            ("POST", "groups") if is_done && path.ends_with("/groups") => Some(Point::OpenAiGroupMade),
+            ("DELETE", "groups") if is_done && !path.contains("/users/") => Some(Point::OpenAiGroupDeleted),
+            ("POST", "groups") if is_done => Some(Point::OpenAiGroupGiven),
+            ("DELETE", "groups") if is_done => Some(Point::OpenAiGroupTaken),
+            ("POST", "users") if is_done && path.ends_with("/roles") => Some(Point::CustomRoleGiven),
+            ("DELETE", "users") if is_done && path.contains("/roles/") => Some(Point::CustomRoleTaken),
             _ => None,
         };
         if let Some(point) = point {
@@ -682,12 +701,18 @@ impl Story {
                     if present > 1 || (present == 0 && !may_be_missing) {
                         return Some(format!("I16: {present} invites and memberships of {address}"));
                     }
-                    // Owners are in every project anyway.
-                    let Some(member) = member.filter(|member| member.role != OrgRole::Owner) else {
-                        continue;
-                    };
-                    let is_in = in_project.contains(&member.id);
+                    let Some(member) = member else { continue };
                     let is_to_be_in = self.model.team.members.contains(&number);
+                    for (what, is_given) in self.gifts_of(&member.id) {
+                        if is_given != is_to_be_in && (is_to_be_in || !self.is_held(slot).await) {
+                            return Some(format!("I16: {address} has {what}: {is_given}"));
+                        }
+                    }
+                    // Owners are in every project anyway.
+                    if member.role == OrgRole::Owner {
+                        continue;
+                    }
+                    let is_in = in_project.contains(&member.id);
                     if is_in != is_to_be_in && (is_to_be_in || !self.is_held(slot).await) {
                         return Some(format!("I16: {address} in the project: {is_in}"));
                     }
@@ -701,7 +726,45 @@ impl Story {
                 }
             }
         }
-        None
+        self.complaint_of_kept_group()
+    }
+
+    /// What the group gives beside the project, and whether this member has it.
+    fn gifts_of(&self, user: &str) -> Vec<(&'static str, bool)> {
+        let (simulator, gifts) = (&self.world.simulator, self.setting.gifts);
+        let is_in = |group: &str| simulator.group_members(group).iter().any(|member| member == user);
+        let mut found = Vec::new();
+        if gifts.role {
+            found.push((ROLE, simulator.assigned_roles(user).contains(&self.role)));
+        }
+        if gifts.named_group {
+            found.push((NAMED_GROUP, is_in(&self.named_group)));
+        }
+        if gifts.mirror {
+            found.push((GROUP, self.kept_groups().iter().any(|group| is_in(group))));
+        }
+        found
+    }
+
+    /// The OpenAI groups that the bridge keeps, or once kept.
+    pub(super) fn kept_groups(&self) -> Vec<String> {
+        let groups = self.world.simulator.groups().into_iter();
+        groups.filter(|(_, name)| name == GROUP).map(|(id, _)| id).collect()
+    }
+
+    /// What is wrong with the OpenAI group that is kept for the group.
+    fn complaint_of_kept_group(&self) -> Option<String> {
+        let kept = self.kept_groups();
+        let admitted = self.world.simulator.project_groups(&self.project);
+        match (self.model.team.id.is_some() && self.setting.gifts.mirror, kept.as_slice()) {
+            (true, [group]) if admitted.iter().any(|(id, _)| id == group) => None,
+            // With others in it, or with people in it of whom a guard does not let go, it stays.
+            (false, [group]) if !self.world.simulator.group_members(group).is_empty() => None,
+            (false, []) => None,
+            (is_wanted, kept) => Some(format!(
+                "I16: {kept:?} kept for the group, wanted: {is_wanted}, in the project: {admitted:?}"
+            )),
+        }
     }
 
     /// Whether something about somebody waits for a human.
@@ -720,7 +783,8 @@ impl Story {
     async fn audit(&self) {
         let mut reader = self.world.store().reader().await.unwrap();
         let trail = reader.list_audit(&self.world.tenant, None, 0, 100_000).await.unwrap();
-        let sent = trail.iter().filter(|record| record.entry.event == "operation.send").count();
+        let is_sent = |event: &str| matches!(event, "operation.send" | "group.send");
+        let sent = trail.iter().filter(|record| is_sent(&record.entry.event)).count();
         let changes = self.judge.changes;
         assert!(sent >= changes, "I19: {changes} changes and {sent} of them on record");
         assert!(trail.iter().zip(1..).all(|(record, seq)| record.seq == seq), "I19: a gap in the trail");

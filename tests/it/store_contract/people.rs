@@ -20,6 +20,7 @@ on_both! {
     a_tombstone_is_hidden_but_kept
     a_create_finds_whom_it_may_be_about
     every_condition_finds_its_people
+    the_status_shown_is_the_one_that_is_found
     paging_shows_everybody_once
     every_order_is_read_on_from_every_place_in_it
     erasing_leaves_no_trace
@@ -177,11 +178,43 @@ async fn every_condition_finds_its_people(db: &Database) {
     check(C::Modified(Order::UpTo, noon), vec![a]).await;
     check(C::Modified(Order::From, noon), vec![b]).await;
     check(C::StatusEq(Status::Pending), vec![a]).await;
-    check(C::StatusEq(Status::Member), vec![b]).await;
+    check(C::StatusEq(Status::Removing), vec![b]).await;
     check(C::UserIdEq(UserId::from("user-1")), vec![b]).await;
     check(C::InviteIdEq(InviteId::from("invite-1")), vec![b]).await;
     check(C::And(vec![C::Active(true), C::UserNameEq(text("b_1@example.com"))]), vec![]).await;
     check(C::Or(vec![C::IdEq(a), C::EmailEq(text("b_1@example.com"))]), vec![a, b]).await;
+}
+
+/// The database and [`Status::shown`] follow the same rules.
+async fn the_status_shown_is_the_one_that_is_found(db: &Database) {
+    let store = db.open().await;
+    let mut people = Vec::new();
+    for (number, recorded) in Status::ALL.into_iter().map(Some).chain([None]).enumerate() {
+        for (active, bound) in [(true, false), (true, true), (false, false), (false, true)] {
+            let mut person = person(&db.clock, &format!("p{number}.{active}.{bound}@example.com"));
+            person.active = active;
+            insert(&store, &person).await.unwrap();
+            let mapping = recorded.map(|status| Mapping {
+                status,
+                user_id: (bound && number % 2 == 0).then(|| UserId::from(person.id.to_string().as_str())),
+                invite_id: (bound && number % 2 == 1).then(|| InviteId::from(person.id.to_string().as_str())),
+                ..Mapping::new(tenant(), person.id)
+            });
+            if let Some(mapping) = mapping.clone() {
+                write!(store, [mapping], |tx| tx.save_mapping(&mapping).await).unwrap();
+            }
+            people.push((person.id, Status::shown(active, mapping.as_ref())));
+        }
+    }
+    let mut reader = store.reader().await.unwrap();
+    for status in Status::ALL {
+        let mut expected: Vec<_> =
+            people.iter().filter(|(_, shown)| *shown == status).map(|(id, _)| *id).collect();
+        expected.sort_unstable();
+        let condition = Condition::StatusEq(status);
+        let found = reader.scan_people(&tenant(), &condition, Sequence::default(), None, 100).await.unwrap();
+        assert_eq!(found.iter().map(|(person, _)| person.id).collect::<Vec<_>>(), expected, "{status}");
+    }
 }
 
 /// The place of a person in the order of ids.

@@ -243,7 +243,7 @@ impl Story {
         assert_eq!(status, 201, "{made}");
         let mut wishes = self.judge.before.clone();
         wishes.wanted.extend(body["userName"].as_str().map(ToOwned::to_owned));
-        wishes.in_project.extend(wishes.wanted.clone());
+        wishes.in_team.extend(wishes.wanted.clone());
         (self.judge.before, self.judge.after) = (wishes.clone(), wishes);
         made["id"].as_str().unwrap().to_owned()
     }

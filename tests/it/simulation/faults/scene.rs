@@ -177,7 +177,7 @@ impl Scene {
             let path = format!("/Users/{}", ids[address]);
             let body = patch(&json!({"op": "replace", "value": {"active": false}}));
             story.judge.before.wanted.remove(*address);
-            story.judge.before.in_project.remove(*address);
+            story.judge.before.in_team.remove(*address);
             story.judge.after = story.judge.before.clone();
             let (status, answer) = story.life.send("PATCH", &path, Some(&body)).await;
             assert_eq!(status, 200, "{answer}");
@@ -286,14 +286,14 @@ impl Scene {
             _ => {}
         }
         let wanted: BTreeSet<String> = wanted.into_iter().map(ToOwned::to_owned).collect();
-        let mut in_project = wanted.clone();
+        let mut in_team = wanted.clone();
         if matches!(
             operation,
             Some(Operation::RemoveMember | Operation::ReplaceMembers | Operation::DeleteGroup)
         ) {
-            in_project.remove(TEAMMATE);
+            in_team.remove(TEAMMATE);
         }
-        Wishes { wanted, in_project }
+        Wishes { wanted, in_team, has_team: true }
     }
 
     /// Who must stand how, before the operation or after it.
