@@ -1,5 +1,7 @@
 //! `scim-bridge holds`: what waits for a human, and the human's word. A server that runs notices by itself.
 
+use std::collections::BTreeMap;
+
 use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -7,10 +9,10 @@ use serde_json::{Value, json};
 use super::out::{self, Table};
 use super::who::{Word, entry, find_person};
 use super::{Desk, Global};
-use crate::ids::{HoldId, TenantId};
+use crate::ids::{GroupId, HoldId, TenantId};
 use crate::model::audit::AuditEntry;
-use crate::model::hold::{Decision, Guard, Hold};
-use crate::store::{HoldFilter, StoreError};
+use crate::model::hold::{About, Decision, Guard, Hold};
+use crate::store::{HoldFilter, Reader, StoreError};
 
 /// How many are read at a time.
 const PAGE: i64 = 500;
@@ -25,12 +27,13 @@ pub(super) enum Command {
     /// Let what is held happen, once
     #[command(
         after_help = "The approval is for exactly what is held. If the identity provider changes the user first, it \
-        has to be given again.\n\nExamples:\n  \
+        has to be given again; likewise if more people would lose something with a group.\n\nExamples:\n  \
         scim-bridge holds approve 0199… --reason \"asked HR\"\n  \
         scim-bridge holds approve --guard mass-removal --reason \"the Berlin office closes\""
     )]
     Approve(Decide),
-    /// Do not let it happen: the wish stays held until the identity provider changes the user
+    /// Do not let it happen: the wish stays held until the identity provider changes the user, or as long as the group
+    /// is to lose it
     #[command(
         after_help = "Example:\n  scim-bridge holds reject --guard mass-removal --reason \"wrong group\""
     )]
@@ -98,22 +101,23 @@ impl List {
         let is_over = if all { None } else { Some(false) };
         let filter = HoldFilter { guard, is_over, ..filter(desk, &tenant, person.as_deref()).await? };
         let holds = read(desk, &tenant, &filter).await?;
+        let names = GroupNames::load(&mut desk.store.reader().await?, &tenant, &holds).await?;
         if json {
-            let holds: Vec<Value> = holds.iter().map(to_json).collect();
-            return Ok(out::print(serde_json::to_string_pretty(&holds)?)?);
+            return Ok(out::print(serde_json::to_string_pretty(&names.to_json(&holds))?)?);
         }
-        let mut table = Table::new(&["ID", "STATE", "GUARD", "WHAT", "PERSON", "SINCE", "REASON", "DECIDED"]);
+        let mut table = Table::new(&["ID", "STATE", "GUARD", "WHAT", "FOR", "SINCE", "REASON", "DECIDED"]);
         for hold in holds {
             let decision = hold.decision.as_ref().map(|Decision { by, why, .. }| match why {
                 Some(why) => format!("{by}: {why}"),
                 None => by.clone(),
             });
+            let whose = names.whose(&hold);
             table.row([
                 hold.id.to_string(),
                 hold.state.as_str().to_owned(),
                 hold.guard.to_string(),
                 hold.subject,
-                hold.person.to_string(),
+                whose,
                 format!("{:.0}", hold.made_at),
                 hold.reason,
                 decision.unwrap_or_default(),
@@ -156,8 +160,8 @@ impl Decide {
             }
         }
         if self.json {
-            let decided: Vec<Value> = decided.iter().map(to_json).collect();
-            out::print(serde_json::to_string_pretty(&decided)?)?;
+            let names = GroupNames::load(&mut desk.store.reader().await?, &self.tenant, &decided).await?;
+            out::print(serde_json::to_string_pretty(&names.to_json(&decided))?)?;
         }
         let (count, what) = (decided.len(), if approve { "approved" } else { "rejected" });
         ensure!(count > 0, "nothing was decided");
@@ -213,26 +217,69 @@ fn audit(desk: &Desk, hold: &Hold, approve: bool, decision: &Decision) -> AuditE
         "hold": hold.id.to_string(),
         "guard": hold.guard.as_str(),
         "subject": hold.subject,
+        "group": hold.about.group().map(|group| group.to_string()),
         "by": decision.by,
         "why": decision.why,
     });
-    entry(desk, &hold.tenant, Some(hold.person), event, detail)
+    entry(desk, &hold.tenant, hold.about.person(), event, detail)
 }
 
-pub(super) fn to_json(hold: &Hold) -> Value {
-    let decision =
-        hold.decision.as_ref().map(|Decision { at, by, why }| json!({ "at": at, "by": by, "why": why }));
-    json!({
-        "id": hold.id.to_string(),
-        "tenant": hold.tenant,
-        "state": hold.state.as_str(),
-        "guard": hold.guard.as_str(),
-        "can_be_approved": hold.guard.can_be_approved(),
-        "what": hold.subject,
-        "person": hold.person.to_string(),
-        "reason": hold.reason,
-        "since": hold.made_at,
-        "decision": decision,
-        "operation": hold.operation.map(|operation| operation.to_string()),
-    })
+/// The names of the groups that holds are about, as far as these are still there.
+#[derive(Debug)]
+pub(super) struct GroupNames(BTreeMap<GroupId, String>);
+
+impl GroupNames {
+    pub(super) async fn load(
+        reader: &mut Reader,
+        tenant: &TenantId,
+        holds: &[Hold],
+    ) -> Result<Self, StoreError> {
+        let mut names = BTreeMap::new();
+        for group in holds.iter().filter_map(|hold| hold.about.group()) {
+            if let Some(found) = reader.load_group(tenant, group).await? {
+                names.insert(group, found.display_name);
+            }
+        }
+        Ok(Self(names))
+    }
+
+    /// Whose wish waits: the id of a person, or a group and how many people it is about.
+    pub(super) fn whose(&self, hold: &Hold) -> String {
+        match hold.about {
+            About::Person { id, .. } => id.to_string(),
+            About::Group { id, losers } => {
+                let name = self.0.get(&id).map(|name| format!("`{name}` ")).unwrap_or_default();
+                format!("group {name}{id}, {losers} {}", if losers == 1 { "person" } else { "people" })
+            }
+        }
+    }
+
+    pub(super) fn to_json(&self, holds: &[Hold]) -> Vec<Value> {
+        holds.iter().map(|hold| self.one_to_json(hold)).collect()
+    }
+
+    fn one_to_json(&self, hold: &Hold) -> Value {
+        let decision =
+            hold.decision.as_ref().map(|Decision { at, by, why }| json!({ "at": at, "by": by, "why": why }));
+        let group = match hold.about {
+            About::Person { .. } => Value::Null,
+            About::Group { id, losers } => {
+                json!({ "id": id.to_string(), "name": self.0.get(&id), "losers": losers })
+            }
+        };
+        json!({
+            "id": hold.id.to_string(),
+            "tenant": hold.tenant,
+            "state": hold.state.as_str(),
+            "guard": hold.guard.as_str(),
+            "can_be_approved": hold.guard.can_be_approved(),
+            "what": hold.subject,
+            "person": hold.about.person().map(|person| person.to_string()),
+            "group": group,
+            "reason": hold.reason,
+            "since": hold.made_at,
+            "decision": decision,
+            "operation": hold.operation.map(|operation| operation.to_string()),
+        })
+    }
 }

@@ -8,12 +8,14 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::holds::GroupNames;
 use super::out::{self, Table};
 use super::who::find_person;
 use super::{Desk, Global};
 use crate::ids::TenantId;
 use crate::model::grant::ProjectGrant;
-use crate::model::operation::Action;
+use crate::model::hold::{Guard, Hold};
+use crate::model::operation::{Action, Lane};
 use crate::openai::{Endpoint, Limiter};
 use crate::provision::plan::{Planned, Step};
 use crate::provision::preview::{Effort, Preview, Previews, budgets, least_time};
@@ -51,6 +53,9 @@ pub(super) struct Outlook {
     pub(super) at_least: SignedDuration,
     /// Calls that take access away, and how many of them pass before a human is asked.
     losses: (u64, u64),
+    /// What waits for a human, of all groups.
+    group_holds: Vec<Hold>,
+    names: GroupNames,
     standstill: Option<String>,
     has_read: bool,
     read_at: Option<Timestamp>,
@@ -80,7 +85,15 @@ impl Plan {
                 for preview in &outlook.people {
                     out::print(diff(preview))?;
                 }
-            } else if !outlook.people.is_empty() {
+                for hold in &outlook.group_holds {
+                    let whose = outlook.names.whose(hold);
+                    out::print(format!(
+                        "{whose}\n  ! {}    # {}",
+                        held_in_full(hold.guard, &hold.subject),
+                        hold.reason
+                    ))?;
+                }
+            } else if !outlook.people.is_empty() || !outlook.group_holds.is_empty() {
                 out::print(outlook.table())?;
             }
             Ok(out::print(outlook.summary())?)
@@ -123,8 +136,13 @@ pub(super) async fn look(desk: &Desk, tenant: &TenantId, person: Option<&str>) -
     let losses = (effort.losses(), previews.losses_left(&mut reader, now).await?);
     let read_at = previews.facts.sweeps.values().map(|sweep| sweep.started_at).min();
     let calls = shares(&calls, &limiter, now);
-    let (has_read, standstill) = (read_at.is_some(), previews.standstill);
-    Ok(Outlook { people, calls, at_least, losses, standstill, has_read, read_at })
+    let (has_read, standstill, mut group_holds) =
+        (read_at.is_some(), previews.standstill, previews.group_holds);
+    if only.is_some() {
+        group_holds.clear();
+    }
+    let names = GroupNames::load(&mut reader, tenant, &group_holds).await?;
+    Ok(Outlook { people, calls, at_least, losses, group_holds, names, standstill, has_read, read_at })
 }
 
 impl Outlook {
@@ -140,6 +158,14 @@ impl Outlook {
                 ]);
             }
         }
+        for hold in &self.group_holds {
+            table.row([
+                self.names.whose(hold),
+                Lane::Reduce.to_string(),
+                held_in_full(hold.guard, &hold.subject),
+                hold.reason.clone(),
+            ]);
+        }
         table
     }
 
@@ -149,12 +175,17 @@ impl Outlook {
         let total: u64 = self.calls.iter().map(|share| share.calls).sum();
         let busy = self.people.iter().filter(|preview| preview.has_work()).count();
         let others = self.people.len().saturating_sub(busy);
-        if self.people.is_empty() {
+        if self.people.is_empty() && self.group_holds.is_empty() {
             text.push_str("Nothing to do.");
         } else {
             // Writing to a String cannot fail.
             let _written =
                 write!(text, "{busy} people with something to do, {others} who wait or are held.").is_ok();
+        }
+        if !self.group_holds.is_empty() {
+            let count = self.group_holds.len();
+            let what = if count == 1 { "call about a group is" } else { "calls about groups are" };
+            let _written = write!(text, "\n{count} {what} held: `scim-bridge holds list`.").is_ok();
         }
         if total > 0 {
             let names: Vec<String> = self.calls.iter().map(Share::to_string).collect();
@@ -202,6 +233,7 @@ impl Outlook {
             "at_least_seconds": self.at_least.as_secs(),
             "losses": self.losses.0,
             "losses_before_a_human_is_asked": self.losses.1,
+            "group_holds": self.names.to_json(&self.group_holds),
             "standstill": self.standstill,
             "organization_read_at": self.read_at,
         })
@@ -264,9 +296,13 @@ fn to_json(preview: &Preview) -> Value {
 /// One step, with what holds it.
 fn in_full(step: &Step) -> String {
     match step {
-        Step::Hold(held) => format!("hold ({}): {}", held.guard, held.subject),
+        Step::Hold(held) => held_in_full(held.guard, &held.subject),
         _ => step.to_string(),
     }
+}
+
+fn held_in_full(guard: Guard, subject: &str) -> String {
+    format!("hold ({guard}): {subject}")
 }
 
 /// One step for programs to read.

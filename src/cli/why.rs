@@ -4,7 +4,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::holds;
+use super::holds::GroupNames;
 use super::out;
 use super::plan::{Share, shares, step_to_json};
 use super::who::find_person;
@@ -50,7 +50,9 @@ impl Why {
             let shares = shares(&effort.calls(&previews.facts), &limiter, now);
             let standstill = previews.standstill.as_deref();
             if self.json {
-                out::print(serde_json::to_string_pretty(&to_json(&preview, standstill, &shares))?)?;
+                let names = GroupNames::load(&mut reader, &self.tenant, &preview.holds).await?;
+                let told = to_json(&preview, &names, standstill, &shares);
+                out::print(serde_json::to_string_pretty(&told)?)?;
             } else {
                 for line in lines(&preview, standstill, &shares) {
                     out::print(line)?;
@@ -150,7 +152,7 @@ fn call(operation: &Operation) -> String {
     )
 }
 
-fn to_json(preview: &Preview, standstill: Option<&str>, shares: &[Share]) -> Value {
+fn to_json(preview: &Preview, names: &GroupNames, standstill: Option<&str>, shares: &[Share]) -> Value {
     let Preview { person, mapping, plan, desired, .. } = preview;
     let grants: Vec<Value> =
         grants(desired).into_iter().map(|(what, why)| json!({ "access": what, "given_by": why })).collect();
@@ -183,7 +185,7 @@ fn to_json(preview: &Preview, standstill: Option<&str>, shares: &[Share]) -> Val
         "effective_role": mapping.effective_role,
         "effective_projects": mapping.effective_projects,
         "next": plan.iter().map(step_to_json).collect::<Vec<_>>(),
-        "holds": preview.holds.iter().map(holds::to_json).collect::<Vec<_>>(),
+        "holds": names.to_json(&preview.holds),
         "standstill": standstill,
         "calls": shares.iter().map(Share::to_json).collect::<serde_json::Map<_, _>>(),
         "looked_at_next": preview.due_at,

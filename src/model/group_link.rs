@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{GroupId, OpenAiGroupId, ProjectId, TenantId};
+use crate::ids::{GroupId, OpenAiGroupId, OperationId, ProjectId, TenantId};
 use crate::model::grant::ProjectRole;
 
 /// A call about a group.
@@ -107,6 +107,8 @@ pub struct GroupLink {
     pub lost: Option<OpenAiGroupId>,
     /// A call whose outcome is not known.
     pub open: Option<GroupCall>,
+    /// Its id, by which guards know it.
+    pub operation: Option<OperationId>,
     /// When that was sent.
     pub sent_at: Option<Timestamp>,
     /// Calls that are not made at present.
@@ -126,6 +128,7 @@ impl GroupLink {
             ended_at: None,
             lost: None,
             open: None,
+            operation: None,
             sent_at: None,
             refusals: Vec::new(),
             projects: BTreeMap::new(),
@@ -139,14 +142,16 @@ impl GroupLink {
     }
 
     /// Notes that a call is sent now.
-    pub fn begin(&mut self, call: GroupCall, sent_at: Timestamp) {
+    pub fn begin(&mut self, call: GroupCall, operation: OperationId, sent_at: Timestamp) {
         self.open = Some(call);
+        self.operation = Some(operation);
         self.sent_at = Some(sent_at);
     }
 
     /// The open call had no effect.
     pub fn drop_open(&mut self) {
         self.open = None;
+        self.operation = None;
         self.sent_at = None;
     }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use crate::ids::{HoldId, OperationId, PersonId, TenantId};
+use crate::ids::{GroupId, HoldId, OperationId, PersonId, TenantId};
 use crate::model::mapping::WordError;
 
 /// What stands between a wish and its execution.
@@ -157,6 +157,53 @@ pub struct Decision {
     pub why: Option<String>,
 }
 
+/// Whose wish waits, and as of when a human is asked about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// A person's, with the version of their resource that asked for it. A decision is about this version and no other.
+    Person {
+        /// The person.
+        id: PersonId,
+        /// The version.
+        version: i64,
+    },
+    /// A SCIM group's. An approval is for the loss of that many people and no more; a rejection is for good.
+    Group {
+        /// The SCIM group; it may be gone already.
+        id: GroupId,
+        /// How many people would lose something with it.
+        losers: i64,
+    },
+}
+
+impl About {
+    /// The person, if it is one's.
+    pub fn person(&self) -> Option<PersonId> {
+        match self {
+            Self::Person { id, .. } => Some(*id),
+            Self::Group { .. } => None,
+        }
+    }
+
+    /// The group, if it is one's.
+    pub fn group(&self) -> Option<GroupId> {
+        match self {
+            Self::Person { .. } => None,
+            Self::Group { id, .. } => Some(*id),
+        }
+    }
+
+    /// Whether a human who approved `told` approved this as well.
+    pub fn is_within(&self, told: &Self) -> bool {
+        match (self, told) {
+            (Self::Group { id, losers }, Self::Group { id: told, losers: most }) => {
+                id == told && losers <= most
+            }
+            _ => self == told,
+        }
+    }
+}
+
 /// Something that waits for a human.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
@@ -165,13 +212,11 @@ pub struct Hold {
     /// Its id, ordered by time.
     pub id: HoldId,
     /// Whose wish waits.
-    pub person: PersonId,
+    pub about: About,
     /// What made it wait.
     pub guard: Guard,
     /// What would be done, in a few words; the same words mean the same thing.
     pub subject: String,
-    /// The version of the person's resource that asked for it. A decision is about this version and no other.
-    pub person_version: i64,
     /// Why it waits, in a sentence for administrators.
     pub reason: String,
     /// How far it is.
@@ -187,14 +232,39 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Whether it is approved, for this version of the person.
-    pub fn is_approved_for(&self, version: i64) -> bool {
-        self.state == HoldState::Approved && self.person_version == version && self.guard.can_be_approved()
+    /// A hold that was made just now.
+    pub fn new(
+        tenant: TenantId,
+        id: HoldId,
+        about: About,
+        guard: Guard,
+        subject: String,
+        reason: String,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            tenant,
+            id,
+            about,
+            guard,
+            subject,
+            reason,
+            state: HoldState::Open,
+            made_at: now,
+            judged_at: now,
+            decision: None,
+            operation: None,
+        }
     }
 
-    /// What an administrator said against it, if that is about this version of the person.
-    pub fn rejection_for(&self, version: i64) -> Option<&Decision> {
-        let rejected = self.state == HoldState::Rejected && self.person_version == version;
+    /// Whether it is approved, and the approval is about this.
+    pub fn is_approved_for(&self, about: &About) -> bool {
+        self.state == HoldState::Approved && about.is_within(&self.about) && self.guard.can_be_approved()
+    }
+
+    /// What an administrator said against it, if that is about exactly this.
+    pub fn rejection_for(&self, about: &About) -> Option<&Decision> {
+        let rejected = self.state == HoldState::Rejected && self.about == *about;
         self.decision.as_ref().filter(|_| rejected)
     }
 }

@@ -5,11 +5,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::execute::hold_entry;
 use super::guard::{self, Tally};
 use super::plan::subject_of;
 use crate::ids::{HoldId, TenantId};
-use crate::model::group_link::GroupCall;
-use crate::model::hold::{Brake, BrakeCause, Guard, Hold, HoldState};
+use crate::model::group_link::{GroupCall, GroupLink};
+use crate::model::hold::{About, Brake, BrakeCause, Guard, Hold, HoldState};
 use crate::model::operation::{Action, Operation};
 use crate::model::policy::Policy;
 use crate::store::{Losses, Reader, StoreError, Tx};
@@ -38,20 +39,20 @@ pub(super) async fn admit(
     if is_braked(tx, policy, tenant).await? && !planted!(StopIgnored) {
         return Ok(Admission::Braked);
     }
-    let subject = subject_of(&operation.action);
+    let about = About::Person { id: operation.person, version: operation.person_version };
+    let (subject, now) = (subject_of(&operation.action), operation.sent_at);
     let mut standing = tx.standing_holds(tenant, operation.person).await?;
     standing.retain(|hold| hold.subject == subject);
-    let approves = |hold: &&Hold| hold.is_approved_for(operation.person_version);
+    let approves = |hold: &&Hold| hold.is_approved_for(&about);
     let verdict = if standing.iter().any(|hold| approves(&hold) && hold.guard.judges_calls()) {
         None
     } else {
         judge(tx, policy, operation, standing.iter().any(|hold| approves(&hold))).await?
     };
     if let Some((guard, reason)) = verdict {
+        let hold = Hold::new(tenant.clone(), id, about, guard, subject, reason, now);
         let before = standing.into_iter().find(|hold| hold.guard == guard);
-        let hold = held(operation, guard, subject, reason, before, id);
-        tx.save_hold(&hold).await?;
-        return Ok(Admission::Held(Box::new(hold)));
+        return keep(tx, hold, before).await;
     }
     let mut is_approved = false;
     for hold in &standing {
@@ -59,42 +60,89 @@ pub(super) async fn admit(
             is_approved = true;
             tx.use_approval(hold, operation.id).await?;
         } else if hold.guard.judges_calls() {
-            tx.save_hold(&Hold { state: HoldState::Lapsed, ..hold.clone() }).await?;
+            lapse(tx, hold, now).await?;
         }
     }
     tx.tally(operation, is_approved).await?;
     Ok(Admission::Granted)
 }
 
-/// Decides about a call about a group that is about to be put on record at `at`: the reason to hold it, if there is one.
+/// Decides about the open call of a group's link, which is about to be put on record. `id` is that of the hold, should it
+/// become one.
 ///
 /// A group that leaves a project takes the project from those of its members who are not in it by themselves. Whose own
-/// membership was taken away was counted then; the others are counted here, each of them.
+/// membership was taken away was counted then; the others are counted here, each of them. A hold stays until a human
+/// decides, or until nobody would lose anything any more.
 pub(super) async fn admit_group_call(
     tx: &mut Tx,
     policy: &Policy,
-    tenant: &TenantId,
-    call: &GroupCall,
-    at: Timestamp,
-) -> Result<Option<String>, StoreError> {
-    let GroupCall::Expel { group, project } = call else { return Ok(None) };
-    let losers = tx.losers_of_expulsion(tenant, group, project).await?;
-    tx.take_turn(tenant, "losses").await?;
-    let (mut window, mut day) = tallies(tx, policy, tenant, at).await?;
-    // The last of them must pass as well.
-    let others = i64::try_from(losers.len()).unwrap_or(i64::MAX).saturating_sub(1);
-    (window.losses, day.losses) = (window.losses.saturating_add(others), day.losses.saturating_add(others));
-    match guard::judge_tally(&policy.removals, window, day) {
-        Some(reason) if !losers.is_empty() => Ok(Some(format!(
-            "{} people would lose {project} with the group: {reason}. To let it happen, raise these limits for as long as \
-             it takes, or take the people out of the group first",
-            losers.len()
-        ))),
-        _ => {
-            tx.tally_group_losses(tenant, &losers, at).await?;
-            Ok(None)
+    link: &GroupLink,
+    id: HoldId,
+) -> Result<Admission, StoreError> {
+    let tenant = &link.tenant;
+    if is_braked(tx, policy, tenant).await? {
+        return Ok(Admission::Braked);
+    }
+    let (Some(call @ GroupCall::Expel { group, project }), Some(operation), Some(now)) =
+        (&link.open, link.operation, link.sent_at)
+    else {
+        return Ok(Admission::Granted);
+    };
+    let people = tx.losers_of_expulsion(tenant, group, project).await?;
+    let losers = i64::try_from(people.len()).unwrap_or(i64::MAX);
+    let (about, subject) = (About::Group { id: link.group, losers }, call.to_string());
+    let mut standing = tx.standing_group_holds(tenant).await?;
+    standing.retain(|hold| hold.about.group() == Some(link.group) && hold.subject == subject);
+    let standing = standing.pop();
+    let is_approved = standing.as_ref().is_some_and(|hold| hold.is_approved_for(&about));
+    if losers > 0 && !is_approved {
+        tx.take_turn(tenant, "losses").await?;
+        let (mut window, mut day) = tallies(tx, policy, tenant, now).await?;
+        // The last of them must pass as well.
+        let others = losers - 1;
+        (window.losses, day.losses) =
+            (window.losses.saturating_add(others), day.losses.saturating_add(others));
+        let judged = guard::judge_tally(&policy.removals, window, day)
+            .map(|reason| format!("people would lose {project} with the group: {reason}"));
+        if let Some(reason) = judged.or_else(|| standing.as_ref().map(|hold| hold.reason.clone())) {
+            let hold = Hold::new(tenant.clone(), id, about, Guard::MassRemoval, subject, reason, now);
+            return keep(tx, hold, standing).await;
         }
     }
+    match &standing {
+        Some(hold) if is_approved => tx.use_approval(hold, operation).await?,
+        Some(hold) => lapse(tx, hold, now).await?,
+        None => {}
+    }
+    tx.tally_group_losses(tenant, operation, &people, now, is_approved).await?;
+    Ok(Admission::Granted)
+}
+
+/// Writes a hold down, or what it has become if it was there before. The trail tells when a human is asked.
+async fn keep(tx: &mut Tx, hold: Hold, before: Option<Hold>) -> Result<Admission, StoreError> {
+    let state = before.as_ref().map(|before| before.state);
+    let hold = match before {
+        // Whoever rejected the loss of some is not asked about more of them.
+        Some(Hold { state: HoldState::Rejected, id, made_at, decision, .. })
+            if hold.about.group().is_some() =>
+        {
+            Hold { state: HoldState::Rejected, id, made_at, decision, ..hold }
+        }
+        Some(Hold { id, made_at, .. }) => Hold { id, made_at, ..hold },
+        None => hold,
+    };
+    tx.save_hold(&hold).await?;
+    if state != Some(hold.state) {
+        tx.append_audit(&hold_entry(&hold, hold.judged_at)).await?;
+    }
+    Ok(Admission::Held(Box::new(hold)))
+}
+
+/// Ends a hold that nobody has to decide any more.
+pub(super) async fn lapse(tx: &mut Tx, hold: &Hold, now: Timestamp) -> Result<(), StoreError> {
+    let lapsed = Hold { state: HoldState::Lapsed, ..hold.clone() };
+    tx.save_hold(&lapsed).await?;
+    tx.append_audit(&hold_entry(&lapsed, now)).await
 }
 
 /// Whether no change may be made at present, by the settings or by somebody's word.
@@ -175,31 +223,4 @@ fn tally(losses: Losses) -> Tally {
 
 fn before(now: Timestamp, span: SignedDuration) -> Timestamp {
     now.checked_sub(span).unwrap_or(Timestamp::MIN)
-}
-
-/// The hold of a call, new or judged again.
-fn held(
-    operation: &Operation,
-    guard: Guard,
-    subject: String,
-    reason: String,
-    before: Option<Hold>,
-    id: HoldId,
-) -> Hold {
-    let now = operation.sent_at;
-    let (id, made_at) = before.map_or((id, now), |hold| (hold.id, hold.made_at));
-    Hold {
-        tenant: operation.tenant.clone(),
-        id,
-        person: operation.person,
-        guard,
-        subject,
-        person_version: operation.person_version,
-        reason,
-        state: HoldState::Open,
-        made_at,
-        judged_at: now,
-        decision: None,
-        operation: None,
-    }
 }

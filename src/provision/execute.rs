@@ -15,7 +15,7 @@ use crate::ids::{HoldId, OperationId, PersonId, ProjectId, TenantId, UserId};
 use crate::model::address::Address;
 use crate::model::audit::{Actor, AuditEntry};
 use crate::model::grant::Assignment;
-use crate::model::hold::Hold;
+use crate::model::hold::{About, Hold};
 use crate::model::mapping::{Mapping, Origin};
 use crate::model::observed::{Assigned, Invite, Member, ProjectMember};
 use crate::model::operation::{Action, Lane, Operation, OperationState};
@@ -180,13 +180,7 @@ async fn record(context: &Context, operation: &Operation) -> Result<Admission, R
                 }
                 match admit(tx, &policy, &operation, hold_id).await? {
                     Admission::Granted => {}
-                    Admission::Held(hold) => {
-                        if hold.made_at == operation.sent_at {
-                            tx.append_audit(&hold_entry(&hold, operation.sent_at)).await?;
-                        }
-                        return Ok(Admission::Held(hold));
-                    }
-                    Admission::Braked => return Ok(Admission::Braked),
+                    hindrance => return Ok(hindrance),
                 }
                 tx.record_operation(&operation).await?;
                 let detail = json!({
@@ -487,13 +481,19 @@ pub(super) fn entry(
 
 /// The audit entry of the engine about what became of a hold.
 pub(super) fn hold_entry(hold: &Hold, at: Timestamp) -> AuditEntry {
-    let detail = json!({
+    let mut detail = json!({
         "hold": hold.id.to_string(),
         "guard": hold.guard.as_str(),
         "subject": hold.subject,
         "reason": hold.reason,
     });
-    entry(&hold.tenant, hold.person, at, &format!("hold.{}", hold.state.as_str()), detail)
+    if let (About::Group { id, losers }, Some(fields)) = (hold.about, detail.as_object_mut()) {
+        fields.insert("group".to_owned(), json!(id.to_string()));
+        fields.insert("losers".to_owned(), json!(losers));
+    }
+    let event = format!("hold.{}", hold.state.as_str());
+    let person = hold.about.person();
+    AuditEntry { person, ..AuditEntry::by(Actor::Engine, &hold.tenant, at, &event, detail) }
 }
 
 /// An error with all its causes, for the log.

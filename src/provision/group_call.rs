@@ -5,11 +5,11 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::admit::{admit_group_call, is_braked};
+use super::admit::{Admission, admit_group_call};
 use super::context::Context;
 use super::execute::{Outcome, chain};
 use super::observe::domain;
-use crate::ids::OpenAiGroupId;
+use crate::ids::{HoldId, OpenAiGroupId, OperationId};
 use crate::model::audit::{Actor, AuditEntry};
 use crate::model::group_link::{GroupCall, GroupLink};
 use crate::model::observed::OpenAiGroup;
@@ -59,15 +59,31 @@ pub(super) async fn carry_out(context: &Context, order: &GroupOrder, sent_at: Ti
         return look_back(context, order).await;
     }
     let mut link = order.link.clone();
+    let operation = OperationId::new(&context.clock);
     // Before the record: between that and the call there is no time for anybody to say stop.
     let result = match role_of(&context.client, &order.call).await {
         Err(failure) => Err(failure),
         Ok(role) => {
-            link.begin(order.call.clone(), sent_at);
-            let detail = json!({ "call": order.call.to_string(), "reason": order.reason });
+            link.begin(order.call.clone(), operation, sent_at);
+            let detail = json!({
+                "operation": operation.to_string(),
+                "call": order.call.to_string(),
+                "reason": order.reason,
+            });
             match record(context, order, &link, entry(&link, sent_at, "group.send", detail)).await {
-                Ok(None) => {}
-                Ok(Some(hindrance)) => return hindrance,
+                Ok(Admission::Granted) => {}
+                Ok(Admission::Held(hold)) => {
+                    let kind = order.call.kind();
+                    context.metrics.operation(context.tenant.as_str(), kind, Outcome::Held.word());
+                    tracing::info!(
+                        tenant = %context.tenant, group.id = %link.group, hold.id = %hold.id, guard = %hold.guard,
+                        "operation {kind} for group {} is held by the guard {}; it waits for `scim-bridge holds \
+                         approve` or `reject`",
+                        link.group, hold.guard
+                    );
+                    return Outcome::Held;
+                }
+                Ok(Admission::Braked) => return Outcome::Braked,
                 Err(error) => {
                     tracing::warn!(
                         tenant = %context.tenant,
@@ -99,6 +115,7 @@ pub(super) async fn carry_out(context: &Context, order: &GroupOrder, sent_at: Ti
         "operation {} for group {}: {word}", order.call.kind(), link.group
     );
     let detail = json!({
+        "operation": operation.to_string(),
         "call": order.call.to_string(),
         "outcome": word,
         "upstream_request_id": request_id,
@@ -110,7 +127,8 @@ pub(super) async fn carry_out(context: &Context, order: &GroupOrder, sent_at: Ti
         None if gone => order.link.openai_id.clone().map(Effect::Gone),
         None => None,
     };
-    match keep(context, order, &link, effect, entry(&link, at, "group.settle", detail)).await {
+    let in_vain = (outcome != Outcome::Done && link.open.is_none()).then_some(operation);
+    match keep(context, order, &link, effect, in_vain, entry(&link, at, "group.settle", detail)).await {
         Ok(()) => outcome,
         Err(error) => {
             tracing::warn!(
@@ -226,13 +244,15 @@ async fn look_back(context: &Context, order: &GroupOrder) -> Outcome {
         return if is_in { Outcome::Superseded } else { Outcome::Done };
     }
     let (mut link, at) = (order.link.clone(), context.clock.now());
+    let mut in_vain = None;
     if is_in == order.call.takes_away() {
+        in_vain = link.operation;
         link.drop_open();
     } else {
         link.conclude(&order.call, None, at);
     }
     let detail = json!({ "call": order.call.to_string(), "took_effect": is_in != order.call.takes_away() });
-    match keep(context, order, &link, None, entry(&link, at, "group.conclude", detail)).await {
+    match keep(context, order, &link, None, in_vain, entry(&link, at, "group.conclude", detail)).await {
         Ok(()) => Outcome::Done,
         Err(_) => Outcome::Unrecorded,
     }
@@ -245,59 +265,40 @@ enum Effect {
     Gone(OpenAiGroupId),
 }
 
-/// Puts a call on record, unless it may not be made at present; then tells why.
+/// Puts a call on record, unless it may not be made at present.
 async fn record(
     context: &Context,
     order: &GroupOrder,
     link: &GroupLink,
     entry: AuditEntry,
-) -> Result<Option<Outcome>, StoreError> {
-    let kept =
-        Arc::new((context.policy.clone(), order.link.clone(), link.clone(), order.call.clone(), entry));
-    let words = context
+) -> Result<Admission, StoreError> {
+    let kept = Arc::new((context.policy.clone(), order.link.clone(), link.clone(), entry));
+    let hold_id = HoldId::new(&context.clock);
+    context
         .store
-        .write::<_, StoreError>(move |tx| {
+        .write(move |tx| {
             let kept = Arc::clone(&kept);
             Box::pin(async move {
-                let (policy, before, link, call, entry) = &*kept;
-                if is_braked(tx, policy, &link.tenant).await? {
-                    return Ok(Some(None));
+                let (policy, before, link, entry) = &*kept;
+                let admission = admit_group_call(tx, policy, link, hold_id).await?;
+                if admission == Admission::Granted {
+                    save_link(tx, before, link).await?;
+                    tx.append_audit(entry).await?;
                 }
-                if let Some(words) = admit_group_call(tx, policy, &link.tenant, call, entry.at).await? {
-                    let mut held = before.clone();
-                    held.refuse(call.clone(), words.clone(), retry_at(entry.at));
-                    save_link(tx, before, &held).await?;
-                    let detail = json!({ "call": call.to_string(), "reason": words });
-                    tx.append_audit(&self::entry(link, entry.at, "group.hold", detail)).await?;
-                    return Ok(Some(Some(words)));
-                }
-                save_link(tx, before, link).await?;
-                tx.append_audit(entry).await?;
-                Ok(None)
+                Ok(admission)
             })
         })
-        .await?;
-    Ok(match words {
-        None => None,
-        Some(None) => Some(Outcome::Braked),
-        Some(Some(words)) => {
-            let kind = order.call.kind();
-            context.metrics.operation(context.tenant.as_str(), kind, Outcome::Held.word());
-            tracing::error!(
-                tenant = %context.tenant, group.id = %link.group, operation.kind = kind,
-                "operation {kind} for group {} is held: {words}", link.group
-            );
-            Some(Outcome::Held)
-        }
-    })
+        .await
 }
 
-/// Writes a link down, with what was seen. Its members are looked at again if it leads elsewhere now.
+/// Writes a link down, with what was seen. Its members are looked at again if it leads elsewhere now. What guards counted
+/// for a call in vain, and the approval that it used, are given back.
 async fn keep(
     context: &Context,
     order: &GroupOrder,
     link: &GroupLink,
     effect: Option<Effect>,
+    in_vain: Option<OperationId>,
     entry: AuditEntry,
 ) -> Result<(), StoreError> {
     let now = context.clock.now();
@@ -314,6 +315,9 @@ async fn keep(
                     }
                     Some(Effect::Gone(group)) => tx.forget_openai_group(&link.tenant, group).await?,
                     None => {}
+                }
+                if let Some(operation) = in_vain {
+                    tx.give_back(&link.tenant, operation).await?;
                 }
                 save_link(tx, before, link).await?;
                 tx.append_audit(entry).await

@@ -11,7 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::desired::GroupWish;
 use super::plan::CALL_SETTLE;
 use crate::ids::OpenAiGroupId;
-use crate::model::group_link::{GroupCall, GroupLink};
+use crate::model::group_link::{GroupCall, GroupLink, Refusal};
+use crate::model::hold::{Hold, HoldState};
 use crate::model::inventory::Inventory;
 use crate::model::observed::{Collection, OpenAiGroup, Sweep};
 use crate::model::person::key_of;
@@ -21,6 +22,8 @@ use crate::model::policy::OnDrift;
 const MAX_NAME: usize = 255;
 /// A reading as young as this shows who is in a group.
 const FRESH: SignedDuration = SignedDuration::from_mins(1);
+/// How often a call that waits for a human is judged anew.
+const JUDGE_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 /// How far OpenAI's clock and ours may be apart when a group is matched with the call that made it.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
@@ -43,6 +46,8 @@ pub struct Scene<'a> {
     pub looks: &'a BTreeMap<OpenAiGroupId, (Timestamp, bool)>,
     /// What to do where somebody deleted a group that the bridge keeps.
     pub on_deleted: OnDrift,
+    /// What waits for a human, of all groups.
+    pub holds: &'a [Hold],
 }
 
 /// What to do next about one group.
@@ -81,11 +86,36 @@ pub fn plan_group(
         (Some(wish), None) => scene.make(&mut link, wish),
         (Some(wish), Some(group)) => scene.keep(&link, &group, wish),
     };
-    let retry_at = link.refusals.iter().map(|refused| refused.retry_at).filter(|at| *at > scene.now).min();
-    (link, next.or(retry_at.map(Next::Wait)))
+    let retries = link.refusals.iter().map(|refused| refused.retry_at);
+    let judgements = scene.holds_of(&link).filter_map(Scene::judge_again_at);
+    let again_at = retries.chain(judgements).filter(|at| *at > scene.now).min();
+    (link, next.or(again_at.map(Next::Wait)))
 }
 
-impl Scene<'_> {
+/// The holds of a group that are over, because the call that waits is not wished any more.
+pub fn over_holds_of<'a>(link: &GroupLink, wish: Option<&GroupWish>, scene: &Scene<'a>) -> Vec<&'a Hold> {
+    // What is open or in doubt may be wished again when it is known.
+    if link.open.is_some() || wish.is_some_and(|wish| wish.is_doubtful) {
+        return Vec::new();
+    }
+    let wished: BTreeSet<String> = match (wish, &link.openai_id) {
+        (Some(wish), Some(group)) => scene.surplus(link, group, wish).map(|call| call.to_string()).collect(),
+        _ => BTreeSet::new(),
+    };
+    scene.holds_of(link).filter(|hold| !wished.contains(&hold.subject)).collect()
+}
+
+impl<'a> Scene<'a> {
+    fn holds_of(&self, link: &GroupLink) -> impl Iterator<Item = &'a Hold> {
+        let (holds, group) = (self.holds, link.group);
+        holds.iter().filter(move |hold| hold.about.group() == Some(group))
+    }
+
+    /// When a call that waits for a human is judged anew, because perhaps nobody would lose anything any more.
+    fn judge_again_at(hold: &Hold) -> Option<Timestamp> {
+        (hold.state != HoldState::Approved).then(|| Self::later(hold.judged_at, JUDGE_AGAIN))
+    }
+
     fn swept_at(&self, collection: &Collection) -> Option<Timestamp> {
         self.sweeps.get(collection).map(|sweep| sweep.started_at)
     }
@@ -155,7 +185,26 @@ impl Scene<'_> {
     }
 
     fn may(&self, link: &GroupLink, call: &GroupCall) -> bool {
-        !link.refusals.iter().any(|refused| refused.call == *call && refused.retry_at > self.now)
+        let is_refused = |refused: &Refusal| refused.call == *call && refused.retry_at > self.now;
+        let is_held = |hold: &Hold| {
+            Self::judge_again_at(hold).is_some_and(|at| at > self.now) && hold.subject == call.to_string()
+        };
+        !link.refusals.iter().any(is_refused) && !self.holds_of(link).any(is_held)
+    }
+
+    /// What is to be taken from the group.
+    fn surplus<'w>(
+        &self,
+        link: &'w GroupLink,
+        group: &'w OpenAiGroupId,
+        wish: &'w GroupWish,
+    ) -> impl Iterator<Item = GroupCall> + use<'w, 'a> {
+        let inventory = self.inventory;
+        link.projects.iter().filter_map(move |(project, role)| {
+            let is_wished = wish.is_doubtful || wish.projects.get(project) == Some(role);
+            let call = GroupCall::Expel { group: group.clone(), project: project.clone() };
+            (!is_wished && inventory.may_have(project)).then_some(call)
+        })
     }
 
     fn make(&self, link: &mut GroupLink, wish: &GroupWish) -> Option<Next> {
@@ -193,12 +242,7 @@ impl Scene<'_> {
         if !is_named && self.may(link, &rename) {
             return Some(Next::Call(rename, "the SCIM group has another name"));
         }
-        let surplus = link.projects.iter().find_map(|(project, role)| {
-            let call = GroupCall::Expel { group: group.clone(), project: project.clone() };
-            let is_wished = wish.is_doubtful || wish.projects.get(project) == Some(role);
-            (!is_wished && self.inventory.may_have(project) && self.may(link, &call)).then_some(call)
-        });
-        if let Some(call) = surplus {
+        if let Some(call) = self.surplus(link, group, wish).find(|call| self.may(link, call)) {
             return Some(Next::Call(
                 call,
                 "no rule gives the SCIM group this project with this role any more",
@@ -234,8 +278,10 @@ impl Scene<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::TenantId;
+    use crate::clock::Clock;
+    use crate::ids::{HoldId, OperationId, TenantId};
     use crate::model::grant::ProjectRole;
+    use crate::model::hold::{About, Guard};
     use crate::model::inventory::Listing;
     use crate::model::observed::Project;
 
@@ -296,6 +342,7 @@ mod tests {
                 .into_iter()
                 .collect(),
             on_deleted,
+            holds: &[],
         };
         plan_group(link, wish, &scene)
     }
@@ -325,12 +372,12 @@ mod tests {
 
     #[test]
     fn an_unanswered_creation_is_found_or_tried_again_and_never_doubled() {
-        let mut open = link();
-        open.begin(GroupCall::Create { name: "Staff".into() }, at(970));
+        let (mut open, operation) = (link(), OperationId::new(&Clock::manual(at(0))));
+        open.begin(GroupCall::Create { name: "Staff".into() }, operation, at(970));
         let staff = wish("Staff", &[]);
         let (_, next) = plan(&open, Some(&staff), &[], &[(Collection::Groups, 999, 0)]);
         assert_eq!(next, Some(Next::Wait(at(1030))));
-        open.begin(GroupCall::Create { name: "Staff".into() }, at(900));
+        open.begin(GroupCall::Create { name: "Staff".into() }, operation, at(900));
         let (_, next) = plan(&open, Some(&staff), &[], &[(Collection::Groups, 959, 0)]);
         assert_eq!(next, Some(Next::Read(Collection::Groups)));
         let read = [(Collection::Groups, 970, 1)];
@@ -374,6 +421,62 @@ mod tests {
         assert_eq!(call(next), "add_group_to_project group-1 to proj_b as member");
         refused.projects.insert("proj_b".into(), ProjectRole::Member);
         assert_eq!(plan(&refused, Some(&wished), &groups, &[]).1, Some(Next::Wait(at(1500))));
+    }
+
+    #[test]
+    fn what_waits_for_a_human_waits_as_long_as_it_is_wished() {
+        let (groups, projects) = (
+            [group("group-1", "Staff", 0)],
+            vec![Project { id: "proj_a".into(), name: None }, Project { id: "proj_b".into(), name: None }],
+        );
+        let inventory = Inventory { projects: Listing::Read(projects), ..Inventory::default() };
+        let mut link = bound();
+        for project in ["proj_a", "proj_b"] {
+            link.projects.insert(project.into(), ProjectRole::Member);
+        }
+        let hold = |state| {
+            let subject = "remove_group_from_project group-1 from proj_a".to_owned();
+            let about = About::Group { id: link.group, losers: 5 };
+            let id = HoldId::new(&Clock::manual(at(0)));
+            let made =
+                Hold::new(link.tenant.clone(), id, about, Guard::MassRemoval, subject, String::new(), at(0));
+            Hold { state, ..made }
+        };
+        let plan = |now, link: &GroupLink, wish: Option<&GroupWish>, holds: &[Hold]| {
+            let (linked, sweeps) = ([OpenAiGroupId::from("group-1")].into(), BTreeMap::new());
+            let scene = Scene {
+                now: at(now),
+                settle_time: SignedDuration::from_mins(1),
+                groups: &groups,
+                linked: &linked,
+                sweeps: &sweeps,
+                inventory: &inventory,
+                looks: &BTreeMap::new(),
+                on_deleted: OnDrift::Revert,
+                holds,
+            };
+            (call(plan_group(link, wish, &scene).1), over_holds_of(link, wish, &scene).len())
+        };
+        let nothing = wish("Staff", &[]);
+        let (of_a, of_b) = ("remove_group_from_project group-1 from proj_a", "proj_b");
+        for state in [HoldState::Open, HoldState::Rejected] {
+            let (other, over) = plan(1000, &link, Some(&nothing), &[hold(state)]);
+            assert!(other.ends_with(of_b) && over == 0, "it blocks nothing else: {other}");
+            assert_eq!(plan(3600, &link, Some(&nothing), &[hold(state)]).0, of_a, "judged anew");
+        }
+        assert_eq!(plan(1000, &link, Some(&nothing), &[hold(HoldState::Approved)]), (of_a.to_owned(), 0));
+        let open = [hold(HoldState::Open)];
+        let all = wish("Staff", &[("proj_a", ProjectRole::Member), ("proj_b", ProjectRole::Member)]);
+        assert_eq!(plan(1000, &link, Some(&all), &open), (format!("{:?}", Some(Next::Wait(at(3600)))), 1));
+        assert_eq!(plan(1000, &link, None, &open).1, 1, "the SCIM group is gone");
+        let doubtful = GroupWish { is_doubtful: true, ..nothing.clone() };
+        assert_eq!(plan(1000, &link, Some(&doubtful), &open).1, 0);
+        let mut asked = link.clone();
+        let delete = GroupCall::Rename { group: "group-1".into(), name: "Crew".into() };
+        asked.begin(delete, OperationId::new(&Clock::manual(at(0))), at(999));
+        assert_eq!(plan(1000, &asked, Some(&all), &open).1, 0, "it is not known what came of a call");
+        link.unbind();
+        assert_eq!(plan(1000, &link, Some(&nothing), &open).1, 1, "the OpenAI group is gone");
     }
 
     #[test]

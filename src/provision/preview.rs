@@ -44,7 +44,7 @@ pub struct Preview {
     pub due_at: Option<Timestamp>,
     /// The plan.
     pub plan: Vec<Planned>,
-    /// What waits for a human, and what a human said to it.
+    /// What waits for a human, of theirs and of their groups, and what a human said to it.
     pub holds: Vec<Hold>,
     /// The status that the plan leads to, and why.
     pub status: (Status, Option<String>),
@@ -73,6 +73,8 @@ pub struct Previews<'p> {
     pub facts: Facts,
     /// Why none of it is carried out at present, if that is so.
     pub standstill: Option<String>,
+    /// What waits for a human, of all groups.
+    pub group_holds: Vec<Hold>,
 }
 
 impl<'p> Previews<'p> {
@@ -84,7 +86,8 @@ impl<'p> Previews<'p> {
     ) -> Result<Self, StoreError> {
         let facts = load_facts(tenant, policy, reader, &BTreeSet::new()).await?;
         let standstill = halt(policy, reader.brake(tenant).await?.as_ref()).map(|halt| halt.reason);
-        Ok(Self { tenant, policy, facts, standstill })
+        let group_holds = reader.standing_group_holds(tenant).await?;
+        Ok(Self { tenant, policy, facts, standstill, group_holds })
     }
 
     /// How many losses of access pass at `now` before a human is asked.
@@ -120,6 +123,12 @@ impl<'p> Previews<'p> {
             self.facts.key_owners.extend(bound);
         }
         let plan = plan_person(now, &loaded.desired, &loaded.observed, &self.facts, self.policy);
+        let mut holds = loaded.observed.holds;
+        if !self.group_holds.is_empty() {
+            let groups = reader.groups_of(self.tenant, person).await?;
+            let is_theirs = |hold: &&Hold| groups.iter().any(|group| Some(group.id) == hold.about.group());
+            holds.extend(self.group_holds.iter().filter(is_theirs).cloned());
+        }
         let stored = loaded.work.mapping.clone();
         let mapping = stored.unwrap_or_else(|| Mapping::new(self.tenant.clone(), person));
         let mut after = mapping.clone();
@@ -139,7 +148,7 @@ impl<'p> Previews<'p> {
             operations,
             due_at: loaded.work.due_at,
             plan,
-            holds: loaded.observed.holds,
+            holds,
             status,
         }))
     }

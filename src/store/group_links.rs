@@ -21,6 +21,7 @@ fn link(tenant: &TenantId, row: &AnyRow) -> Result<GroupLink, StoreError> {
             Some(_) => Some(row.json("open")?),
             None => None,
         },
+        operation: row.optional_parsed("operation")?,
         sent_at: row.optional_time("sent_at")?,
         refusals: row.json("refusals")?,
         projects: row.json("projects")?,
@@ -32,7 +33,7 @@ impl Reader {
     pub async fn group_links(&mut self, tenant: &TenantId) -> Result<Vec<GroupLink>, StoreError> {
         let rows = self
             .fetch_all(
-                sql("SELECT group_id, openai_id, bound_at, ended_at, lost, open, sent_at, refusals, projects
+                sql("SELECT group_id, openai_id, bound_at, ended_at, lost, open, operation, sent_at, refusals, projects
                      FROM group_links WHERE tenant = $1 ORDER BY group_id")
                 .bind(tenant.as_str()),
             )
@@ -47,11 +48,11 @@ impl Tx {
         let open = link.open.as_ref().map(to_json).transpose()?;
         self.execute(
             sql("INSERT INTO group_links
-                    (tenant, group_id, openai_id, bound_at, ended_at, lost, open, sent_at, refusals, projects)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                    (tenant, group_id, openai_id, bound_at, ended_at, lost, open, operation, sent_at, refusals, projects)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
                  ON CONFLICT (tenant, group_id) DO UPDATE SET openai_id = excluded.openai_id,
                     bound_at = excluded.bound_at, ended_at = excluded.ended_at, lost = excluded.lost, open = excluded.open,
-                    sent_at = excluded.sent_at, refusals = excluded.refusals, projects = excluded.projects")
+                    operation = excluded.operation, sent_at = excluded.sent_at, refusals = excluded.refusals, projects = excluded.projects")
             .bind(link.tenant.as_str())
             .bind(link.group.to_string())
             .bind(link.openai_id.as_ref().map(OpenAiGroupId::as_str))
@@ -59,6 +60,7 @@ impl Tx {
             .bind(micros(link.ended_at))
             .bind(link.lost.as_ref().map(OpenAiGroupId::as_str))
             .bind(open)
+            .bind(link.operation.map(|operation| operation.to_string()))
             .bind(micros(link.sent_at))
             .bind(to_json(&link.refusals)?)
             .bind(to_json(&link.projects)?),

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::row::Row;
 use super::session::sql;
 use super::{Reader, StoreError, Tx};
-use crate::ids::{OpenAiGroupId, PersonId, ProjectId, TenantId};
+use crate::ids::{OpenAiGroupId, OperationId, PersonId, ProjectId, TenantId};
 use crate::model::hold::{Brake, BrakeCause};
 use crate::model::operation::{Action, Operation};
 
@@ -154,21 +154,24 @@ impl Reader {
 }
 
 impl Tx {
-    /// Counts what people lose by a call about a group, which has no operation of theirs.
+    /// Counts what people lose by a call about a group.
     pub async fn tally_group_losses(
         &mut self,
         tenant: &TenantId,
+        operation: OperationId,
         people: &[PersonId],
         at: Timestamp,
+        approved: bool,
     ) -> Result<(), StoreError> {
         for person in people {
             self.execute(
                 sql("INSERT INTO tallies (tenant, operation, person, takes, subject, at, approved)
-                     VALUES ($1, $2, $3, 'access', NULL, $4, 0) ON CONFLICT DO NOTHING")
+                     VALUES ($1, $2, $3, 'access', NULL, $4, $5)")
                 .bind(tenant.as_str())
-                .bind(format!("group:{person}:{}", at.as_microsecond()))
+                .bind(operation.to_string())
                 .bind(person.to_string())
-                .bind(at.as_microsecond()),
+                .bind(at.as_microsecond())
+                .bind(i64::from(approved)),
             )
             .await?;
         }

@@ -8,13 +8,13 @@ use super::row::{Row, micros};
 use super::session::sql;
 use super::{Reader, StoreError, Tx};
 use crate::ids::{HoldId, OperationId, PersonId, TenantId};
-use crate::model::hold::{Decision, Guard, Hold, HoldState};
+use crate::model::hold::{About, Decision, Guard, Hold, HoldState};
 use crate::model::operation::Lane;
 
 macro_rules! hold_columns {
     () => {
-        "id, person, guard, subject, person_version, reason, state, made_at, judged_at, decided_at, decided_by, \
-         decided_why, operation"
+        "id, person, person_version, group_id, losers, guard, subject, reason, state, made_at, judged_at, \
+         decided_at, decided_by, decided_why, operation"
     };
 }
 
@@ -24,13 +24,16 @@ fn hold(tenant: &TenantId, row: &AnyRow) -> Result<Hold, StoreError> {
         (Some(at), Some(by)) => Some(Decision { at, by, why: row.optional_text("decided_why")? }),
         _ => None,
     };
+    let about = match row.optional_parsed("person")? {
+        Some(id) => About::Person { id, version: row.int("person_version")? },
+        None => About::Group { id: row.parsed("group_id")?, losers: row.int("losers")? },
+    };
     Ok(Hold {
         tenant: tenant.clone(),
         id: row.parsed("id")?,
-        person: row.parsed("person")?,
+        about,
         guard: row.parsed("guard")?,
         subject: row.text("subject")?,
-        person_version: row.int("person_version")?,
         reason: row.text("reason")?,
         state: row.parsed("state")?,
         made_at: row.time("made_at")?,
@@ -66,6 +69,18 @@ impl Reader {
             " FROM holds WHERE tenant = $1 AND person = $2 AND state IN ('open', 'approved', 'rejected') ORDER BY id"
         );
         let rows = self.fetch_all(sql(SQL).bind(tenant.as_str()).bind(person.to_string())).await?;
+        rows.iter().map(|row| hold(tenant, row)).collect()
+    }
+
+    /// The holds of all groups that are not over.
+    pub async fn standing_group_holds(&mut self, tenant: &TenantId) -> Result<Vec<Hold>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            hold_columns!(),
+            " FROM holds WHERE tenant = $1 AND group_id IS NOT NULL AND state IN ('open', 'approved', 'rejected')
+             ORDER BY id"
+        );
+        let rows = self.fetch_all(sql(SQL).bind(tenant.as_str())).await?;
         rows.iter().map(|row| hold(tenant, row)).collect()
     }
 
@@ -118,20 +133,27 @@ impl Tx {
     /// Writes a hold, new or changed.
     pub async fn save_hold(&mut self, hold: &Hold) -> Result<(), StoreError> {
         let decision = hold.decision.as_ref();
+        let (version, losers) = match hold.about {
+            About::Person { version, .. } => (Some(version), None),
+            About::Group { losers, .. } => (None, Some(losers)),
+        };
         self.execute(
-            sql("INSERT INTO holds (tenant, id, person, guard, subject, person_version, reason, state, made_at,
-                                    judged_at, decided_at, decided_by, decided_why, operation)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+            sql("INSERT INTO holds (tenant, id, person, person_version, group_id, losers, guard, subject, reason, state,
+                                    made_at, judged_at, decided_at, decided_by, decided_why, operation)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
                  ON CONFLICT (tenant, id) DO UPDATE SET person_version = excluded.person_version,
-                    reason = excluded.reason, state = excluded.state, judged_at = excluded.judged_at,
-                    decided_at = excluded.decided_at, decided_by = excluded.decided_by,
-                    decided_why = excluded.decided_why, operation = excluded.operation")
+                    losers = excluded.losers, reason = excluded.reason, state = excluded.state,
+                    judged_at = excluded.judged_at, decided_at = excluded.decided_at,
+                    decided_by = excluded.decided_by, decided_why = excluded.decided_why,
+                    operation = excluded.operation")
             .bind(hold.tenant.as_str())
             .bind(hold.id.to_string())
-            .bind(hold.person.to_string())
+            .bind(hold.about.person().map(|id| id.to_string()))
+            .bind(version)
+            .bind(hold.about.group().map(|id| id.to_string()))
+            .bind(losers)
             .bind(hold.guard.as_str())
             .bind(&*hold.subject)
-            .bind(hold.person_version)
             .bind(&*hold.reason)
             .bind(hold.state.as_str())
             .bind(hold.made_at.as_microsecond())
@@ -145,9 +167,9 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes down what an administrator said of a hold that is not over, for the version of the person that they
-    /// were shown, and makes the person due. Tells `false`, without any effect, if the hold is over or about another
-    /// version by now.
+    /// Writes down what an administrator said of a hold that is not over, about exactly what they were shown, and makes
+    /// a person due; the holds of groups are looked at all the time. Tells `false`, without any effect, if the hold is
+    /// over or about something else by now.
     pub async fn decide_hold(
         &mut self,
         hold: &Hold,
@@ -155,22 +177,26 @@ impl Tx {
         decision: &Decision,
     ) -> Result<bool, StoreError> {
         let state = if approve { HoldState::Approved } else { HoldState::Rejected };
+        let shown = match hold.about {
+            About::Person { version, .. } => version,
+            About::Group { losers, .. } => losers,
+        };
         let decided = self
             .execute(
                 sql("UPDATE holds SET state = $4, decided_at = $5, decided_by = $6, decided_why = $7
-                     WHERE tenant = $1 AND id = $2 AND person_version = $3
+                     WHERE tenant = $1 AND id = $2 AND COALESCE(person_version, losers) = $3
                        AND state IN ('open', 'approved', 'rejected')")
                 .bind(hold.tenant.as_str())
                 .bind(hold.id.to_string())
-                .bind(hold.person_version)
+                .bind(shown)
                 .bind(state.as_str())
                 .bind(decision.at.as_microsecond())
                 .bind(&*decision.by)
                 .bind(decision.why.as_deref()),
             )
             .await?;
-        if decided > 0 {
-            self.look_again(&hold.tenant, hold.person, decision.at).await?;
+        if let (1.., Some(person)) = (decided, hold.about.person()) {
+            self.look_again(&hold.tenant, person, decision.at).await?;
         }
         Ok(decided > 0)
     }
@@ -204,11 +230,7 @@ impl Tx {
     }
 
     /// A call had no effect: what it was counted as, and the approval that it used, are given back.
-    pub(super) async fn give_back(
-        &mut self,
-        tenant: &TenantId,
-        operation: OperationId,
-    ) -> Result<(), StoreError> {
+    pub async fn give_back(&mut self, tenant: &TenantId, operation: OperationId) -> Result<(), StoreError> {
         let operation = operation.to_string();
         self.execute(
             sql("DELETE FROM tallies WHERE tenant = $1 AND operation = $2")

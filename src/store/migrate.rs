@@ -7,7 +7,7 @@ use super::StoreError;
 use super::error::classify;
 
 /// The version that this program writes.
-const CURRENT: i64 = 13;
+const CURRENT: i64 = 14;
 
 /// Where `sqlx` keeps on record which steps a database has seen.
 const RECORD: &str = "_sqlx_migrations";
@@ -15,7 +15,7 @@ const RECORD: &str = "_sqlx_migrations";
 /// A step's version, its name and its SQL.
 type Step = (i64, &'static str, &'static str);
 
-const SQLITE: [Step; 13] = [
+const SQLITE: [Step; 14] = [
     (1, "foundation", include_str!("migrations/sqlite/0001_foundation.sql")),
     (2, "events", include_str!("migrations/sqlite/0002_events.sql")),
     (3, "catalogue", include_str!("migrations/sqlite/0003_catalogue.sql")),
@@ -29,9 +29,10 @@ const SQLITE: [Step; 13] = [
     (11, "credentials", include_str!("migrations/sqlite/0011_credentials.sql")),
     (12, "budgets", include_str!("migrations/sqlite/0012_budgets.sql")),
     (13, "skips", include_str!("migrations/sqlite/0013_skips.sql")),
+    (14, "group_holds", include_str!("migrations/sqlite/0014_group_holds.sql")),
 ];
 
-const POSTGRES: [Step; 13] = [
+const POSTGRES: [Step; 14] = [
     (1, "foundation", include_str!("migrations/postgres/0001_foundation.sql")),
     (2, "events", include_str!("migrations/postgres/0002_events.sql")),
     (3, "catalogue", include_str!("migrations/postgres/0003_catalogue.sql")),
@@ -45,6 +46,7 @@ const POSTGRES: [Step; 13] = [
     (11, "credentials", include_str!("migrations/postgres/0011_credentials.sql")),
     (12, "budgets", include_str!("migrations/postgres/0012_budgets.sql")),
     (13, "skips", include_str!("migrations/postgres/0013_skips.sql")),
+    (14, "group_holds", include_str!("migrations/postgres/0014_group_holds.sql")),
 ];
 
 /// Brings a SQLite database up to date.

@@ -127,11 +127,11 @@ fn pages(criterion: &mut Criterion, runtime: &Runtime, bench: &Bench) {
 /// chosen by.
 fn bounds(criterion: &mut Criterion, runtime: &Runtime, bench: &Bench) {
     let mut benches = criterion.benchmark_group("bounds");
-    let prefixes: Vec<_> = (100..109).map(|prefix| format!("userName sw \"person.{prefix}\"")).collect();
+    let prefixes: Vec<_> = (100..105).map(|prefix| format!("userName sw \"person.{prefix}\"")).collect();
     let few = prefixes.join(" or ");
     let sorted = Query::from_parameters([("sortBy", "name.familyName"), ("filter", &*few), ("count", "100")]);
     let sorted = sorted.unwrap();
-    benches.bench_function("sort_999_in_memory", |bencher| {
+    benches.bench_function("sort_555_in_memory", |bencher| {
         bencher.to_async(runtime).iter(async || black_box(bench.list(&sorted).await));
     });
     let deep = Query::from_parameters([("startIndex", "1000"), ("count", "100")]).unwrap();

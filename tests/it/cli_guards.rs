@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use openai_scim_bridge::simulator::Simulator;
+use openai_scim_bridge::simulator::{OrgRole, ProjectRole, Simulator};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -96,6 +96,112 @@ async fn a_held_removal_is_listed_and_done_when_it_is_approved() {
     let told = fail(&mut bridge(&folder, &["holds", "approve", id]), 1);
     assert!(told.contains("holds list"), "{told}");
     fail(&mut bridge(&folder, &["holds", "approve"]), 2);
+}
+
+/// Rules that give so many projects to the group Staff, which is kept as an OpenAI group.
+fn group_settings(folder: &TempDir, projects: &[&str]) {
+    let rule = |project: &&str| {
+        format!("[[group_rules]]\ngroup = \"Staff\"\nproject = \"{project}\"\nrole = \"member\"\n")
+    };
+    let rules = projects.iter().map(rule).collect::<Vec<_>>().concat();
+    let text = format!("groups = \"mirror\"\n{FAST}[drift]\nproject_removed = \"adopt\"\n{rules}");
+    std::fs::write(folder.path().join("settings.toml"), text).unwrap();
+}
+
+#[tokio::test]
+async fn a_held_call_about_a_group_is_listed_decided_and_done() {
+    let (folder, (simulator, upstream)) = (folder(), upstream().await);
+    let projects = [simulator.seed_project("Research"), simulator.seed_project("Sales")];
+    // Among so many others, it is plausible that four are out of the projects.
+    for number in 0..45 {
+        let other = simulator.seed_member(&format!("o{number}@example.com"), OrgRole::Reader);
+        for project in &projects {
+            simulator.seed_project_user(project, &other, ProjectRole::Member).unwrap();
+        }
+    }
+    group_settings(&folder, &["Research", "Sales"]);
+    let (running, address) = Running::serve(&mut serve(&folder, upstream)).await;
+    let people = members(address, &simulator, 4).await;
+    let values: Vec<Value> = people.iter().map(|id| json!({ "value": id })).collect();
+    let group = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"],
+        "displayName": "Staff",
+        "members": values,
+    });
+    let staff = call(address, "POST", "/scim/v2/Groups", Some(&group)).await.unwrap().expect(201);
+    let ours = people.iter().zip(0..).map(|(_, number)| simulator.member(&format!("m{number}@example.com")));
+    let ours: Vec<String> = ours.map(|member| member.unwrap().id).collect();
+    let is_in = |project: &String| {
+        let users: Vec<String> = simulator.project_users(project).into_iter().map(|(user, _)| user).collect();
+        simulator.project_groups(project).len() == 1 && ours.iter().all(|user| users.contains(user))
+    };
+    until("in the group and the projects", async || {
+        let groups = simulator.groups();
+        groups.first().is_some_and(|(id, _)| simulator.group_members(id).len() == 4)
+            && projects.iter().all(is_in)
+    })
+    .await;
+    // From now on the group alone gives the projects.
+    for project in &projects {
+        for user in &ours {
+            simulator.remove_project_user(project, user).unwrap();
+        }
+    }
+    let why = |id: &String| -> Value {
+        serde_json::from_str(&succeed(&mut bridge(&folder, &["why", id, "--json"]))).unwrap()
+    };
+    for id in &people {
+        until("read", async || why(id)["effective_projects"] == json!([])).await;
+    }
+    running.ask_to_stop();
+    running.ended().await;
+    group_settings(&folder, &[]);
+    let (_running, address) = Running::serve(&mut serve(&folder, upstream)).await;
+
+    let list = || -> Vec<Value> {
+        let listed = succeed(&mut bridge(&folder, &["holds", "list", "--guard", "mass-removal", "--json"]));
+        serde_json::from_str(&listed).unwrap()
+    };
+    until("two holds", async || list().len() == 2).await;
+    let held = list();
+    let named = json!({ "id": staff["id"], "name": "Staff", "losers": 4 });
+    for hold in &held {
+        assert_eq!((&hold["group"], &hold["person"], &hold["state"]), (&named, &Value::Null, &json!("open")));
+        assert!(hold["what"].as_str().unwrap().starts_with("remove_group_from_project group"), "{hold}");
+        assert!(hold["since"].is_string() && hold["can_be_approved"] == true, "{hold}");
+    }
+    let whose = format!("group `Staff` {}, 4 people", staff["id"].as_str().unwrap());
+    let table = succeed(&mut bridge(&folder, &["holds", "list"]));
+    assert!(table.contains(&whose) && table.contains("safety.max_removals"), "{table}");
+    let plan: Value = serde_json::from_str(&succeed(&mut bridge(&folder, &["plan", "--json"]))).unwrap();
+    assert_eq!(plan["group_holds"].as_array().unwrap().len(), 2);
+    for args in [&["plan"][..], &["plan", "--diff"]] {
+        let plan = succeed(&mut bridge(&folder, args));
+        assert!(plan.contains(&whose) && plan.contains("2 calls about groups are held"), "{plan}");
+    }
+    assert_eq!(why(&people[0])["holds"].as_array().unwrap().len(), 2);
+    until("told at /readyz", async || {
+        let ready = call(address, "GET", "/readyz", None).await.unwrap().expect(200);
+        ready["details"]["upstream:default"]["open_holds"] == 2
+    })
+    .await;
+
+    let (done, kept) = (held[0]["id"].as_str().unwrap(), held[1]["id"].as_str().unwrap());
+    succeed(&mut bridge(&folder, &["holds", "reject", kept, "--by", "ann", "--reason", "wrong rule"]));
+    succeed(&mut bridge(&folder, &["holds", "approve", done, "--by", "ann", "--reason", "asked HR"]));
+    let in_projects = || -> usize { projects.iter().map(|id| simulator.project_groups(id).len()).sum() };
+    until("out of one project", async || in_projects() == 1).await;
+    let left = list();
+    assert_eq!((left.len(), &left[0]["id"], &left[0]["state"]), (1, &json!(kept), &json!("rejected")));
+    let trail: Vec<Value> =
+        serde_json::from_str(&succeed(&mut bridge(&folder, &["audit", "list", "--json"]))).unwrap();
+    for (event, id, why) in [("hold.approve", done, "asked HR"), ("hold.reject", kept, "wrong rule")] {
+        let told = trail.iter().find(|entry| entry["event"] == event).unwrap();
+        let detail = json!({ "hold": id, "group": staff["id"], "by": "ann", "why": why });
+        for (field, expected) in detail.as_object().unwrap() {
+            assert_eq!(&told["detail"][field], expected, "{told}");
+        }
+    }
 }
 
 #[tokio::test]

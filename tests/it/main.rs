@@ -42,6 +42,7 @@ mod provision_budgets;
 mod provision_census;
 mod provision_drift;
 mod provision_grants;
+mod provision_group_holds;
 mod provision_groups;
 mod provision_guards;
 mod provision_invites;

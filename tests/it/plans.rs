@@ -16,7 +16,7 @@ use openai_scim_bridge::ids::{HoldId, OperationId, PersonId, ProjectId, TenantId
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::grant::{Assignment, OrgRole, ProjectGrant};
 use openai_scim_bridge::model::group::GroupName;
-use openai_scim_bridge::model::hold::{Decision, Hold, HoldState};
+use openai_scim_bridge::model::hold::{About, Decision, Hold, HoldState};
 use openai_scim_bridge::model::inventory::{Listing, Mirrored};
 use openai_scim_bridge::model::mapping::{Mapping, Origin, Status};
 use openai_scim_bridge::model::observed::{
@@ -415,10 +415,12 @@ impl Script {
         self.observed.holds.push(Hold {
             tenant: self.observed.tenant.clone(),
             id: HoldId::new(&self.clock),
-            person: self.observed.person,
+            about: About::Person {
+                id: self.observed.person,
+                version: line.named.get("version").map_or(1, |version| version.parse().unwrap()),
+            },
             guard: line.plain[1].parse().unwrap(),
             subject: text("subject").unwrap(),
-            person_version: line.named.get("version").map_or(1, |version| version.parse().unwrap()),
             reason: text("words").unwrap_or_else(|| "it was held".into()),
             state,
             made_at: judged_at,

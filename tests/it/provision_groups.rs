@@ -1,12 +1,11 @@
 //! OpenAI groups that are kept for SCIM groups, against the stand-in.
 
 use jiff::SignedDuration;
-use openai_scim_bridge::ids::{GroupId, PersonId};
+use openai_scim_bridge::ids::GroupId;
 use openai_scim_bridge::model::grant::ProjectRole;
 use openai_scim_bridge::model::mapping::Status;
-use openai_scim_bridge::model::operation::Lane;
 use openai_scim_bridge::model::policy::{
-    DriftPolicy, GroupMode, GroupRule, GroupSelector, OnDrift, Policy, RemovalLimits, RuleEffect, Standstill,
+    DriftPolicy, GroupMode, GroupRule, GroupSelector, OnDrift, Policy, RuleEffect, Standstill,
 };
 use openai_scim_bridge::simulator::{Fault, Feature, OrgRole, PageFault, Simulator};
 
@@ -34,20 +33,6 @@ async fn rename(bridge: &Bridge, id: GroupId, name: &str) {
         })
         .await;
     bridge.notice(&[]).await;
-}
-
-async fn delete(bridge: &Bridge, id: GroupId, members: &[PersonId]) {
-    let (tenant, people) = (bridge.tenant.clone(), members.to_vec());
-    bridge
-        .write(move |tx| {
-            let (tenant, people) = (tenant.clone(), people.clone());
-            Box::pin(async move {
-                tx.delete_group(&tenant, id, 1).await?;
-                tx.make_due(&tenant, &people, Lane::Reduce).await
-            })
-        })
-        .await;
-    bridge.notice(members).await;
 }
 
 fn only_group(bridge: &Bridge) -> (String, String) {
@@ -86,7 +71,7 @@ async fn an_openai_group_goes_after_its_last_member_and_not_with_somebody_in_it(
     let (id, _) = only_group(&bridge);
     let other = bridge.sim.seed_member("other@example.com", OrgRole::Reader);
     bridge.sim.seed_group_member(&id, &other).unwrap();
-    delete(&bridge, staff, &[jane]).await;
+    bridge.delete_group(staff, &[jane]).await;
     bridge.minutes(20).await;
     assert_eq!(bridge.sim.group_members(&id), std::slice::from_ref(&other));
     bridge.sim.remove_group_member(&id, &other).unwrap();
@@ -235,52 +220,6 @@ async fn a_kept_group_that_a_list_leaves_out_is_looked_for_and_not_made_again() 
     assert_eq!(bridge.sim.group_members(&id).len(), 1);
 }
 
-/// People who have a project by their OpenAI group alone lose it with the group; that is counted like a removal of each.
-#[tokio::test]
-async fn a_group_leaves_a_project_only_if_so_many_may_lose_it_at_once() {
-    let mut research = String::new();
-    let prepare = |sim: &Simulator| research = sim.seed_project("Research");
-    let effect =
-        RuleEffect { project: Some(("Research".to_owned(), ProjectRole::Member)), ..RuleEffect::default() };
-    let rule = GroupRule { group: GroupSelector::Name("Staff".to_owned()), effect };
-    // Who is taken out of the project by hand stays out of it, and in the group.
-    let drift = DriftPolicy { project_removed: OnDrift::Adopt, ..DriftPolicy::default() };
-    let granting = Policy { group_rules: vec![rule], drift, ..mirror() };
-    let mut bridge = Bridge::with(granting, |_| {}, prepare).await;
-    let mut people = Vec::new();
-    for n in 0..5 {
-        people.push(bridge.create_member(&format!("m{n}")).await);
-    }
-    let ids: Vec<PersonId> = people.iter().map(|(id, _)| *id).collect();
-    bridge.create_group("Staff", &ids).await;
-    bridge.minutes(20).await;
-    let (group, _) = only_group(&bridge);
-    assert_eq!((bridge.sim.group_members(&group).len(), bridge.sim.project_users(&research).len()), (5, 5));
-    for (_, user) in &people {
-        bridge.sim.remove_project_user(&research, user).unwrap();
-    }
-    bridge.minutes(20).await;
-    assert!(bridge.sim.project_users(&research).is_empty());
-
-    bridge.stop().await;
-    bridge.set_policy(mirror());
-    bridge.run();
-    bridge.minutes(20).await;
-    assert_eq!(
-        bridge.sim.project_groups(&research).len(),
-        1,
-        "three may lose access in an hour, and five would"
-    );
-    let trail = trail(&bridge.store, &bridge.tenant).await;
-    assert_eq!(trail.iter().filter(|told| told.event == "group.hold").count(), 1);
-    bridge.stop().await;
-    let removals = RemovalLimits { max_removal_percent: 100, ..RemovalLimits::default() };
-    bridge.set_policy(Policy { removals, ..mirror() });
-    bridge.run();
-    bridge.minutes(70).await;
-    assert!(bridge.sim.project_groups(&research).is_empty());
-}
-
 /// How often it was told that a group was deleted.
 async fn deletions_told(bridge: &Bridge) -> usize {
     let trail = trail(&bridge.store, &bridge.tenant).await;
@@ -321,7 +260,7 @@ async fn a_kept_group_that_was_deleted_by_hand_is_met_as_the_policy_says() {
             assert_eq!(bridge.sim.group_members(&only_group(&bridge).0).len(), 1);
             assert_eq!(bridge.mapping(jane).await.status_reason, None);
         }
-        delete(&bridge, staff, &[jane]).await;
+        bridge.delete_group(staff, &[jane]).await;
         bridge.minutes(20).await;
         assert!(bridge.sim.groups().is_empty(), "{reaction:?}");
         assert!(bridge.store.reader().await.unwrap().group_links(&bridge.tenant).await.unwrap().is_empty());

@@ -2,11 +2,10 @@
 
 use jiff::SignedDuration;
 use openai_scim_bridge::ids::PersonId;
-use openai_scim_bridge::model::hold::{Brake, BrakeCause, Decision, Guard, Hold};
+use openai_scim_bridge::model::hold::{Brake, BrakeCause, Guard};
 use openai_scim_bridge::model::mapping::Status;
 use openai_scim_bridge::model::policy::{DriftPolicy, OnDrift, Policy, Standstill};
 use openai_scim_bridge::simulator::{Fault, OrgRole};
-use openai_scim_bridge::store::HoldFilter;
 
 use crate::harness::engine::{Bridge, INVITES, USER};
 
@@ -31,26 +30,6 @@ async fn members(bridge: &Bridge, count: usize) -> Vec<PersonId> {
     people
 }
 
-async fn holds(bridge: &Bridge) -> Vec<Hold> {
-    let filter = HoldFilter { is_over: Some(false), ..HoldFilter::default() };
-    bridge.store.reader().await.unwrap().list_holds(&bridge.tenant, &filter, None, 100).await.unwrap()
-}
-
-async fn decide(bridge: &Bridge, hold: &Hold, approve: bool) {
-    let (hold, at) = (hold.clone(), bridge.clock.now());
-    bridge
-        .write(move |tx| {
-            let hold = hold.clone();
-            let decision = Decision { at, by: "ann".into(), why: Some("asked HR".into()) };
-            Box::pin(async move {
-                assert!(tx.decide_hold(&hold, approve, &decision).await?);
-                Ok(())
-            })
-        })
-        .await;
-    bridge.pass(SignedDuration::from_secs(10)).await;
-}
-
 async fn deactivate_all(bridge: &Bridge, people: &[PersonId]) {
     for person in people {
         bridge.deactivate(*person).await;
@@ -73,26 +52,27 @@ async fn removals_beyond_the_limit_wait_for_a_human_and_the_first_ones_do_not() 
     deactivate_all(&bridge, &people).await;
     assert_eq!(count(&bridge, &people, Status::Parked).await, 3);
     assert_eq!(count(&bridge, &people, Status::Held).await, 3);
-    let held = holds(&bridge).await;
+    let held = bridge.holds().await;
     assert_eq!(held.iter().map(|hold| hold.guard).collect::<Vec<_>>(), [Guard::MassRemoval; 3]);
-    let reason = bridge.mapping(held[0].person).await.status_reason.unwrap();
+    let whose: Vec<_> = held.iter().filter_map(|hold| hold.about.person()).collect();
+    let reason = bridge.mapping(whose[0]).await.status_reason.unwrap();
     assert!(reason.contains("safety.max_removals") && reason.contains("holds approve"), "{reason}");
 
     // There would be room again, and still nobody said so.
     bridge.minutes(26 * 60).await;
     assert_eq!(count(&bridge, &people, Status::Held).await, 3);
-    decide(&bridge, &held[0], true).await;
-    assert_eq!(bridge.status(held[0].person).await, Status::Parked);
-    decide(&bridge, &held[1], false).await;
-    let reason = bridge.mapping(held[1].person).await.status_reason.unwrap();
+    bridge.decide(&held[0], true).await;
+    assert_eq!(bridge.status(whose[0]).await, Status::Parked);
+    bridge.decide(&held[1], false).await;
+    let reason = bridge.mapping(whose[1]).await.status_reason.unwrap();
     assert!(reason.contains("rejected by ann (asked HR)"), "{reason}");
     assert_eq!(bridge.sim.effects("DELETE", USER), 4);
 
     // Whoever is wanted again is as before, and nothing waits any more.
-    bridge.activate(held[1].person).await;
-    assert_eq!(bridge.status(held[1].person).await, Status::Member);
-    let left: Vec<_> = holds(&bridge).await.into_iter().map(|hold| hold.person).collect();
-    assert_eq!(left, [held[2].person]);
+    bridge.activate(whose[1]).await;
+    assert_eq!(bridge.status(whose[1]).await, Status::Member);
+    let left: Vec<_> = bridge.holds().await.iter().filter_map(|hold| hold.about.person()).collect();
+    assert_eq!(left, [whose[2]]);
 }
 
 #[tokio::test]
@@ -103,7 +83,7 @@ async fn removals_spread_over_a_day_are_counted_as_well() {
     bridge.minutes(61).await;
     deactivate_all(&bridge, &people[3..]).await;
     assert_eq!(count(&bridge, &people, Status::Parked).await, 5);
-    let held = holds(&bridge).await;
+    let held = bridge.holds().await;
     assert_eq!(held.len(), 2);
     assert!(held[0].reason.contains("in 24 hours"), "{}", held[0].reason);
 }
@@ -146,14 +126,14 @@ async fn the_owner_of_the_key_in_use_stays_until_another_key_is_in_use() {
     bridge.minutes(25 * 60).await;
     bridge.deactivate(jane).await;
     assert_eq!(bridge.status(jane).await, Status::Held);
-    let held = holds(&bridge).await;
+    let held = bridge.holds().await;
     assert_eq!((held.len(), held[0].guard), (1, Guard::KeyOwner));
-    decide(&bridge, &held[0], true).await;
+    bridge.decide(&held[0], true).await;
     assert_eq!(bridge.status(jane).await, Status::Held, "no word is enough to saw off the branch");
     bridge.sim.set_key_owner("sk-admin-simulator", "b@example.com").unwrap();
     bridge.minutes(25 * 60).await;
     assert_eq!(bridge.status(jane).await, Status::Parked);
-    assert_eq!(holds(&bridge).await, []);
+    assert_eq!(bridge.holds().await, []);
 }
 
 #[tokio::test]
@@ -163,11 +143,11 @@ async fn an_invite_beyond_the_seats_goes_out_when_one_is_free() {
     let (first, second) = (bridge.create("first").await, bridge.create("second").await);
     bridge.minutes(1).await;
     assert_eq!(bridge.status(second).await, Status::Held);
-    assert_eq!((holds(&bridge).await[0].guard, bridge.pending("second").len()), (Guard::SeatLimit, 0));
+    assert_eq!((bridge.holds().await[0].guard, bridge.pending("second").len()), (Guard::SeatLimit, 0));
     bridge.deactivate(first).await;
     bridge.minutes(6).await;
     assert_eq!(bridge.status(second).await, Status::Invited);
-    assert_eq!(holds(&bridge).await, []);
+    assert_eq!(bridge.holds().await, []);
 }
 
 #[tokio::test]
@@ -183,7 +163,7 @@ async fn nobody_is_invited_more_often_than_the_settings_allow() {
     bridge.minutes(2).await;
     assert_eq!(bridge.sim.effects("POST", INVITES), 2);
     assert_eq!(
-        (bridge.status(jane).await, holds(&bridge).await[0].guard),
+        (bridge.status(jane).await, bridge.holds().await[0].guard),
         (Status::Held, Guard::InviteBudget)
     );
     bridge.minutes(24 * 60).await;
@@ -337,7 +317,7 @@ async fn causes_of_alarm_are_told_once_and_told_to_be_over() {
     assert_eq!(causes().await, [""; 0]);
     deactivate_all(&bridge, &people[1..]).await;
     assert_eq!(causes().await, ["held.mass-removal"]);
-    decide(&bridge, &holds(&bridge).await[0], true).await;
+    bridge.decide(&bridge.holds().await[0], true).await;
     assert_eq!(causes().await, [""; 0]);
 }
 

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Driver, Flight, Report, STORE_PAUSE};
+use super::{Driver, Flight, POLL, Report, STORE_PAUSE};
 use crate::ids::{GroupId, OpenAiGroupId};
 use crate::model::group::GroupName;
 use crate::model::group_link::{GroupCall, GroupLink};
+use crate::model::hold::Hold;
 use crate::model::observed::{Collection, OpenAiGroup};
 use crate::model::operation::Lane;
 use crate::model::policy::GroupMode;
+use crate::provision::admit::lapse;
 use crate::provision::desired::{GroupWish, group_wish};
 use crate::provision::execute::Outcome;
 use crate::provision::group_call::{GroupOrder, carry_out, save_link};
-use crate::provision::group_plan::{Next, Scene, plan_group};
+use crate::provision::group_plan::{Next, Scene, over_holds_of, plan_group};
 use crate::provision::pace::{backoff, later};
 use crate::store::{Column, GroupCondition, Sequence, Spot, StoreError};
 
@@ -35,6 +37,10 @@ pub(super) struct Groups {
     looks: BTreeMap<OpenAiGroupId, (Timestamp, bool)>,
     /// Calls in a row that brought no answer.
     failures: u32,
+    /// What waits for a human, as it was when that was last looked at.
+    holds: Vec<Hold>,
+    /// When to see whether somebody decided.
+    heed_at: Timestamp,
 }
 
 impl Groups {
@@ -47,13 +53,12 @@ impl Groups {
 impl Driver {
     /// Plans for all groups, if it is time to.
     pub(super) async fn tend_groups(&mut self) -> Result<(), StoreError> {
-        if self.context.policy.groups != GroupMode::Mirror
-            || self.store_paused_until.is_some()
-            || self.flights.contains_key(&Flight::Group)
-        {
+        if self.store_paused_until.is_some() || self.flights.contains_key(&Flight::Group) {
             return Ok(());
         }
-        let (now, Some(facts)) = (self.context.clock.now(), &self.facts) else { return Ok(()) };
+        let now = self.context.clock.now();
+        self.heed_decisions(now).await?;
+        let Some(facts) = &self.facts else { return Ok(()) };
         match self.groups.look_at {
             Some(at) if at <= now => {}
             Some(at) => {
@@ -65,6 +70,10 @@ impl Driver {
         // Where OpenAI offers no groups, or they were not read yet, the next reading says when to look.
         self.groups.look_at = None;
         self.groups.orders.clear();
+        let holds = self.groups.holds.clone();
+        if self.context.policy.groups != GroupMode::Mirror {
+            return self.keep_links(Vec::new(), Vec::new(), holds).await;
+        }
         if !facts.inventory.groups.is_read() {
             return Ok(());
         }
@@ -81,13 +90,15 @@ impl Driver {
             inventory: &facts.inventory,
             looks: &self.groups.looks,
             on_deleted: self.context.policy.drift.group_deleted,
+            holds: &holds,
         };
         let (mut orders, mut kept, mut over) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut reads, mut waits) = (BTreeSet::new(), BTreeSet::new());
+        let (mut reads, mut waits, mut over_holds) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         for group in wishes.keys().chain(links.keys()).collect::<BTreeSet<_>>() {
             let before = links.get(group).cloned();
             let before = before.unwrap_or_else(|| GroupLink::new(self.context.tenant.clone(), *group));
             let (link, next) = plan_group(&before, wishes.get(group), &scene);
+            over_holds.extend(over_holds_of(&link, wishes.get(group), &scene).into_iter().cloned());
             if link != before {
                 kept.push((before, link.clone()));
             }
@@ -113,7 +124,23 @@ impl Driver {
             self.groups.look_at = Some(*at);
             self.wake(*at);
         }
-        self.keep_links(kept, over).await
+        self.keep_links(kept, over, over_holds).await
+    }
+
+    /// Learns from the store what waits for a human, and has the groups looked at if somebody decided.
+    async fn heed_decisions(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let plans = self.groups.look_at.is_some_and(|at| at <= now);
+        let polls = self.context.policy.groups == GroupMode::Mirror && self.groups.heed_at <= now;
+        if !plans && !polls {
+            return Ok(());
+        }
+        let holds = self.context.store.reader().await?.standing_group_holds(&self.context.tenant).await?;
+        self.groups.heed_at = later(now, POLL);
+        if holds != self.groups.holds {
+            self.groups.holds = holds;
+            self.groups.look();
+        }
+        Ok(())
     }
 
     async fn load_groups(
@@ -149,15 +176,18 @@ impl Driver {
         &mut self,
         kept: Vec<(GroupLink, GroupLink)>,
         over: Vec<GroupId>,
+        over_holds: Vec<Hold>,
     ) -> Result<(), StoreError> {
-        if kept.is_empty() && over.is_empty() {
+        if kept.is_empty() && over.is_empty() && over_holds.is_empty() {
             return Ok(());
         }
+        let now = self.context.clock.now();
         let is_lost = |(before, link): &&(GroupLink, GroupLink)| link.lost != before.lost;
         let lost: Vec<OpenAiGroupId> =
             kept.iter().filter(is_lost).filter_map(|(_, link)| link.lost.clone()).collect();
         let told = lost.iter().map(|group| self.deleted_group(group)).collect::<Vec<_>>();
-        let (tenant, work) = (self.context.tenant.clone(), Arc::new((kept, over, lost.clone(), told)));
+        let (tenant, work) =
+            (self.context.tenant.clone(), Arc::new((kept, over, lost.clone(), told, over_holds)));
         self.context
             .store
             .write(move |tx| {
@@ -166,6 +196,11 @@ impl Driver {
                     for (group, entry) in work.2.iter().zip(&work.3) {
                         tx.forget_openai_group(&tenant, group).await?;
                         tx.append_audit(entry).await?;
+                    }
+                    let standing = tx.standing_group_holds(&tenant).await?;
+                    // Whatever was decided meanwhile is looked at once more.
+                    for hold in work.4.iter().filter(|hold| standing.contains(hold)) {
+                        lapse(tx, hold, now).await?;
                     }
                     for (before, link) in &work.0 {
                         save_link(tx, before, link).await?;

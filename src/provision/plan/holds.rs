@@ -44,12 +44,12 @@ impl Planner<'_> {
         reason: impl Into<String>,
     ) -> Flow {
         let standing = self.observed.holds.iter().find(|hold| hold.guard == guard && hold.subject == subject);
-        let version = self.observed.version;
-        if let Some(hold) = standing.filter(|hold| hold.is_approved_for(version)) {
+        let about = self.observed.about();
+        if let Some(hold) = standing.filter(|hold| hold.is_approved_for(&about)) {
             self.note_approval(hold, lane);
             return Flow::Continue;
         }
-        let rejection = standing.and_then(|hold| hold.rejection_for(version)).map(words);
+        let rejection = standing.and_then(|hold| hold.rejection_for(&about)).map(words);
         let reason = rejection.unwrap_or_else(|| reason.into());
         self.push(lane, Step::Hold(Held { guard, subject }), reason)
     }
@@ -89,14 +89,14 @@ impl Planner<'_> {
     /// time to see whether there is room by now.
     pub(super) fn face_holds(&mut self, lane: Lane, step: Step, reason: String) -> (Step, String) {
         let Step::Call(action) = &step else { return (step, reason) };
-        let (subject, version) = (subject_of(action), self.observed.version);
+        let (subject, about) = (subject_of(action), self.observed.about());
         let judged = |hold: &&Hold| hold.guard.judges_calls() && hold.subject == subject;
         for hold in self.observed.holds.iter().filter(judged) {
-            if hold.is_approved_for(version) {
+            if hold.is_approved_for(&about) {
                 self.note_approval(hold, lane);
                 continue;
             }
-            let is_rejected = hold.rejection_for(version).map(words);
+            let is_rejected = hold.rejection_for(&about).map(words);
             let again_at = later(hold.judged_at, self.policy.reconcile_interval - GRACE);
             let waits = hold.guard.insists_on_a_human() || self.now < again_at;
             if waits || is_rejected.is_some() {
@@ -131,7 +131,7 @@ pub fn settle_holds(
     mut new_id: impl FnMut() -> HoldId,
 ) -> Vec<Hold> {
     let mut changed = Vec::new();
-    let version = observed.version;
+    let about = observed.about();
     for planned in plan {
         let Step::Hold(held) = &planned.step else { continue };
         let is_same = |hold: &&Hold| hold.guard == held.guard && hold.subject == held.subject;
@@ -139,29 +139,18 @@ pub fn settle_holds(
             if changed.iter().any(|hold| is_same(&hold)) {
                 continue;
             }
-            changed.push(Hold {
-                tenant: observed.tenant.clone(),
-                id: new_id(),
-                person: observed.person,
-                guard: held.guard,
-                subject: held.subject.clone(),
-                person_version: version,
-                reason: planned.reason.clone(),
-                state: HoldState::Open,
-                made_at: now,
-                judged_at: now,
-                decision: None,
-                operation: None,
-            });
+            let (tenant, subject) = (observed.tenant.clone(), held.subject.clone());
+            let reason = planned.reason.clone();
+            changed.push(Hold::new(tenant, new_id(), about, held.guard, subject, reason, now));
             continue;
         };
-        if standing.rejection_for(version).is_some() {
+        if standing.rejection_for(&about).is_some() {
             continue;
         }
-        let is_old = standing.person_version != version || standing.reason != planned.reason;
+        let is_old = standing.about != about || standing.reason != planned.reason;
         if is_old || standing.state != HoldState::Open {
             changed.push(Hold {
-                person_version: version,
+                about,
                 reason: planned.reason.clone(),
                 state: HoldState::Open,
                 decision: None,
@@ -181,7 +170,7 @@ pub fn settle_holds(
             })
         };
         changed.extend(observed.holds.iter().filter(|hold| !is_spoken_of(hold)).map(|hold| {
-            let state = if hold.is_approved_for(version) { HoldState::Used } else { HoldState::Lapsed };
+            let state = if hold.is_approved_for(&about) { HoldState::Used } else { HoldState::Lapsed };
             Hold { state, ..hold.clone() }
         }));
     }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Read;
 use crate::ids::{PersonId, ProjectId, TenantId, UserId};
 use crate::model::grant::OrgRole;
-use crate::model::hold::Hold;
+use crate::model::hold::{About, Hold};
 use crate::model::inventory::Inventory;
 use crate::model::mapping::Mapping;
 use crate::model::observed::{Assigned, Collection, Invite, Member, ProjectMember, Sweep};
@@ -69,6 +69,11 @@ impl Observed {
             looks: Vec::new(),
             holds: Vec::new(),
         }
+    }
+
+    /// What a hold of theirs is about now.
+    pub fn about(&self) -> About {
+        About::Person { id: self.person, version: self.version }
     }
 }
 

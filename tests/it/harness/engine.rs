@@ -6,6 +6,7 @@ use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::ids::{GroupId, PersonId, TenantId};
 use openai_scim_bridge::model::address::Address;
 use openai_scim_bridge::model::group::Group;
+use openai_scim_bridge::model::hold::{Decision, Hold};
 use openai_scim_bridge::model::mapping::{Mapping, Status};
 use openai_scim_bridge::model::operation::{Lane, Operation};
 use openai_scim_bridge::model::person::Person;
@@ -14,7 +15,7 @@ use openai_scim_bridge::openai::{Client, Settings};
 use openai_scim_bridge::provision::Engine;
 use openai_scim_bridge::provision::handle::{Handle, Health, Settlement};
 use openai_scim_bridge::simulator::{Options, OrgRole, Simulator};
-use openai_scim_bridge::store::{Store, StoreError};
+use openai_scim_bridge::store::{HoldFilter, Store, StoreError};
 use openai_scim_bridge::telemetry::metrics::Metrics;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -307,6 +308,20 @@ impl Bridge {
         id
     }
 
+    /// Deletes a SCIM group of these people, and all that follows from it now.
+    pub(crate) async fn delete_group(&self, id: GroupId, members: &[PersonId]) {
+        let (tenant, people) = (self.tenant.clone(), members.to_vec());
+        self.write(move |tx| {
+            let (tenant, people) = (tenant.clone(), people.clone());
+            Box::pin(async move {
+                tx.delete_group(&tenant, id, 1).await?;
+                tx.make_due(&tenant, &people, Lane::Reduce).await
+            })
+        })
+        .await;
+        self.notice(members).await;
+    }
+
     /// Puts people into a SCIM group, and all that follows from it now.
     pub(crate) async fn add_to_group(&self, group: GroupId, members: &[PersonId]) {
         let (tenant, people) = (self.tenant.clone(), members.to_vec());
@@ -387,6 +402,27 @@ impl Bridge {
 
     pub(crate) async fn status(&self, id: PersonId) -> Status {
         self.mapping(id).await.status
+    }
+
+    /// The holds that are not over.
+    pub(crate) async fn holds(&self) -> Vec<Hold> {
+        let filter = HoldFilter { is_over: Some(false), ..HoldFilter::default() };
+        self.store.reader().await.unwrap().list_holds(&self.tenant, &filter, None, 100).await.unwrap()
+    }
+
+    /// What an administrator says of a hold, and all that follows from it.
+    pub(crate) async fn decide(&self, hold: &Hold, approve: bool) {
+        let (hold, at) = (hold.clone(), self.clock.now());
+        self.write(move |tx| {
+            let hold = hold.clone();
+            let decision = Decision { at, by: "ann".into(), why: Some("asked HR".into()) };
+            Box::pin(async move {
+                assert!(tx.decide_hold(&hold, approve, &decision).await?);
+                Ok(())
+            })
+        })
+        .await;
+        self.pass(SignedDuration::from_secs(10)).await;
     }
 
     pub(crate) async fn operations(&self, id: PersonId) -> Vec<Operation> {

@@ -1,7 +1,7 @@
 //! OpenAI groups, custom roles, and the groups that are kept for SCIM groups.
 
 use jiff::SignedDuration;
-use openai_scim_bridge::ids::GroupId;
+use openai_scim_bridge::ids::{GroupId, OperationId};
 use openai_scim_bridge::model::grant::{Assignment, OrgRole, ProjectGrant, ProjectRole};
 use openai_scim_bridge::model::group_link::{GroupCall, GroupLink};
 use openai_scim_bridge::model::mapping::Mapping;
@@ -38,7 +38,7 @@ async fn a_kept_group_reads_back_and_belongs_to_one_scim_group(db: &Database) {
     let store = db.open().await;
     let now = db.clock.now();
     let mut link = GroupLink::new(tenant(), GroupId::new(&db.clock));
-    link.begin(GroupCall::Create { name: "Staff".into() }, now);
+    link.begin(GroupCall::Create { name: "Staff".into() }, OperationId::new(&db.clock), now);
     write!(store, [link], |tx| tx.save_group_link(&link).await).unwrap();
     let read = async || store.reader().await.unwrap().group_links(&tenant()).await.unwrap();
     assert_eq!(read().await, std::slice::from_ref(&link));
@@ -184,7 +184,18 @@ async fn who_has_a_project_by_a_group_alone_loses_it_with_the_group(db: &Databas
     let losers = reader.losers_of_expulsion(&tenant(), &"group-1".into(), &"proj_a".into()).await.unwrap();
     assert_eq!(losers, [people[1]], "the first is in it by themselves, the third owns everything");
     drop(reader);
-    write!(store, [losers], |tx| tx.tally_group_losses(&tenant(), &losers, now).await).unwrap();
-    let since = now - SignedDuration::from_mins(1);
-    assert_eq!(store.reader().await.unwrap().losses(&tenant(), since).await.unwrap().count, 1);
+    let losses = async || {
+        let since = now - SignedDuration::from_mins(1);
+        store.reader().await.unwrap().losses(&tenant(), since).await.unwrap().count
+    };
+    let all = [losers, vec![people[0]]].concat();
+    let (call, approved) = (OperationId::new(&db.clock), OperationId::new(&db.clock));
+    write!(store, [all], |tx| {
+        tx.tally_group_losses(&tenant(), call, &all, now, false).await?;
+        tx.tally_group_losses(&tenant(), approved, &all, now, true).await
+    })
+    .unwrap();
+    assert_eq!(losses().await, 2, "each of them, and not what was approved");
+    write!(store, [], |tx| tx.give_back(&tenant(), call).await).unwrap();
+    assert_eq!(losses().await, 0, "the call had no effect");
 }

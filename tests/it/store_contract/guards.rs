@@ -1,8 +1,9 @@
 //! Guards: counts, holds and brakes.
 
 use jiff::SignedDuration;
-use openai_scim_bridge::ids::{HoldId, OperationId, PersonId};
-use openai_scim_bridge::model::hold::{Brake, BrakeCause, Decision, Guard, Hold, HoldState};
+use openai_scim_bridge::ids::{GroupId, HoldId, OperationId, PersonId};
+use openai_scim_bridge::model::group_link::GroupLink;
+use openai_scim_bridge::model::hold::{About, Brake, BrakeCause, Decision, Guard, Hold, HoldState};
 use openai_scim_bridge::model::operation::{Action, Lane, Operation, OperationState};
 use openai_scim_bridge::store::{HoldFilter, Losses, Store, StoreError};
 
@@ -14,6 +15,7 @@ on_both! {
     invites_are_counted_by_address
     a_decision_is_about_one_version_and_makes_the_person_due
     one_hold_of_a_kind_stands_at_a_time
+    a_group_has_holds_as_long_as_it_is_kept
     a_brake_holds_for_one_tenant_or_for_all
 }
 
@@ -101,10 +103,9 @@ fn hold(db: &Database, person: PersonId) -> Hold {
     Hold {
         tenant: tenant(),
         id: HoldId::new(&db.clock),
-        person,
+        about: About::Person { id: person, version: 1 },
         guard: Guard::MassRemoval,
         subject: "delete_user user-1".into(),
-        person_version: 1,
         reason: "too many".into(),
         state: HoldState::Open,
         made_at: db.clock.now(),
@@ -130,13 +131,14 @@ async fn a_decision_is_about_one_version_and_makes_the_person_due(db: &Database)
     assert!(write!(store, [], |tx| tx.schedule(&tenant(), id, mark, None, Lane::Revoke, 3).await).unwrap());
     let held = hold(db, jane.id);
     write!(store, [held], |tx| tx.save_hold(&held).await).unwrap();
-    assert!(!decide(&store, db, &Hold { person_version: 2, ..held.clone() }, true).await, "another version");
+    let other = About::Person { id: jane.id, version: 2 };
+    assert!(!decide(&store, db, &Hold { about: other, ..held.clone() }, true).await, "another version");
     assert_eq!(store.reader().await.unwrap().next_due_at(&tenant()).await.unwrap(), None);
     assert!(decide(&store, db, &held, true).await);
     let mut reader = store.reader().await.unwrap();
     assert_eq!(reader.due_people(&tenant(), db.clock.now(), 9).await.unwrap(), [jane.id]);
     let standing = reader.standing_holds(&tenant(), jane.id).await.unwrap();
-    assert!(standing[0].is_approved_for(1) && !standing[0].is_approved_for(2));
+    assert!(standing[0].is_approved_for(&held.about) && !standing[0].is_approved_for(&other));
     assert_eq!(reader.count_open_holds(&tenant()).await.unwrap(), []);
     drop(reader);
 
@@ -148,7 +150,7 @@ async fn a_decision_is_about_one_version_and_makes_the_person_due(db: &Database)
     assert!(!decide(&store, db, &held, false).await, "it is used");
     settle(&store, db, &operation, OperationState::Failed).await;
     let mut reader = store.reader().await.unwrap();
-    assert!(reader.standing_holds(&tenant(), jane.id).await.unwrap()[0].is_approved_for(1));
+    assert!(reader.standing_holds(&tenant(), jane.id).await.unwrap()[0].is_approved_for(&held.about));
     let nobody = HoldFilter { is_over: Some(true), ..HoldFilter::default() };
     assert_eq!(reader.list_holds(&tenant(), &nobody, None, 9).await.unwrap(), []);
 }
@@ -170,6 +172,52 @@ async fn one_hold_of_a_kind_stands_at_a_time(db: &Database) {
     let mut reader = store.reader().await.unwrap();
     assert_eq!(reader.count_open_holds(&tenant()).await.unwrap(), [(Guard::MassRemoval, 1)]);
     assert_eq!(reader.list_holds(&tenant(), &HoldFilter::default(), None, 9).await.unwrap().len(), 2);
+}
+
+async fn a_group_has_holds_as_long_as_it_is_kept(db: &Database) {
+    let store = db.open().await;
+    let (jane, link) =
+        (person(&db.clock, "jane@example.com"), GroupLink::new(tenant(), GroupId::new(&db.clock)));
+    insert(&store, &jane).await.unwrap();
+    let of_group = |losers| Hold { about: About::Group { id: link.group, losers }, ..hold(db, jane.id) };
+    let (first, second, of_jane) = (of_group(5), of_group(5), hold(db, jane.id));
+    let stray = write!(store, [first], |tx| tx.save_hold(&first).await);
+    assert!(stray.is_err(), "there is no such group");
+    write!(store, [link, first, of_jane], |tx| {
+        tx.save_group_link(&link).await?;
+        tx.save_hold(&of_jane).await?;
+        tx.save_hold(&first).await
+    })
+    .unwrap();
+    let twice = write!(store, [second], |tx| tx.save_hold(&second).await);
+    assert!(matches!(twice, Err(StoreError::Taken)), "{twice:?}");
+    let standing = async || store.reader().await.unwrap().standing_group_holds(&tenant()).await.unwrap();
+    assert_eq!(standing().await, std::slice::from_ref(&first));
+    let mut reader = store.reader().await.unwrap();
+    assert_eq!(reader.standing_holds(&tenant(), jane.id).await.unwrap(), std::slice::from_ref(&of_jane));
+    assert_eq!(reader.standing_group_holds(&other_tenant()).await.unwrap(), []);
+    assert_eq!(reader.count_open_holds(&tenant()).await.unwrap(), [(Guard::MassRemoval, 2)]);
+    drop(reader);
+
+    let more = Hold { about: About::Group { id: link.group, losers: 6 }, ..first.clone() };
+    write!(store, [more], |tx| tx.save_hold(&more).await).unwrap();
+    assert!(!decide(&store, db, &first, true).await, "more people than were shown");
+    assert!(decide(&store, db, &more, true).await);
+    let approved = standing().await.remove(0);
+    let about = |losers| About::Group { id: link.group, losers };
+    assert!(approved.is_approved_for(&about(6)) && approved.is_approved_for(&about(1)));
+    assert!(!approved.is_approved_for(&about(7)));
+    let operation = OperationId::new(&db.clock);
+    write!(store, [approved], |tx| tx.use_approval(&approved, operation).await).unwrap();
+    assert_eq!(standing().await, []);
+    write!(store, [], |tx| tx.give_back(&tenant(), operation).await).unwrap();
+    assert_eq!(standing().await, std::slice::from_ref(&approved));
+
+    let id = link.group;
+    write!(store, [], |tx| tx.forget_group_link(&tenant(), id).await).unwrap();
+    let mut reader = store.reader().await.unwrap();
+    let left = reader.list_holds(&tenant(), &HoldFilter::default(), None, 9).await.unwrap();
+    assert_eq!(left, [of_jane]);
 }
 
 async fn a_brake_holds_for_one_tenant_or_for_all(db: &Database) {
