@@ -98,7 +98,10 @@ impl Planner<'_> {
     /// A call that may be made again without harm: one look tells whether it is still needed.
     fn settle_repeatable(&mut self, operation: &Operation) -> Flow {
         let read = effect_of(&operation.action);
-        let readable_at = later(operation.sent_at, CALL_SETTLE);
+        // What nobody wishes any more is not given again to find out: it must not come late and stay.
+        let settle_time =
+            if self.may_linger(&operation.action) { self.policy.settle_time } else { CALL_SETTLE };
+        let readable_at = later(operation.sent_at, settle_time);
         if self.seen_at(&read) < Some(readable_at) {
             if self.now < readable_at {
                 return self.wait(Some(readable_at), "no answer came; look soon what happened");
@@ -117,6 +120,16 @@ impl Planner<'_> {
             self.record(Change::UnbindMember, "the member is gone");
         }
         Flow::Continue
+    }
+
+    /// Whether this gives something to somebody who is to stay, and that is not to have it by now.
+    fn may_linger(&self, action: &Action) -> bool {
+        let is_wished = match action {
+            Action::Assign { what, .. } => self.desired.assignments.contains_key(what),
+            Action::AddToProject { project, .. } => self.desired.projects.contains_key(project),
+            _ => true,
+        };
+        self.desired.wants_access && !is_wished
     }
 
     fn took_effect(&self, action: &Action) -> bool {

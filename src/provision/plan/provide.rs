@@ -383,7 +383,8 @@ impl<'a> Planner<'a> {
     }
 
     /// OpenAI refused the invite. That may mean that the address is invited or a member already, so the readings
-    /// must be newer than the refusal before it is believed to be about the address.
+    /// must be newer than the refusal before it is believed to be about the address; and if OpenAI says so, as new as it
+    /// takes its lists to show it.
     fn face_refusal(&mut self, refused: &Operation) -> Flow {
         if self.look_after_refusal(refused) == Flow::Stop {
             return Flow::Stop;
@@ -393,11 +394,24 @@ impl<'a> Planner<'a> {
     }
 
     fn look_after_refusal(&mut self, refused: &Operation) -> Flow {
-        let since = refused.settled_at.or(Some(refused.sent_at));
+        let refused_at = refused.settled_at.unwrap_or(refused.sent_at);
         let why = "OpenAI refused the invite; perhaps the address is a member or invited already";
-        let members = self.need_sweep(Collection::Members, since, why);
-        let invites = self.need_sweep(Collection::Invites, since, why);
-        if members == Flow::Stop || invites == Flow::Stop { Flow::Stop } else { Flow::Continue }
+        let is_said = refused.outcome.as_deref().is_some_and(|words| words.contains("already"));
+        let listed_at = later(refused_at, self.policy.settle_time);
+        for since in [Some(refused_at), is_said.then_some(listed_at)].into_iter().flatten() {
+            if self.now < since {
+                return self.wait(
+                    Some(since),
+                    "OpenAI says that the address is there already; its lists may lag behind",
+                );
+            }
+            let members = self.need_sweep(Collection::Members, Some(since), why);
+            let invites = self.need_sweep(Collection::Invites, Some(since), why);
+            if members == Flow::Stop || invites == Flow::Stop {
+                return Flow::Stop;
+            }
+        }
+        Flow::Continue
     }
 
     /// Whether the wished address is another one than the bound invite went to.
