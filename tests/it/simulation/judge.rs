@@ -53,6 +53,10 @@ pub(super) struct Judge {
     /// When somebody with this address was last deleted, on the organization's clock. What they had is to go even if
     /// somebody else has the address by now.
     deleted: BTreeMap<String, Timestamp>,
+    /// When an invite to an address was last asked for, on the organization's clock.
+    invited: BTreeMap<String, Timestamp>,
+    /// Whether there was a group before the one that there is: what was kept for that one is to go.
+    pub(super) had_team: bool,
     /// When the owners were last changed by hand.
     pub(super) owners_changed_at: Option<Timestamp>,
     /// Changes that concern a person, over all lives.
@@ -124,7 +128,7 @@ impl Judge {
         assert!(!self.is_braked, "I27: {method} {path} although changes are stopped");
         let words: Vec<&str> = path.split('?').next().unwrap().split('/').skip(2).collect();
         match (method.as_str(), words.as_slice()) {
-            ("POST", ["invites"]) => self.see_invite(&body),
+            ("POST", ["invites"]) => self.see_invite(&body, simulator.now()),
             ("DELETE", ["invites", invite]) => self.see_withdrawal(invite, simulator),
             ("DELETE", ["users", user]) => {
                 let address = self.see_target(user, simulator);
@@ -162,7 +166,7 @@ impl Judge {
                 let is_kept = |(id, name): (String, String)| id != *group || name == GROUP;
                 assert!(simulator.groups().into_iter().all(is_kept), "I6: {words:?} is not the bridge's");
                 assert!(
-                    !(self.before.has_team && self.after.has_team),
+                    self.had_team || !(self.before.has_team && self.after.has_team),
                     "I8: {words:?} goes and nobody asked for it"
                 );
             }
@@ -181,13 +185,14 @@ impl Judge {
         );
     }
 
-    fn see_invite(&self, body: &Value) {
+    fn see_invite(&mut self, body: &Value, now: Timestamp) {
         assert_eq!(self.read.len(), LISTS.len(), "I8: an invite before the organization was read");
         let address = body["email"].as_str().unwrap().to_lowercase();
         let may_gain = self.before.wanted.contains(&address) || self.after.wanted.contains(&address);
         assert!(may_gain, "I3: {address} is invited and is not to have access");
         assert_eq!(body["role"], "reader", "I9: an invite of {address} with too much in it");
         assert!(body["projects"].is_array(), "I9: an invite of {address} that leaves the projects open");
+        self.invited.insert(address, now);
     }
 
     fn see_withdrawal(&self, invite: &str, simulator: &Simulator) {
@@ -207,8 +212,10 @@ impl Judge {
 
     /// Whether an invite went out before somebody with its address was deleted, or was on its way then.
     fn is_from_before(&self, invite: &Invite) -> bool {
-        let deleted_at = self.deleted.get(&invite.email.to_lowercase());
-        deleted_at.is_some_and(|at| invite.created_at.duration_since(*at) <= LANDS_WITHIN)
+        let address = invite.email.to_lowercase();
+        let Some(deleted_at) = self.deleted.get(&address) else { return false };
+        let was_asked_for = self.invited.get(&address).is_some_and(|asked_at| asked_at <= deleted_at);
+        was_asked_for || invite.created_at.duration_since(*deleted_at) <= LANDS_WITHIN
     }
 
     /// Whether the member at this address may be one who was deleted, or came in by an invite to them.

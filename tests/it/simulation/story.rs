@@ -517,6 +517,7 @@ impl Story {
             after.team = Team::default();
             self.reach(Point::GroupDeleted);
             self.change("DELETE", &path, None, 204, after).await;
+            self.judge.had_team = true;
             return;
         }
         let operation = if after.team.members.contains(&number) {
@@ -705,7 +706,8 @@ impl Story {
                     let Some(member) = member else { continue };
                     let is_to_be_in = self.model.team.members.contains(&number);
                     for (what, is_given) in self.gifts_of(&member.id) {
-                        if is_given != is_to_be_in && (is_to_be_in || !self.is_held(slot).await) {
+                        // An owner whom somebody made before they were bound waits for a human, too.
+                        if is_given != is_to_be_in && !self.is_held(slot).await {
                             return Some(format!("I16: {address} has {what}: {is_given}"));
                         }
                     }
@@ -741,7 +743,7 @@ impl Story {
         if gifts.named_group {
             found.push((NAMED_GROUP, is_in(&self.named_group)));
         }
-        if gifts.mirror {
+        if gifts.mirror && !self.is_name_taken() {
             found.push((GROUP, self.kept_groups().iter().any(|group| is_in(group))));
         }
         found
@@ -753,8 +755,20 @@ impl Story {
         groups.filter(|(_, name)| name == GROUP).map(|(id, _)| id).collect()
     }
 
+    /// Whether what was kept for a former group cannot go, because others are in it, and has the name.
+    fn is_name_taken(&self) -> bool {
+        let others = [STRANGER].map(|stranger| self.world.simulator.member(stranger).unwrap().id);
+        let has_others = |group: &String| {
+            self.world.simulator.group_members(group).iter().any(|member| others.contains(member))
+        };
+        self.judge.had_team && self.kept_groups().iter().any(has_others)
+    }
+
     /// What is wrong with the OpenAI group that is kept for the group.
     fn complaint_of_kept_group(&self) -> Option<String> {
+        if self.is_name_taken() {
+            return None;
+        }
         let kept = self.kept_groups();
         let admitted = self.world.simulator.project_groups(&self.project);
         match (self.model.team.id.is_some() && self.setting.gifts.mirror, kept.as_slice()) {
