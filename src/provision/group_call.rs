@@ -60,40 +60,9 @@ pub(super) async fn carry_out(context: &Context, order: &GroupOrder, sent_at: Ti
     }
     let mut link = order.link.clone();
     let operation = OperationId::new(&context.clock);
-    // Before the record: between that and the call there is no time for anybody to say stop.
-    let result = match role_of(&context.client, &order.call).await {
-        Err(failure) => Err(failure),
-        Ok(role) => {
-            link.begin(order.call.clone(), operation, sent_at);
-            let detail = json!({
-                "operation": operation.to_string(),
-                "call": order.call.to_string(),
-                "reason": order.reason,
-            });
-            match record(context, order, &link, entry(&link, sent_at, "group.send", detail)).await {
-                Ok(Admission::Granted) => {}
-                Ok(Admission::Held(hold)) => {
-                    let kind = order.call.kind();
-                    context.metrics.operation(context.tenant.as_str(), kind, Outcome::Held.word());
-                    tracing::info!(
-                        tenant = %context.tenant, group.id = %link.group, hold.id = %hold.id, guard = %hold.guard,
-                        "operation {kind} for group {} is held by the guard {}; it waits for `scim-bridge holds \
-                         approve` or `reject`",
-                        link.group, hold.guard
-                    );
-                    return Outcome::Held;
-                }
-                Ok(Admission::Braked) => return Outcome::Braked,
-                Err(error) => {
-                    tracing::warn!(
-                        tenant = %context.tenant,
-                        "call {} not made, it could not be put on record: {}", order.call.kind(), chain(&error)
-                    );
-                    return Outcome::Unrecorded;
-                }
-            }
-            call(&context.client, &order.call, &role).await
-        }
+    let result = match send(context, order, &mut link, operation, sent_at).await {
+        Ok(result) => result,
+        Err(hindrance) => return hindrance,
     };
     let at = context.clock.now().max(sent_at);
     let (outcome, seen, request_id, words) = match result {
@@ -135,6 +104,49 @@ pub(super) async fn carry_out(context: &Context, order: &GroupOrder, sent_at: Ti
                 tenant = %context.tenant, "outcome of a call not written down: {}", chain(&error)
             );
             Outcome::Unknown
+        }
+    }
+}
+
+/// Puts the call on record and makes it, unless something stands in the way.
+async fn send(
+    context: &Context,
+    order: &GroupOrder,
+    link: &mut GroupLink,
+    operation: OperationId,
+    sent_at: Timestamp,
+) -> Result<Result<Answer<Option<OpenAiGroup>>, Failure>, Outcome> {
+    // Before the record: between that and the call there is no time for anybody to say stop.
+    let role = match role_of(&context.client, &order.call).await {
+        Ok(role) => role,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    link.begin(order.call.clone(), operation, sent_at);
+    let kind = order.call.kind();
+    let detail = json!({
+        "operation": operation.to_string(),
+        "call": order.call.to_string(),
+        "reason": order.reason,
+    });
+    match record(context, order, link, entry(link, sent_at, "group.send", detail)).await {
+        Ok(Admission::Granted) => Ok(call(&context.client, &order.call, &role).await),
+        Ok(Admission::Held(hold)) => {
+            context.metrics.operation(context.tenant.as_str(), kind, Outcome::Held.word());
+            tracing::info!(
+                tenant = %context.tenant, group.id = %link.group, hold.id = %hold.id, guard = %hold.guard,
+                "operation {kind} for group {} is held by the guard {}; it waits for `scim-bridge holds \
+                 approve` or `reject`",
+                link.group, hold.guard
+            );
+            Err(Outcome::Held)
+        }
+        Ok(Admission::Braked) => Err(Outcome::Braked),
+        Err(error) => {
+            tracing::warn!(
+                tenant = %context.tenant,
+                "call {kind} not made, it could not be put on record: {}", chain(&error)
+            );
+            Err(Outcome::Unrecorded)
         }
     }
 }

@@ -35,7 +35,7 @@ pub const MAX_NAMES: usize = 500;
 pub const MAX_EXAMINED: usize = 1_000;
 /// Comparisons of one filter that the database makes on every resource; a filter with more is evaluated on the resources
 /// one by one ([`MAX_EXAMINED`]).
-pub const MAX_SCANS: usize = 5;
+pub const MAX_SCANS: usize = 3;
 /// Bytes of a cursor: room for a text of [`MAX_TEXT`] characters as a sort key, all of them escaped.
 pub const MAX_CURSOR_BYTES: usize = 16_384;
 /// Bytes of the body of a request.
