@@ -129,8 +129,8 @@ async fn send(
         "reason": order.reason,
     });
     match record(context, order, link, entry(link, sent_at, "group.send", detail)).await {
-        Ok(Admission::Granted) => Ok(call(&context.client, &order.call, &role).await),
-        Ok(Admission::Held(hold)) => {
+        Ok(Some(Admission::Granted)) => Ok(call(&context.client, &order.call, &role).await),
+        Ok(Some(Admission::Held(hold))) => {
             context.metrics.operation(context.tenant.as_str(), kind, Outcome::Held.word());
             tracing::info!(
                 tenant = %context.tenant, group.id = %link.group, hold.id = %hold.id, guard = %hold.guard,
@@ -140,7 +140,8 @@ async fn send(
             );
             Err(Outcome::Held)
         }
-        Ok(Admission::Braked) => Err(Outcome::Braked),
+        Ok(Some(Admission::Braked)) => Err(Outcome::Braked),
+        Ok(None) => Err(Outcome::Superseded),
         Err(error) => {
             tracing::warn!(
                 tenant = %context.tenant,
@@ -277,13 +278,15 @@ enum Effect {
     Gone(OpenAiGroupId),
 }
 
-/// Puts a call on record, unless it may not be made at present.
+/// Puts a call on record, unless it may not be made at present. `None`: what it gives is for a SCIM group that is gone
+/// since it was planned.
 async fn record(
     context: &Context,
     order: &GroupOrder,
     link: &GroupLink,
     entry: AuditEntry,
-) -> Result<Admission, StoreError> {
+) -> Result<Option<Admission>, StoreError> {
+    let gives = !order.call.takes_away();
     let kept = Arc::new((context.policy.clone(), order.link.clone(), link.clone(), entry));
     let hold_id = HoldId::new(&context.clock);
     context
@@ -292,12 +295,15 @@ async fn record(
             let kept = Arc::clone(&kept);
             Box::pin(async move {
                 let (policy, before, link, entry) = &*kept;
+                if gives && tx.load_group(&link.tenant, link.group).await?.is_none() {
+                    return Ok(None);
+                }
                 let admission = admit_group_call(tx, policy, link, hold_id).await?;
                 if admission == Admission::Granted {
                     save_link(tx, before, link).await?;
                     tx.append_audit(entry).await?;
                 }
-                Ok(admission)
+                Ok(Some(admission))
             })
         })
         .await

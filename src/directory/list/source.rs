@@ -257,13 +257,13 @@ async fn places<R: Rows>(
     loop {
         let chunk = rows.scan(condition, Sequence::default(), after.as_ref(), CHUNK).await?;
         let candidates = rows.candidates(&chunk).await?;
-        let Some(last) = candidates.last() else { break };
-        after = Some(Spot { key: None, id: last.get_str("id").unwrap_or_default().to_owned() });
-        for candidate in candidates {
-            if filter.is_none_or(|filter| filter.matches(&candidate)) {
-                window.add(order.place(&candidate), ());
+        for candidate in &candidates {
+            if filter.is_none_or(|filter| filter.matches(candidate)) {
+                window.add(order.place(candidate), ());
             }
         }
+        let Some(last) = candidates.last().filter(|_| chunk.len() == CHUNK) else { break };
+        after = Some(Spot { key: None, id: last.get_str("id").unwrap_or_default().to_owned() });
     }
     let total = window.total;
     Ok((window.into_hits().into_iter().map(|(place, ())| place).collect(), total))
