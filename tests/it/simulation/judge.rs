@@ -40,6 +40,7 @@ pub(super) struct Wishes {
 
 /// What was seen so far.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is so or not, whatever the others are")]
 pub(super) struct Judge {
     /// Addresses that the identity provider ever named.
     pub(super) managed: BTreeSet<String>,
