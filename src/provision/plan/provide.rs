@@ -1,6 +1,6 @@
 //! Giving access: find what is there, follow the invite that is out, or send one.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::holds::invite_subject;
 use super::withdraw::End;
@@ -396,22 +396,26 @@ impl<'a> Planner<'a> {
     fn look_after_refusal(&mut self, refused: &Operation) -> Flow {
         let refused_at = refused.settled_at.unwrap_or(refused.sent_at);
         let why = "OpenAI refused the invite; perhaps the address is a member or invited already";
+        let flow = self.sweep_people(refused_at, why);
         let is_said = refused.outcome.as_deref().is_some_and(|words| words.contains("already"));
-        let listed_at = later(refused_at, self.policy.settle_time);
-        for since in [Some(refused_at), is_said.then_some(listed_at)].into_iter().flatten() {
-            if self.now < since {
-                return self.wait(
-                    Some(since),
-                    "OpenAI says that the address is there already; its lists may lag behind",
-                );
-            }
-            let members = self.need_sweep(Collection::Members, Some(since), why);
-            let invites = self.need_sweep(Collection::Invites, Some(since), why);
-            if members == Flow::Stop || invites == Flow::Stop {
-                return Flow::Stop;
-            }
+        if flow == Flow::Stop || !is_said {
+            return flow;
         }
-        Flow::Continue
+        let listed_at = later(refused_at, self.policy.settle_time);
+        if self.now < listed_at {
+            return self.wait(
+                Some(listed_at),
+                "OpenAI says that the address is there already; its lists may lag behind",
+            );
+        }
+        self.sweep_people(listed_at, why)
+    }
+
+    /// Goes on once members and invites were read after this instant.
+    fn sweep_people(&mut self, since: Timestamp, why: &str) -> Flow {
+        let members = self.need_sweep(Collection::Members, Some(since), why);
+        let invites = self.need_sweep(Collection::Invites, Some(since), why);
+        if members == Flow::Stop || invites == Flow::Stop { Flow::Stop } else { Flow::Continue }
     }
 
     /// Whether the wished address is another one than the bound invite went to.
