@@ -100,11 +100,16 @@ pub(super) struct Gifts {
 impl Gifts {
     /// From a stream of choices of its own, so that it changes none of the others; the first seeds have none of it.
     fn draw(seed: u64) -> Self {
-        if seed < FIRST_WITH_GIFTS || seed % 2 == 1 {
+        let gives_a_role = seed % 10 == 5;
+        if seed < FIRST_WITH_GIFTS || (seed % 2 == 1 && !gives_a_role) {
             return Self::default();
         }
         let mut chance = Chance::new(!seed ^ 2);
-        Self { role: chance.percent(50), named_group: chance.percent(40), mirror: chance.percent(60) }
+        Self {
+            role: chance.percent(50) || gives_a_role,
+            named_group: chance.percent(40),
+            mirror: chance.percent(60),
+        }
     }
 
     /// What is done with OpenAI groups.
@@ -173,7 +178,7 @@ impl Setting {
         options.rejoin = chance.of(&[Rejoin::SameId, Rejoin::NewId]);
         Self {
             people: 2 + chance.below(5),
-            steps: if seed < LONG_ONES || (gifts != Gifts::default() && seed.is_multiple_of(10)) {
+            steps: if seed < LONG_ONES || (gifts != Gifts::default() && seed.is_multiple_of(5)) {
                 10 + chance.below(16)
             } else {
                 5 + chance.below(7)

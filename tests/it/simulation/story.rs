@@ -83,6 +83,9 @@ pub(super) struct Story {
     log: Log,
     /// Addresses of invites that will appear although their sending was cut off.
     late: Vec<String>,
+    /// Addresses of members whose removal may come late. Who is back by then loses access as if by hand: that is
+    /// reported, and waits for a human.
+    removed_late: BTreeSet<String>,
     /// Whom the neighbour knows, by their number.
     pub(super) neighbours: BTreeMap<usize, String>,
     /// How often time stood still for so long that invites ran out.
@@ -122,6 +125,7 @@ pub(super) async fn play(seed: u64, log: Log) {
         named_group,
         log,
         late: Vec::new(),
+        removed_late: BTreeSet::new(),
         neighbours: BTreeMap::new(),
         long_freezes: 0,
     };
@@ -257,6 +261,13 @@ impl Story {
         {
             let body: Value = serde_json::from_slice(body).unwrap();
             self.late.push(body["email"].as_str().unwrap().to_lowercase());
+        }
+        if let ("DELETE", "users", Some(Fault::Reset { effect: Effect::Late { .. } })) =
+            (method.as_str(), kind, fault)
+        {
+            let user = path.trim_start_matches("/organization/users/");
+            let address = self.world.simulator.member(user).and_then(|member| member.email);
+            self.removed_late.extend(address.map(|address| address.to_lowercase()));
         }
         let point = match (fault, status) {
             (None, Some(429)) => Some(Point::RefusedByLimiter),
@@ -699,11 +710,16 @@ impl Story {
                 let present = pending + usize::from(member.is_some());
                 if is_wanted && *address == slot.address {
                     // Taken away by hand is reported; a move of a member waits for a human if the policy says so.
-                    let may_be_missing = slot.was_evicted || (slot.was_renamed && !moves);
+                    let may_be_missing = slot.was_evicted
+                        || (slot.was_renamed && !moves)
+                        || !self.removed_late.is_disjoint(&slot.addresses);
                     if present > 1 || (present == 0 && !may_be_missing) {
                         return Some(format!("I16: {present} invites and memberships of {address}"));
                     }
-                    let Some(member) = member else { continue };
+                    let Some(member) = member.filter(|_| self.removed_late.is_disjoint(&slot.addresses))
+                    else {
+                        continue;
+                    };
                     let is_to_be_in = self.model.team.members.contains(&number);
                     for (what, is_given) in self.gifts_of(&member.id) {
                         // An owner whom somebody made before they were bound waits for a human, too.
