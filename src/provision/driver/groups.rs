@@ -193,19 +193,20 @@ impl Driver {
             .write(move |tx| {
                 let (tenant, work) = (tenant.clone(), Arc::clone(&work));
                 Box::pin(async move {
-                    for (group, entry) in work.2.iter().zip(&work.3) {
+                    let (kept, over, lost, told, over_holds) = &*work;
+                    for (group, entry) in lost.iter().zip(told) {
                         tx.forget_openai_group(&tenant, group).await?;
                         tx.append_audit(entry).await?;
                     }
                     let standing = tx.standing_group_holds(&tenant).await?;
                     // Whatever was decided meanwhile is looked at once more.
-                    for hold in work.4.iter().filter(|hold| standing.contains(hold)) {
+                    for hold in over_holds.iter().filter(|hold| standing.contains(hold)) {
                         lapse(tx, hold, now).await?;
                     }
-                    for (before, link) in &work.0 {
+                    for (before, link) in kept {
                         save_link(tx, before, link).await?;
                     }
-                    for group in &work.1 {
+                    for group in over {
                         tx.forget_group_link(&tenant, *group).await?;
                     }
                     Ok::<(), StoreError>(())

@@ -319,9 +319,7 @@ impl<'a> Planner<'a> {
                 return Flow::Stop;
             }
         }
-        let members = self.need_sweep(Collection::Members, None, BASELINE);
-        let invites = self.need_sweep(Collection::Invites, None, BASELINE);
-        if members == Flow::Stop || invites == Flow::Stop {
+        if self.sweep_people(None, BASELINE) == Flow::Stop {
             return Flow::Stop;
         }
         let key = address.key();
@@ -396,7 +394,7 @@ impl<'a> Planner<'a> {
     fn look_after_refusal(&mut self, refused: &Operation) -> Flow {
         let refused_at = refused.settled_at.unwrap_or(refused.sent_at);
         let why = "OpenAI refused the invite; perhaps the address is a member or invited already";
-        let flow = self.sweep_people(refused_at, why);
+        let flow = self.sweep_people(Some(refused_at), why);
         let is_said = refused.outcome.as_deref().is_some_and(|words| words.contains("already"));
         if flow == Flow::Stop || !is_said {
             return flow;
@@ -408,13 +406,13 @@ impl<'a> Planner<'a> {
                 "OpenAI says that the address is there already; its lists may lag behind",
             );
         }
-        self.sweep_people(listed_at, why)
+        self.sweep_people(Some(listed_at), why)
     }
 
-    /// Goes on once members and invites were read after this instant.
-    fn sweep_people(&mut self, since: Timestamp, why: &str) -> Flow {
-        let members = self.need_sweep(Collection::Members, Some(since), why);
-        let invites = self.need_sweep(Collection::Invites, Some(since), why);
+    /// Goes on once members and invites were read, after this instant if one is given.
+    fn sweep_people(&mut self, since: Option<Timestamp>, why: &str) -> Flow {
+        let members = self.need_sweep(Collection::Members, since, why);
+        let invites = self.need_sweep(Collection::Invites, since, why);
         if members == Flow::Stop || invites == Flow::Stop { Flow::Stop } else { Flow::Continue }
     }
 
