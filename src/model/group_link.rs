@@ -111,6 +111,10 @@ pub struct GroupLink {
     pub operation: Option<OperationId>,
     /// When that was sent.
     pub sent_at: Option<Timestamp>,
+    /// When waiting for its answer ended without one.
+    pub unanswered_at: Option<Timestamp>,
+    /// The first reading that did not show the group it would have made.
+    pub missed_at: Option<Timestamp>,
     /// Calls that are not made at present.
     pub refusals: Vec<Refusal>,
     /// The projects into which the bridge let the OpenAI group, with the role there.
@@ -130,6 +134,8 @@ impl GroupLink {
             open: None,
             operation: None,
             sent_at: None,
+            unanswered_at: None,
+            missed_at: None,
             refusals: Vec::new(),
             projects: BTreeMap::new(),
         }
@@ -153,6 +159,8 @@ impl GroupLink {
         self.open = None;
         self.operation = None;
         self.sent_at = None;
+        self.unanswered_at = None;
+        self.missed_at = None;
     }
 
     /// The open call had no effect, and is not made again before `retry_at`.

@@ -221,10 +221,20 @@ pub struct Operation {
     pub state: OperationState,
     /// When it was sent.
     pub sent_at: Timestamp,
+    /// When waiting for its answer ended without one.
+    pub unanswered_at: Option<Timestamp>,
     /// When its outcome became known.
     pub settled_at: Option<Timestamp>,
     /// OpenAI's `x-request-id`.
     pub upstream_request_id: Option<String>,
     /// What came of it, in words.
     pub outcome: Option<String>,
+}
+
+impl Operation {
+    /// The latest instant at which it may have reached OpenAI; on a machine that stood still, that is long after it was
+    /// sent.
+    pub fn under_way_until(&self) -> Timestamp {
+        self.unanswered_at.map_or(self.sent_at, |unanswered_at| unanswered_at.max(self.sent_at))
+    }
 }

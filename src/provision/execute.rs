@@ -123,6 +123,7 @@ pub(super) async fn execute(context: &Context, order: &Order, sent_at: Timestamp
         reason: order.reason.clone(),
         state: OperationState::Sending,
         sent_at,
+        unanswered_at: None,
         settled_at: None,
         upstream_request_id: None,
         outcome: None,
@@ -161,7 +162,7 @@ pub(super) async fn execute(context: &Context, order: &Order, sent_at: Timestamp
         "operation {} for person {}: {}", order.action.kind(), order.person, settlement.outcome.word()
     );
     let outcome = settlement.outcome.clone();
-    if settle(context, &operation, settlement).await { outcome } else { Outcome::Unknown }
+    if settle(context, &operation, settlement).await { outcome } else { outcome.unwritten() }
 }
 
 /// Puts the operation on record, if the person is still the one that was planned for and no guard holds it.
@@ -325,6 +326,15 @@ impl Settlement {
 }
 
 impl Outcome {
+    /// What is left of it where it could not be written down. That the key is refused holds for everything, and is not
+    /// forgotten for that.
+    pub(super) fn unwritten(self) -> Self {
+        match self {
+            Self::KeyRefused { status } => Self::KeyRefused { status },
+            _ => Self::Unknown,
+        }
+    }
+
     /// The word for metrics and logs.
     pub(super) fn word(&self) -> &'static str {
         match self {
@@ -345,7 +355,9 @@ impl Outcome {
 /// Writes down what came of the call. If that cannot be done, the operation stays `sending` and is read back later.
 async fn settle(context: &Context, operation: &Operation, settlement: Settlement) -> bool {
     let at = context.clock.now().max(operation.sent_at);
-    for tries_left in (0..SETTLE_TRIES).rev() {
+    // That the key is refused must stop all others now.
+    let tries = if matches!(settlement.outcome, Outcome::KeyRefused { .. }) { 1 } else { SETTLE_TRIES };
+    for tries_left in (0..tries).rev() {
         let (operation, settlement) = (operation.clone(), settlement.clone());
         let written = context
             .store

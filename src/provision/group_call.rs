@@ -103,7 +103,7 @@ pub(super) async fn carry_out(context: &Context, order: &GroupOrder, sent_at: Ti
             tracing::warn!(
                 tenant = %context.tenant, "outcome of a call not written down: {}", chain(&error)
             );
-            Outcome::Unknown
+            outcome.unwritten()
         }
     }
 }
@@ -185,7 +185,10 @@ fn settle_failure(link: &mut GroupLink, call: &GroupCall, failure: &Failure, at:
             link.drop_open();
             Outcome::NotSent
         }
-        FailureKind::Unknown => Outcome::Unknown,
+        FailureKind::Unknown => {
+            link.unanswered_at = Some(at);
+            Outcome::Unknown
+        }
     }
 }
 

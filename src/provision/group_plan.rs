@@ -127,11 +127,12 @@ impl<'a> Scene<'a> {
     /// Finds out what came of an open call, or says what must be known for that.
     fn settle(&self, link: &mut GroupLink) -> Option<Next> {
         let (call, sent_at) = (link.open.clone()?, link.sent_at.unwrap_or(self.now));
+        let sent_until = link.unanswered_at.unwrap_or(sent_at);
         if matches!(call, GroupCall::Admit { .. } | GroupCall::Expel { .. }) {
-            let readable_at = Self::later(sent_at, CALL_SETTLE);
+            let readable_at = Self::later(sent_until, CALL_SETTLE);
             return Some(if self.now < readable_at { Next::Wait(readable_at) } else { Next::LookBack(call) });
         }
-        let readable_at = Self::later(sent_at, self.settle_time);
+        let readable_at = Self::later(sent_until, self.settle_time);
         if self.now < readable_at {
             return Some(Next::Wait(readable_at));
         }
@@ -140,7 +141,7 @@ impl<'a> Scene<'a> {
         }
         let group = |id: &OpenAiGroupId| self.groups.iter().find(|group| group.id == *id);
         let made = match &call {
-            GroupCall::Create { name } => self.made(name, sent_at),
+            GroupCall::Create { name } => self.made(name, sent_at, sent_until),
             GroupCall::Rename { group: id, name } => {
                 group(id).filter(|group| group.name == *name).map(|group| group.id.clone())
             }
@@ -149,18 +150,31 @@ impl<'a> Scene<'a> {
         };
         match made {
             Some(made) => link.conclude(&call, Some(made), self.now),
+            None if matches!(call, GroupCall::Create { .. }) => return self.miss(link),
             None => link.drop_open(),
         }
         None
     }
 
-    /// The group that a call at `sent_at` made.
-    fn made(&self, name: &str, sent_at: Timestamp) -> Option<OpenAiGroupId> {
+    /// A list may leave out the group that a call made, and a second one would stay beside it: two lists must do so.
+    fn miss(&self, link: &mut GroupLink) -> Option<Next> {
+        let swept_at = self.swept_at(&Collection::Groups)?;
+        let again_at = Self::later(*link.missed_at.get_or_insert(swept_at), CALL_SETTLE);
+        if swept_at >= again_at {
+            link.drop_open();
+            return None;
+        }
+        Some(if self.now < again_at { Next::Wait(again_at) } else { Next::Read(Collection::Groups) })
+    }
+
+    /// The group that a call made which was under way between these two instants.
+    fn made(&self, name: &str, sent_at: Timestamp, sent_until: Timestamp) -> Option<OpenAiGroupId> {
         let is_made = |group: &&OpenAiGroup| {
             group.name == name
                 && !group.is_scim_managed
                 && !self.linked.contains(&group.id)
-                && group.created_at.duration_since(sent_at).abs() <= CLOCK_SKEW
+                && group.created_at.duration_since(sent_at) >= -CLOCK_SKEW
+                && group.created_at.duration_since(sent_until) <= CLOCK_SKEW
         };
         self.groups.iter().find(is_made).map(|group| group.id.clone())
     }
@@ -383,10 +397,14 @@ mod tests {
         let read = [(Collection::Groups, 970, 1)];
         let (found, next) = plan(&open, Some(&staff), &[group("group-1", "Staff", 901)], &read);
         assert_eq!((found.openai_id, found.open, next), (Some("group-1".into()), None, None));
-        let (old, next) = plan(&open, Some(&staff), &[group("group-1", "Staff", 0)], &read);
+        let (missed, next) = plan(&open, Some(&staff), &[], &read);
+        assert_eq!(next, Some(Next::Read(Collection::Groups)), "one list may leave it out");
+        assert_eq!(plan(&missed, Some(&staff), &[], &read).1, next, "the same list says nothing more");
+        let again = [(Collection::Groups, 972, 1)];
+        let (old, next) = plan(&missed, Some(&staff), &[group("group-1", "Staff", 0)], &again);
         assert_eq!((old.openai_id.clone(), next), (None, None), "an older group is somebody else's");
         assert!(old.refusal().is_some());
-        let (_, next) = plan(&open, Some(&staff), &[], &read);
+        let (_, next) = plan(&missed, Some(&staff), &[], &again);
         assert_eq!(call(next), "create_group `Staff`");
     }
 

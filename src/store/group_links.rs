@@ -23,6 +23,8 @@ fn link(tenant: &TenantId, row: &AnyRow) -> Result<GroupLink, StoreError> {
         },
         operation: row.optional_parsed("operation")?,
         sent_at: row.optional_time("sent_at")?,
+        unanswered_at: row.optional_time("unanswered_at")?,
+        missed_at: row.optional_time("missed_at")?,
         refusals: row.json("refusals")?,
         projects: row.json("projects")?,
     })
@@ -33,7 +35,8 @@ impl Reader {
     pub async fn group_links(&mut self, tenant: &TenantId) -> Result<Vec<GroupLink>, StoreError> {
         let rows = self
             .fetch_all(
-                sql("SELECT group_id, openai_id, bound_at, ended_at, lost, open, operation, sent_at, refusals, projects
+                sql("SELECT group_id, openai_id, bound_at, ended_at, lost, open, operation, sent_at,
+                            unanswered_at, missed_at, refusals, projects
                      FROM group_links WHERE tenant = $1 ORDER BY group_id")
                 .bind(tenant.as_str()),
             )
@@ -48,11 +51,14 @@ impl Tx {
         let open = link.open.as_ref().map(to_json).transpose()?;
         self.execute(
             sql("INSERT INTO group_links
-                    (tenant, group_id, openai_id, bound_at, ended_at, lost, open, operation, sent_at, refusals, projects)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                    (tenant, group_id, openai_id, bound_at, ended_at, lost, open, operation, sent_at, unanswered_at,
+                     missed_at, refusals, projects)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
                  ON CONFLICT (tenant, group_id) DO UPDATE SET openai_id = excluded.openai_id,
                     bound_at = excluded.bound_at, ended_at = excluded.ended_at, lost = excluded.lost, open = excluded.open,
-                    operation = excluded.operation, sent_at = excluded.sent_at, refusals = excluded.refusals, projects = excluded.projects")
+                    operation = excluded.operation, sent_at = excluded.sent_at,
+                    unanswered_at = excluded.unanswered_at, missed_at = excluded.missed_at,
+                    refusals = excluded.refusals, projects = excluded.projects")
             .bind(link.tenant.as_str())
             .bind(link.group.to_string())
             .bind(link.openai_id.as_ref().map(OpenAiGroupId::as_str))
@@ -62,6 +68,8 @@ impl Tx {
             .bind(open)
             .bind(link.operation.map(|operation| operation.to_string()))
             .bind(micros(link.sent_at))
+            .bind(micros(link.unanswered_at))
+            .bind(micros(link.missed_at))
             .bind(to_json(&link.refusals)?)
             .bind(to_json(&link.projects)?),
         )

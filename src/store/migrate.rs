@@ -7,7 +7,7 @@ use super::StoreError;
 use super::error::classify;
 
 /// The version that this program writes.
-const CURRENT: i64 = 14;
+const CURRENT: i64 = 15;
 
 /// Where `sqlx` keeps on record which steps a database has seen.
 const RECORD: &str = "_sqlx_migrations";
@@ -15,7 +15,7 @@ const RECORD: &str = "_sqlx_migrations";
 /// A step's version, its name and its SQL.
 type Step = (i64, &'static str, &'static str);
 
-const SQLITE: [Step; 14] = [
+const SQLITE: [Step; 15] = [
     (1, "foundation", include_str!("migrations/sqlite/0001_foundation.sql")),
     (2, "events", include_str!("migrations/sqlite/0002_events.sql")),
     (3, "catalogue", include_str!("migrations/sqlite/0003_catalogue.sql")),
@@ -30,9 +30,10 @@ const SQLITE: [Step; 14] = [
     (12, "budgets", include_str!("migrations/sqlite/0012_budgets.sql")),
     (13, "skips", include_str!("migrations/sqlite/0013_skips.sql")),
     (14, "group_holds", include_str!("migrations/sqlite/0014_group_holds.sql")),
+    (15, "unanswered", include_str!("migrations/sqlite/0015_unanswered.sql")),
 ];
 
-const POSTGRES: [Step; 14] = [
+const POSTGRES: [Step; 15] = [
     (1, "foundation", include_str!("migrations/postgres/0001_foundation.sql")),
     (2, "events", include_str!("migrations/postgres/0002_events.sql")),
     (3, "catalogue", include_str!("migrations/postgres/0003_catalogue.sql")),
@@ -47,6 +48,7 @@ const POSTGRES: [Step; 14] = [
     (12, "budgets", include_str!("migrations/postgres/0012_budgets.sql")),
     (13, "skips", include_str!("migrations/postgres/0013_skips.sql")),
     (14, "group_holds", include_str!("migrations/postgres/0014_group_holds.sql")),
+    (15, "unanswered", include_str!("migrations/postgres/0015_unanswered.sql")),
 ];
 
 /// Brings a SQLite database up to date.

@@ -11,7 +11,8 @@ use crate::model::operation::{Operation, OperationState};
 
 macro_rules! operation_columns {
     () => {
-        "id, person, person_version, action, reason, state, sent_at, settled_at, upstream_request_id, outcome"
+        "id, person, person_version, action, reason, state, sent_at, unanswered_at, settled_at, upstream_request_id, \
+         outcome"
     };
 }
 pub(super) use operation_columns;
@@ -32,6 +33,7 @@ pub(super) fn operation(tenant: &TenantId, row: &AnyRow) -> Result<Operation, St
         reason: row.text("reason")?,
         state,
         sent_at: row.time("sent_at")?,
+        unanswered_at: row.optional_time("unanswered_at")?,
         settled_at: row.optional_time("settled_at")?,
         upstream_request_id: row.optional_text("upstream_request_id")?,
         outcome: row.optional_text("outcome")?,
@@ -91,8 +93,8 @@ impl Tx {
     pub async fn record_operation(&mut self, operation: &Operation) -> Result<(), StoreError> {
         self.execute(
             sql("INSERT INTO operations (tenant, id, person, person_version, action, reason, state, sent_at,
-                                         settled_at, upstream_request_id, outcome)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
+                                         unanswered_at, settled_at, upstream_request_id, outcome)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
             .bind(operation.tenant.as_str())
             .bind(operation.id.to_string())
             .bind(operation.person.to_string())
@@ -101,6 +103,7 @@ impl Tx {
             .bind(&*operation.reason)
             .bind(operation.state.as_str())
             .bind(operation.sent_at.as_microsecond())
+            .bind(micros(operation.unanswered_at))
             .bind(micros(operation.settled_at))
             .bind(operation.upstream_request_id.as_deref())
             .bind(operation.outcome.as_deref()),
@@ -120,17 +123,20 @@ impl Tx {
         upstream_request_id: Option<&str>,
         outcome: Option<&str>,
     ) -> Result<(), StoreError> {
-        let settled_at = if state.is_open() { None } else { Some(at) };
+        let settled_at = (!state.is_open()).then_some(at);
+        let unanswered_at = (state == OperationState::Unknown).then_some(at);
         self.execute_or_stale(
             sql("UPDATE operations SET state = $3, settled_at = $4,
-                        upstream_request_id = COALESCE($5, upstream_request_id), outcome = COALESCE($6, outcome)
+                        upstream_request_id = COALESCE($5, upstream_request_id), outcome = COALESCE($6, outcome),
+                        unanswered_at = COALESCE($7, unanswered_at)
                  WHERE tenant = $1 AND id = $2 AND (state IN ('sending', 'unknown') OR state = $3 OR (state = 'refused' AND $3 = 'failed'))")
             .bind(tenant.as_str())
             .bind(id.to_string())
             .bind(state.as_str())
             .bind(micros(settled_at))
             .bind(upstream_request_id)
-            .bind(outcome),
+            .bind(outcome)
+            .bind(micros(unanswered_at)),
         )
         .await?;
         match state {

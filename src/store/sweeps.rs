@@ -187,13 +187,18 @@ const MEMBERS: Texts = texts!(
      UNION SELECT p.id FROM news JOIN people AS p ON p.tenant = $1 AND p.address_key = news.email_key"
 );
 
-/// Concerned are those who are bound to the invite, and those whose address is the invite's.
+/// Concerned are those who are bound to the invite, those whose address is the invite's, and those for whom it was sent at
+/// about that time, without effect as it seemed: their address may be another one since.
 const INVITES: Texts = texts!(
     "observed_invites",
     "tenant = $1 AND $2 = $2 AND $3 = ''",
     "SELECT m.person FROM news JOIN mappings AS m ON m.tenant = $1 AND m.invite_id = news.id
      UNION SELECT m.person FROM news JOIN mappings AS m ON m.tenant = $1 AND m.address_key = news.email_key
-     UNION SELECT p.id FROM news JOIN people AS p ON p.tenant = $1 AND p.address_key = news.email_key"
+     UNION SELECT p.id FROM news JOIN people AS p ON p.tenant = $1 AND p.address_key = news.email_key
+     UNION SELECT o.person FROM news JOIN operations AS o ON o.tenant = $1 AND o.state = 'failed'
+         AND o.sent_at <= news.created_at + 300000000
+         AND COALESCE(o.unanswered_at, o.sent_at) >= news.created_at - 300000000
+         AND LOWER(o.action) LIKE '%\"address\":\"' || news.email_key || '\"%'"
 );
 
 /// Concerned are those who are bound to the member.

@@ -395,6 +395,7 @@ impl Script {
             reason: String::new(),
             state: state.unwrap_or(OperationState::Unknown),
             sent_at,
+            unanswered_at: None,
             settled_at: state.map(|_| sent_at),
             upstream_request_id: None,
             outcome: line.named.get("words").map(|words| words.replace('_', " ")),

@@ -341,7 +341,7 @@ impl<'a> Planner<'a> {
 
     /// When this was last looked up, or read as part of a whole collection, whichever is later.
     fn seen_at(&self, read: &Read) -> Option<Timestamp> {
-        self.looked_at(read).max(self.facts.swept_at(&match read {
+        self.looked_at(read).max(self.swept_at(&match read {
             Read::Member(_) | Read::MemberAt(_) => Collection::Members,
             Read::Invite(_) => Collection::Invites,
             Read::ProjectMember(project, _) => Collection::ProjectMembers(project.clone()),
@@ -352,14 +352,26 @@ impl<'a> Planner<'a> {
         }))
     }
 
+    /// When the last complete reading of this collection began.
+    fn swept_at(&self, collection: &Collection) -> Option<Timestamp> {
+        self.facts.swept_at(collection).filter(|at| self.is_past(*at))
+    }
+
     /// When this was last looked up by itself.
     fn looked_at(&self, read: &Read) -> Option<Timestamp> {
-        self.observed.looks.iter().filter(|look| look.read == *read).map(|look| look.at).max()
+        let looks = self.observed.looks.iter().filter(|look| look.read == *read && self.is_past(look.at));
+        looks.map(|look| look.at).max()
+    }
+
+    /// Whether something was read before now. Where the clock was set back since, that cannot be told of what seems to
+    /// lie ahead, and it is read anew.
+    fn is_past(&self, at: Timestamp) -> bool {
+        at <= later(self.now, CALL_SETTLE)
     }
 
     /// When this was last looked up by itself and not found.
     fn missed_at(&self, read: &Read) -> Option<Timestamp> {
-        let looks = self.observed.looks.iter().filter(|look| look.read == *read);
+        let looks = self.observed.looks.iter().filter(|look| look.read == *read && self.is_past(look.at));
         looks.max_by_key(|look| look.at).filter(|look| !look.found).map(|look| look.at)
     }
 
@@ -379,7 +391,7 @@ impl<'a> Planner<'a> {
 
     /// Asks for a reading of the whole collection unless one began at `since` or later.
     fn need_sweep(&mut self, collection: Collection, since: Option<Timestamp>, reason: &str) -> Flow {
-        let swept_at = self.facts.swept_at(&collection);
+        let swept_at = self.swept_at(&collection);
         let is_enough = swept_at.is_some() || planted!(NoListBeforeInvite);
         if is_enough && swept_at >= since {
             return Flow::Continue;

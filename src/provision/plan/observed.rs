@@ -165,6 +165,9 @@ impl Observed {
 
     /// Whether the bridge gave this to the member and did not take it away since, going by the latest operations.
     pub(super) fn gave(&self, give: &Action, take: &Action) -> bool {
+        if self.is_open(|action| action == give) {
+            return true;
+        }
         let latest = self.recent.iter().find(|operation| {
             operation.state == OperationState::Done
                 && (operation.action == *give || operation.action == *take)
@@ -225,28 +228,34 @@ impl Observed {
 
     /// Whether the bridge made this member an owner, by an invite or afterwards.
     pub(super) fn invited_as_owner(&self, user: &UserId) -> bool {
-        self.recent.iter().filter(|operation| operation.state == OperationState::Done).any(|operation| {
-            match &operation.action {
-                Action::CreateInvite { role, .. } => *role == OrgRole::Owner,
-                Action::SetRole { user: target, role, .. } => target == user && *role == OrgRole::Owner,
-                _ => false,
-            }
-        })
+        let makes_owner = |action: &Action| match action {
+            Action::CreateInvite { role, .. } => *role == OrgRole::Owner,
+            Action::SetRole { user: target, role, .. } => target == user && *role == OrgRole::Owner,
+            _ => false,
+        };
+        let mut done = self.recent.iter().filter(|operation| operation.state == OperationState::Done);
+        self.is_open(makes_owner) || done.any(|operation| makes_owner(&operation.action))
     }
 
     /// Whether the last change of this member's role by the bridge gave them this one.
     pub(super) fn set_role_last(&self, user: &UserId, role: OrgRole) -> bool {
+        let gives = |action: &Action| matches!(action, Action::SetRole { user: target, role: given, .. } if target == user && *given == role);
+        if self.is_open(gives) {
+            return true;
+        }
         let changes = |operation: &&Operation| matches!(&operation.action, Action::SetRole { user: target, .. } if target == user);
         let last =
             self.recent.iter().filter(|operation| operation.state == OperationState::Done).find(changes);
-        last.is_some_and(
-            |operation| matches!(&operation.action, Action::SetRole { role: given, .. } if *given == role),
-        )
+        last.is_some_and(|operation| gives(&operation.action))
     }
 
     /// What the bridge last did about this member and this project, if it was one of the latest operations: gave it
     /// (`true`), or took it away.
     pub(super) fn gave_project_last(&self, user: &UserId, project: &ProjectId) -> Option<bool> {
+        let gives = |action: &Action| matches!(action, Action::AddToProject { project: target, user: whom, .. } if target == project && whom == user);
+        if self.is_open(gives) {
+            return Some(true);
+        }
         let mut done = self.recent.iter().filter(|operation| operation.state == OperationState::Done);
         done.find_map(|operation| match &operation.action {
             Action::AddToProject { project: target, user: whom, .. }
@@ -263,6 +272,12 @@ impl Observed {
         })
     }
 
+    /// Whether the outcome of such a call is open, or was until this plan: what it would have given and is there is its
+    /// doing.
+    fn is_open(&self, is_such: impl Fn(&Action) -> bool) -> bool {
+        self.open.iter().any(|operation| is_such(&operation.action))
+    }
+
     fn sendings(&self, key: &str) -> impl Iterator<Item = &Operation> {
         // What was refused was certainly not made.
         let sent = self.open.iter().chain(&self.recent).filter(|sent| sent.state != OperationState::Refused);
@@ -273,5 +288,6 @@ impl Observed {
 }
 
 fn is_around(sent: &Operation, invite: &Invite) -> bool {
-    invite.created_at.duration_since(sent.sent_at).abs() <= CLOCK_SKEW
+    invite.created_at.duration_since(sent.sent_at) >= -CLOCK_SKEW
+        && invite.created_at.duration_since(sent.under_way_until()) <= CLOCK_SKEW
 }

@@ -77,7 +77,7 @@ impl Planner<'_> {
             self.record(bind, "the invite was sent and accepted, although no answer came");
             return Flow::Continue;
         }
-        let readable_at = later(operation.sent_at, self.policy.settle_time);
+        let readable_at = later(operation.under_way_until(), self.policy.settle_time);
         if self.now < readable_at {
             return self.wait(Some(readable_at), "no answer came to the invite; it may still appear");
         }
@@ -101,17 +101,24 @@ impl Planner<'_> {
         // What nobody wishes any more is not given again to find out: it must not come late and stay.
         let settle_time =
             if self.may_linger(&operation.action) { self.policy.settle_time } else { CALL_SETTLE };
-        let readable_at = later(operation.sent_at, settle_time);
+        let readable_at = later(operation.under_way_until(), settle_time);
         if self.seen_at(&read) < Some(readable_at) {
             if self.now < readable_at {
                 return self.wait(Some(readable_at), "no answer came; look soon what happened");
             }
             return self.read(read, "no answer came; look what happened");
         }
-        let took_effect = self.took_effect(&operation.action);
-        if !took_effect {
+        if !self.took_effect(&operation.action) {
             self.conclude(operation, OperationState::Failed, "a reading shows that it took no effect");
             return Flow::Continue;
+        }
+        // A member who came in a moment ago may not be shown yet: only later does their absence say that they are gone.
+        let shown_at = later(operation.under_way_until(), self.policy.settle_time);
+        if matches!(operation.action, Action::DeleteUser { .. }) && self.seen_at(&read) < Some(shown_at) {
+            if self.now < shown_at {
+                return self.wait(Some(shown_at), "the member is not shown; make sure that they are gone");
+            }
+            return self.read(read, "the member was not shown; make sure that they are gone");
         }
         self.conclude(operation, OperationState::Done, "a reading shows that it took effect");
         if let Action::DeleteUser { user } = &operation.action

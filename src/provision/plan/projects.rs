@@ -116,7 +116,7 @@ impl Planner<'_> {
     /// Whether it was seen, since the member came in, if they are in the project.
     fn is_known(&self, project: &ProjectId, member: &Member) -> bool {
         let look = Read::ProjectMember(project.clone(), member.id.clone());
-        let was_read = self.facts.swept_at(&Collection::ProjectMembers(project.clone()));
+        let was_read = self.swept_at(&Collection::ProjectMembers(project.clone()));
         self.project_member(project, &member.id).is_some()
             || self.looked_at(&look).is_some()
             || was_read >= Some(member.added_at)
@@ -126,6 +126,13 @@ impl Planner<'_> {
     /// have gone before it was noted that it had come true.
     fn projects_given_lately(&self, member: &Member) -> BTreeSet<ProjectId> {
         let (mut given, mut taken) = (BTreeSet::new(), BTreeSet::new());
+        for operation in &self.observed.open {
+            if let Action::AddToProject { project, user, .. } = &operation.action
+                && *user == member.id
+            {
+                given.insert(project.clone());
+            }
+        }
         let done = |operation: &&Operation| operation.state == OperationState::Done;
         for operation in self.observed.recent.iter().filter(done) {
             match &operation.action {

@@ -4,14 +4,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::holds::invite_subject;
 use super::withdraw::End;
-use super::{Change, Flow, Planner, Read, Step, later};
+use super::{Change, FRESH, Flow, Planner, Read, Step, later};
 use crate::ids::{InviteId, ProjectId, UserId};
 use crate::model::address::Address;
 use crate::model::grant::{OrgRole, ProjectGrant};
 use crate::model::hold::Guard;
 use crate::model::mapping::{Origin, Status};
 use crate::model::observed::{Collection, Invite, InviteStatus, Member, ProjectMember};
-use crate::model::operation::{Action, Lane, Operation};
+use crate::model::operation::{Action, Lane, Operation, OperationState};
 use crate::model::policy::{OnDrift, OnExistingMember, RoleChange};
 use crate::model::upkeep::{Drift, DriftClass};
 use crate::provision::guard;
@@ -124,6 +124,12 @@ impl<'a> Planner<'a> {
         }
         let key = invite.email.to_ascii_lowercase();
         let ours = self.observed.made_around(&key, invite);
+        let look = Read::Invite(invite.id.clone());
+        if !ours && self.seen_at(&look) < self.now.checked_sub(FRESH).ok() {
+            // By this invite a former user of the address may have come in, and gone since.
+            return self
+                .read(look, "an invite to this address was listed; make sure that it is still pending");
+        }
         let bind = Change::BindInvite {
             invite: invite.id.clone(),
             address: self.address_from(&invite.email),
@@ -136,7 +142,7 @@ impl<'a> Planner<'a> {
 
     /// Where the bridge removed the person's member, what was listed until a moment after that may be the invite by which
     /// that member came in: it is not pending any more, however it looks.
-    fn outlast_removal(&mut self) -> Flow {
+    pub(super) fn outlast_removal(&mut self) -> Flow {
         const WHY: &str = "the person was removed lately; perhaps by this invite they had come in";
         let Some(removed_at) = self.observed.removed_at() else { return Flow::Continue };
         let listed_at = later(removed_at, self.policy.settle_time / 2);
@@ -365,7 +371,15 @@ impl<'a> Planner<'a> {
         let observed = self.observed;
         let refused =
             observed.refusal_of(action).filter(|refused| refused.person_version >= observed.version);
-        refused.filter(|refused| !self.wants_resend_since(refused.sent_at))
+        // What may have been in the way is gone.
+        let is_cleared = |refused: &Operation| {
+            observed.recent.iter().any(|operation| {
+                operation.state == OperationState::Done
+                    && operation.sent_at >= refused.sent_at
+                    && matches!(operation.action, Action::DeleteInvite { .. })
+            })
+        };
+        refused.filter(|refused| !self.wants_resend_since(refused.sent_at) && !is_cleared(refused))
     }
 
     /// Whether the grants changed since the bridge sent this invite, and the policy is to send another one then.

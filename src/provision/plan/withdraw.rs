@@ -6,7 +6,7 @@ use super::outcome::effect_of;
 use super::{Change, Flow, Planner, Read, Step, later};
 use crate::ids::InviteId;
 use crate::model::mapping::Origin;
-use crate::model::observed::{Collection, InviteStatus};
+use crate::model::observed::{Collection, Invite, InviteStatus};
 use crate::model::operation::{Action, Lane, OperationState};
 use crate::model::upkeep::Upkeep;
 
@@ -98,9 +98,10 @@ impl Planner<'_> {
         let status = self.invite(invite).map(|invite| invite.status);
         let delete = Action::DeleteInvite { invite: invite.clone() };
         let gone_at = match status {
+            // An earlier look than the list that says so may have been before the acceptance.
             Some(InviteStatus::Accepted) => match self.looked_at(&look) {
-                Some(looked_at) => looked_at,
-                None => {
+                Some(looked_at) if Some(looked_at) >= self.swept_at(&Collection::Invites) => looked_at,
+                _ => {
                     return self.look_first(look, lane, format!("{why}; the invite was accepted, look when"));
                 }
             },
@@ -162,7 +163,7 @@ impl Planner<'_> {
         } else {
             self.observed.invited_at(&key).map(|at| later(at, self.policy.settle_time))
         };
-        let swept_at = self.facts.swept_at(&Collection::Members);
+        let swept_at = self.swept_at(&Collection::Members);
         if swept_at >= quiet_at.max(Some(gone_at)) {
             return End::Gone;
         }
@@ -180,15 +181,16 @@ impl Planner<'_> {
 
     /// Withdraws invites of ours to the person's address beyond the one that is kept: one person, one live invite.
     pub(super) fn withdraw_surplus(&mut self, kept: Option<&InviteId>) -> Flow {
-        if self.observed.address_wanted_elsewhere {
-            return Flow::Continue;
-        }
         let Some(key) = self.bound_key() else { return Flow::Continue };
-        let surplus = self
-            .own_invites(&key)
-            .into_iter()
-            .find(|invite| Some(&invite.id) != kept && invite.status == InviteStatus::Pending);
-        match surplus.map(|invite| invite.id.clone()) {
+        let is_pending = |invite: &&Invite| invite.status == InviteStatus::Pending;
+        if self.observed.address_wanted_elsewhere {
+            // Another user of the directory may take an invite over, but not the one by which the person had come in.
+            let is_any_out = self.invites_at(&key).any(|invite| is_pending(&invite));
+            return if is_any_out { self.outlast_removal() } else { Flow::Continue };
+        }
+        let surplus = self.own_invites(&key).into_iter().filter(is_pending);
+        let surplus = surplus.map(|invite| invite.id.clone()).find(|invite| Some(invite) != kept);
+        match surplus {
             Some(invite) => self.insist(
                 Action::DeleteInvite { invite },
                 Lane::Revoke,

@@ -709,9 +709,13 @@ impl Story {
                 let (pending, member) = (simulator.pending_invites(address).len(), simulator.member(address));
                 let present = pending + usize::from(member.is_some());
                 if is_wanted && *address == slot.address {
-                    // Taken away by hand is reported; a move of a member waits for a human if the policy says so.
+                    // Taken away by hand is reported; a move of a member waits for a human if the policy says so, and
+                    // that of somebody whom others made an owner always.
+                    let is_owner = |address: &String| {
+                        simulator.member(address).is_some_and(|member| member.role == OrgRole::Owner)
+                    };
                     let may_be_missing = slot.was_evicted
-                        || (slot.was_renamed && !moves)
+                        || (slot.was_renamed && (!moves || slot.addresses.iter().any(is_owner)))
                         || !self.removed_late.is_disjoint(&slot.addresses);
                     if present > 1 || (present == 0 && !may_be_missing) {
                         return Some(format!("I16: {present} invites and memberships of {address}"));

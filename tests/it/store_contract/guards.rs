@@ -29,6 +29,7 @@ fn operation(db: &Database, person: PersonId, action: Action) -> Operation {
         reason: "a test".into(),
         state: OperationState::Sending,
         sent_at: db.clock.now(),
+        unanswered_at: None,
         settled_at: None,
         upstream_request_id: None,
         outcome: None,

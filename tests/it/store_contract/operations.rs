@@ -24,6 +24,7 @@ fn removal(db: &Database, person: PersonId) -> Operation {
         reason: "the person is not active".to_owned(),
         state: OperationState::Sending,
         sent_at: db.clock.now(),
+        unanswered_at: None,
         settled_at: None,
         upstream_request_id: None,
         outcome: None,
@@ -99,7 +100,8 @@ async fn an_unknown_outcome_stays_open(db: &Database) {
         .await)
     .unwrap();
     let work = store.reader().await.unwrap().load_work(&tenant(), jane.id).await.unwrap().unwrap();
-    assert_eq!((work.open[0].state, work.open[0].settled_at), (OperationState::Unknown, None));
+    let open = &work.open[0];
+    assert_eq!((open.state, open.unanswered_at, open.settled_at), (OperationState::Unknown, Some(at), None));
 }
 
 async fn a_person_with_an_open_operation_cannot_be_erased(db: &Database) {
