@@ -1,6 +1,6 @@
 //! Secrets that sing: each is unlike anything else, is put wherever such a secret goes, and must then be found in
 //! nothing that the program ever wrote: answers, logs at the finest level, metrics, the output of commands, the database,
-//! be it SQLite or PostgreSQL.
+//! be it SQLite or PostgreSQL, with what was deleted there and what the server logs of it.
 //! Everything that knows a secret is switched on: two tenants, one with its key in the database, clients of the token
 //! endpoint, a receiver of events and one of alarms, both of which repeat what they are sent.
 //!
@@ -70,7 +70,7 @@ impl Written {
 }
 
 fn position(bytes: &[u8], text: &str) -> Option<usize> {
-    bytes.windows(text.len()).position(|window| window == text.as_bytes())
+    memchr::memmem::find(bytes, text.as_bytes())
 }
 
 fn person(name: &str) -> Value {
@@ -361,10 +361,13 @@ impl Played {
         written.add_files(folder.path(), &["settings.toml", "keys.json", "signing-key"]);
         let has_backup = written.0.iter().any(|(place, _)| place == "the file backup.db");
         assert_eq!(has_backup, database.folder().is_some(), "PostgreSQL has tools of its own");
-        let stored = database.stored().await;
-        let shows_ann = stored.iter().any(|(_, bytes)| position(bytes, "ann@x.example").is_some());
-        assert!(shows_ann, "what is stored can be read, and is what the program has worked on");
-        written.0.extend(stored);
+        let of_database = database.written().await;
+        for kind in database.kinds_of_places() {
+            let mut places = of_database.iter().filter(|(place, _)| place.starts_with(kind));
+            let shows_ann = places.any(|(_, bytes)| position(bytes, "ann@x.example").is_some());
+            assert!(shows_ann, "{kind}: can be read, and is what the program has worked on");
+        }
+        written.0.extend(of_database);
         let key = std::fs::read_to_string(folder.path().join("signing-key")).unwrap();
         (written, key.lines().nth(1).unwrap().to_owned())
     }
@@ -378,7 +381,7 @@ async fn no_secret_is_in_anything_that_is_ever_written_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_anything_that_is_ever_written_on_postgres() {
     if let Some(database) = Database::postgres().await {
-        no_secret_is_in_anything_that_is_ever_written(database).await;
+        no_secret_is_in_anything_that_is_ever_written(database.watched().await).await;
     }
 }
 

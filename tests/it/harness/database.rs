@@ -26,6 +26,8 @@ pub(crate) struct Database {
     pub(crate) clock: Clock,
     secrets: Mutex<Vec<String>>,
     folder: Option<TempDir>,
+    /// Where the server's write-ahead log stood when [`Self::watched`] was called.
+    since: Option<String>,
 }
 
 impl Drop for Database {
@@ -49,7 +51,7 @@ impl Database {
     pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite://{}", folder.path().join("bridge.db").display());
-        Self { url, clock: clock(), secrets: Mutex::default(), folder: Some(folder) }
+        Self { url, clock: clock(), secrets: Mutex::default(), folder: Some(folder), since: None }
     }
 
     /// A schema of its own on the test server. Without a server the test is left out, loudly; under `CI=true` it fails.
@@ -76,7 +78,27 @@ impl Database {
             clock: clock(),
             secrets: Mutex::default(),
             folder: None,
+            since: None,
         })
+    }
+
+    /// From now on everything the database writes can be read, see [`Self::written`]: a PostgreSQL server logs every
+    /// statement with its parameters. Only an account that may read the server's files can have that.
+    pub(crate) async fn watched(mut self) -> Self {
+        if self.folder.is_none() {
+            let mut server = PgConnection::connect(&self.url).await.unwrap();
+            let superuser = sqlx::query_scalar("SELECT rolsuper FROM pg_roles WHERE rolname = current_user");
+            if superuser.fetch_one(&mut server).await.unwrap() {
+                let now = sqlx::query_scalar("SELECT pg_walfile_name(pg_current_wal_insert_lsn())");
+                self.since = Some(now.fetch_one(&mut server).await.unwrap());
+                self.url.push_str("&options[log_statement]=all");
+            } else {
+                let mut stderr = std::io::stderr();
+                writeln!(stderr, "\n*** {SERVER} is no superuser: THE SERVER'S FILES ARE NOT SEARCHED ***\n")
+                    .unwrap();
+            }
+        }
+        self
     }
 
     /// The store on this database; again, after it was closed or lost.
@@ -103,6 +125,30 @@ impl Database {
         match &self.folder {
             Some(folder) => secrets::database_files(folder.path()),
             None => tables(&self.url).await,
+        }
+    }
+
+    /// Everything that was written, what is deleted since included: the files of a SQLite database; of the other, if it
+    /// is [`Self::watched`], the files of all its tables, the write-ahead log and the server's log.
+    pub(crate) async fn written(&self) -> Vec<(String, Vec<u8>)> {
+        let mut written = self.stored().await;
+        if let Some(since) = &self.since {
+            written.extend(server_files(&self.url, since).await);
+        }
+        written
+    }
+
+    /// How the names of the places begin that [`Self::written`] tells, and each of which shows what was stored.
+    pub(crate) fn kinds_of_places(&self) -> &'static [&'static str] {
+        match (&self.folder, &self.since) {
+            (Some(_), _) => &["the database "],
+            (None, None) => &["the table "],
+            (None, Some(_)) => &[
+                "the table ",
+                "the server's file base/",
+                "the server's file pg_wal/",
+                "the server's file log/",
+            ],
         }
     }
 
@@ -137,6 +183,47 @@ async fn tables(url: &str) -> Vec<(String, Vec<u8>)> {
         tables.push((format!("the table {name}"), rows.concat()));
     }
     tables
+}
+
+/// What the server has on its disk: of this schema the tables, of everybody the logs, one of them `since` this segment.
+async fn server_files(url: &str, since: &str) -> Vec<(String, Vec<u8>)> {
+    let mut server = PgConnection::connect(url).await.unwrap();
+    // First, because a checkpoint lets go of the write-ahead log.
+    let mut files = read_files(
+        &mut server,
+        "SELECT 'pg_wal/' || name FROM pg_ls_waldir()
+         WHERE name >= $1 AND name <= pg_walfile_name(pg_current_wal_insert_lsn()) ORDER BY name",
+        since,
+    )
+    .await;
+    assert!(!files.is_empty(), "the write-ahead log since {since}");
+    server.execute("CHECKPOINT").await.unwrap();
+    let tables = "SELECT pg_relation_filepath(own.oid) FROM pg_class own LEFT JOIN pg_class main ON own.oid = main.reltoastrelid
+         WHERE $1 IN (own.relnamespace::regnamespace::text, main.relnamespace::regnamespace::text)
+           AND pg_relation_filepath(own.oid) IS NOT NULL";
+    let schema = sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&mut server);
+    let schema: String = schema.await.unwrap();
+    files.extend(read_files(&mut server, tables, &schema).await);
+    let log = read_files(&mut server, "SELECT pg_current_logfile() WHERE $1 <> ''", since).await;
+    assert!(!log.is_empty(), "the server writes a log, into a file of its own");
+    files.extend(log);
+    files
+}
+
+/// The files that a query names.
+async fn read_files(
+    server: &mut PgConnection,
+    query: &'static str,
+    parameter: &str,
+) -> Vec<(String, Vec<u8>)> {
+    let names: Vec<String> = sqlx::query_scalar(query).bind(parameter).fetch_all(&mut *server).await.unwrap();
+    let mut files = Vec::new();
+    for name in names {
+        let bytes = sqlx::query_scalar("SELECT pg_read_binary_file($1)").bind(&name);
+        let bytes: Vec<u8> = bytes.fetch_one(&mut *server).await.unwrap();
+        files.push((format!("the server's file {name}"), bytes));
+    }
+    files
 }
 
 fn clock() -> Clock {
