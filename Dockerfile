@@ -5,7 +5,7 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin scim-bridge \
+    cargo build --release --locked --features acme --bin scim-bridge \
     && deploy/image-root.sh target/release/scim-bridge /image
 
 # The program, the C library it is linked to, root certificates and an empty /data: no shell, no package manager.

@@ -3,8 +3,8 @@
 
     deploy/sbom.py [--target TRIPLE] >sbom.cdx.json
 
-It lists every crate that is compiled into the program or runs while it is built, with the checksum of Cargo.lock;
-what the tests alone use is left out. The same Cargo.lock gives the same bytes. Needs cargo and Python 3.11.
+It lists every crate that is compiled into the program with all its features, as in the container image, or runs while
+it is built, with the checksum of Cargo.lock; what the tests alone use is left out. The same Cargo.lock gives the same bytes. Needs cargo and Python 3.11.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main():
 
 def load_metadata(target):
     """What cargo knows about the crates and who needs whom."""
-    command = ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", target]
+    command = ["cargo", "metadata", "--locked", "--all-features", "--format-version", "1", "--filter-platform", target]
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
 
 

@@ -3,8 +3,11 @@
 //! Whoever stops the program loses nothing: answers under way are finished, calls to OpenAI under way are given time
 //! to come to an end, and everything else is in the store for the next start.
 
+#[cfg(feature = "acme")]
+mod acme;
 mod admin_key;
 mod board;
+mod certificate;
 mod fleet;
 mod reload;
 mod tenants;
@@ -32,9 +35,11 @@ use crate::provision::handle::Handle;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::tls::server::ServerTls;
+use certificate::Surroundings;
 use fleet::Fleet;
 use reload::Watch;
 
+pub use certificate::{Kept, kept as kept_certificate};
 pub use fleet::client_settings;
 pub use reload::Reader;
 pub use tenants::settings_of;
@@ -71,11 +76,18 @@ impl App {
         check_keys(wanted.tenants.values())?;
         let address = listener.local_addr()?;
         let entrance = &config.entrance;
-        let tls = entrance.tls.as_ref();
-        let tls = tls.map(|tls| ServerTls::load(&tls.certificate.value, &tls.key.value)).transpose()?;
         let metrics = Metrics::new();
         let readiness = Readiness::default();
         wanted.report(&readiness);
+        let (tasks, stop_tasks) = (TaskTracker::new(), CancellationToken::new());
+        let tls = entrance.tls.as_ref().map(|tls| {
+            let (clock, metrics, readiness) = (&clock, &metrics, &readiness);
+            certificate::open(
+                tls,
+                &Surroundings { clock, metrics, readiness, tasks: &tasks, stop: &stop_tasks },
+            )
+        });
+        let tls = tls.transpose()?;
 
         let public_url = match &config.public_url {
             Some(url) => url.value.to_string(),
@@ -86,7 +98,6 @@ impl App {
         let directory = Directory::new(store.clone(), handle.clone(), clock.clone(), [], &public_url)
             .with_lasting_cursors()
             .await?;
-        let (tasks, stop_tasks) = (TaskTracker::new(), CancellationToken::new());
         let hang_ups = reload::hang_ups(stop_tasks.clone())?;
         tasks.spawn(keep_high_water(store.clone(), clock.clone(), stop_tasks.clone()));
         let feed = Feed::new(store.clone(), clock.clone());
@@ -241,14 +252,13 @@ fn check_keys<'t>(tenants: impl IntoIterator<Item = &'t TenantConfig>) -> Result
 fn check_entrance(config: &Config) -> anyhow::Result<()> {
     let Entrance { tls, insecure_http, .. } = &config.entrance;
     let listen = config.listen.value;
-    if let Some(files) = tls {
-        ServerTls::load(&files.certificate.value, &files.key.value)?;
-        return Ok(());
+    if let Some(tls) = tls {
+        return certificate::check(tls);
     }
     if let Some(tenant) = config.tenants.values().find(|tenant| tenant.network.client_certificate.is_some()) {
         bail!(
             "tenant `{}` wants client certificates, which takes HTTPS in the program itself: set tls_certificate_file and \
-             tls_key_file under [server], or let the proxy in front ask for them and take client_ca_file out",
+             tls_key_file or the table [server.acme] under [server], or let the proxy in front ask for them and take client_ca_file out",
             tenant.tenant
         );
     }
@@ -256,7 +266,7 @@ fn check_entrance(config: &Config) -> anyhow::Result<()> {
         bail!(
             "{}: {listen} can be reached from other machines, and tokens would go there in clear. Set \
              tls_certificate_file and tls_key_file under [server] (or SCIM_BRIDGE_TLS_CERTIFICATE_FILE and \
-             SCIM_BRIDGE_TLS_KEY_FILE) for HTTPS; or, if only a TLS proxy can reach this address, say so with \
+             SCIM_BRIDGE_TLS_KEY_FILE) or the table [server.acme] for HTTPS; or, if only a TLS proxy can reach this address, say so with \
              insecure_http = true (or SCIM_BRIDGE_INSECURE_HTTP=true)",
             config.listen.origin
         );

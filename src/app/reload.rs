@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::fleet::Fleet;
-use super::tenants;
-use crate::config::{Config, ConfigError};
+use super::{certificate, tenants};
+use crate::config::{Config, ConfigError, Tls};
 use crate::tls::server::ServerTls;
 
 /// How often the database and the files are looked at.
@@ -78,9 +78,14 @@ impl Watch {
                 tracing::error!("the settings have a mistake, so the present ones stay: {error:#}");
             }
         }
-        if let (Some(tls), Some(files)) = (&self.tls, &self.config.entrance.tls) {
+        if let (Some(tls), Some(Tls::Files(_)), Some(Tls::Files(files))) =
+            (&self.tls, &self.began_with.entrance.tls, &self.config.entrance.tls)
+        {
             match tls.reload(&files.certificate.value, &files.key.value) {
-                Ok(()) => tracing::info!("the certificate was read anew"),
+                Ok(()) => {
+                    certificate::tell_end(files, &self.fleet.metrics);
+                    tracing::info!("the certificate was read anew");
+                }
                 Err(error) => {
                     tracing::error!("the certificate cannot be used, so the present one stays: {error:#}");
                 }
@@ -114,7 +119,7 @@ fn stamps(config: &Config) -> BTreeMap<String, Option<(SystemTime, u64)>> {
         Some((about.modified().ok()?, about.len()))
     };
     let mut paths = Vec::new();
-    if let Some(tls) = &config.entrance.tls {
+    if let Some(Tls::Files(tls)) = &config.entrance.tls {
         paths.extend([tls.certificate.value.clone(), tls.key.value.clone()]);
     }
     if let Some(folder) = &config.tenants_dir {

@@ -90,11 +90,23 @@ pub(super) struct Server {
     pub(super) tenants_dir: Field<PathBuf>,
     pub(super) tls_certificate_file: Field<PathBuf>,
     pub(super) tls_key_file: Field<PathBuf>,
+    pub(super) acme: Field<Acme>,
     pub(super) insecure_http: Field<bool>,
     pub(super) trusted_proxies: Vec<Spanned<String>>,
     pub(super) max_connections: Field<u32>,
     pub(super) max_connections_per_address: Field<u32>,
     pub(super) failed_logins_per_minute: Field<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Acme {
+    pub(super) domains: Vec<Spanned<String>>,
+    pub(super) contact: Field<String>,
+    pub(super) folder: Field<PathBuf>,
+    pub(super) directory_url: Field<String>,
+    pub(super) ca_file: Field<PathBuf>,
+    pub(super) terms_agreed: Field<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -4,6 +4,7 @@
 //! The file's top level describes the tenant `default`; `[tenants.NAME]` takes the same tables for another one.
 //! Secrets are never in the file: they are in the environment or in files of their own.
 
+mod acme;
 mod alarms;
 mod auth;
 mod events;
@@ -29,12 +30,13 @@ use crate::config::stored::Common;
 use crate::ids::TenantId;
 use crate::telemetry::{LogFormat, check_filter};
 
+pub use acme::Acme;
 pub use alarms::AlarmSettings;
 pub use auth::check_apart;
 pub use events::{EventSettings, PushSettings};
 pub use network::{CertificateRules, NetworkRules, Rate};
 pub use origin::{ConfigError, Origin, Setting};
-pub use server::{Entrance, TlsFiles};
+pub use server::{Entrance, Tls, TlsFiles};
 pub use source::{Flags, Sources};
 pub use stored::edit as edit_stored;
 pub use tenant::TenantConfig;
@@ -118,11 +120,11 @@ impl Config {
                     "127.0.0.1:8080",
                 )
                 .try_map(|text| parse_listen(&text))?,
-            entrance,
             public_url: match public_url.origin {
-                Origin::Default => None,
+                Origin::Default => entrance.certified_url(),
                 _ => Some(public_url.try_map(|text| parse_public_url(&text))?),
             },
+            entrance,
             database_url: database_url(sources, in_file(file.server.database_url))?,
             signing_key_file: file.server.signing_key_file.map(|path| source.setting(path)),
             log_filter: sources
@@ -205,7 +207,8 @@ impl Config {
                 ("server.public_url", format!("{:?}", config.public_url)),
                 ("server.database_url", config.database_url.value.expose_secret().to_owned()),
                 ("server.signing_key_file", format!("{:?}", config.signing_key_file)),
-                ("server.tls_certificate_file", tls.is_some().to_string()),
+                ("server.tls_certificate_file", matches!(tls, Some(Tls::Files(_))).to_string()),
+                ("server.acme", format!("{:?}", config.entrance.acme())),
                 ("server.trusted_proxies", format!("{trusted_proxies:?}")),
                 ("server.max_connections", max_connections.value.to_string()),
                 ("server.max_connections_per_address", max_connections_per_address.value.to_string()),
@@ -255,6 +258,17 @@ impl Config {
         lines.extend(self.public_url.as_ref().map(|url| {
             let Setting { value, origin } = url;
             ("public URL".to_owned(), value.to_string(), origin.clone())
+        }));
+        lines.extend(self.entrance.tls.as_ref().map(|tls| match tls {
+            Tls::Files(TlsFiles { certificate, .. }) => (
+                "certificate".to_owned(),
+                certificate.value.display().to_string(),
+                certificate.origin.clone(),
+            ),
+            Tls::Acme(Setting { value, origin }) => {
+                let by = format!("of {} for {}", value.directory, value.domains.join(", "));
+                ("certificate".to_owned(), by, origin.clone())
+            }
         }));
         lines.extend(self.tenants.values().flat_map(TenantConfig::describe));
         lines

@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 use toml::Spanned;
+use url::Url;
 
+use super::acme::{self, Acme};
 use super::file::{Server, Source};
 use super::origin::{ConfigError, Origin, Setting};
 use super::source::Sources;
@@ -15,8 +17,8 @@ use super::tenant::number;
 /// How the program is reached.
 #[derive(Debug, Clone)]
 pub struct Entrance {
-    /// The certificate and key to serve HTTPS with; without them it is HTTP.
-    pub tls: Option<TlsFiles>,
+    /// What HTTPS is served with; without it it is HTTP.
+    pub tls: Option<Tls>,
     /// Whether clear text may be served beyond this machine.
     pub insecure_http: Setting<bool>,
     /// Proxies whose word about a client's address is taken.
@@ -27,6 +29,32 @@ pub struct Entrance {
     pub max_connections_per_address: Setting<u32>,
     /// Refused tokens from one address in a minute, after which further ones are answered 429.
     pub failed_logins_per_minute: Setting<u32>,
+}
+
+impl Entrance {
+    /// How certificates are had from an authority, if they are.
+    pub fn acme(&self) -> Option<&Setting<Acme>> {
+        match &self.tls {
+            Some(Tls::Acme(acme)) => Some(acme),
+            Some(Tls::Files(_)) | None => None,
+        }
+    }
+
+    /// The address that the certificate of an authority is for: it comes only for names under which port 443 leads here.
+    pub(super) fn certified_url(&self) -> Option<Setting<Url>> {
+        let Setting { value, origin } = self.acme()?;
+        let url = Url::parse(&format!("https://{}", value.domains.first()?)).ok()?;
+        Some(Setting { value: url, origin: origin.clone() })
+    }
+}
+
+/// Where the certificate comes from.
+#[derive(Debug, Clone)]
+pub enum Tls {
+    /// From files that somebody else takes care of.
+    Files(TlsFiles),
+    /// From an authority, by itself.
+    Acme(Setting<Acme>),
 }
 
 /// Where the certificate is.
@@ -52,11 +80,21 @@ pub(super) fn entrance(
     };
     let certificate = path("SCIM_BRIDGE_TLS_CERTIFICATE_FILE", server.tls_certificate_file.take());
     let key = path("SCIM_BRIDGE_TLS_KEY_FILE", server.tls_key_file.take());
-    let tls = match (certificate, key) {
-        (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
-        (None, None) => None,
-        (Some(one), None) => return Err(one.origin.refuses("a certificate needs tls_key_file beside it")),
-        (None, Some(one)) => return Err(one.origin.refuses("a key needs tls_certificate_file beside it")),
+    let acme = server.acme.take().map(|table| acme::read(table, source)).transpose()?;
+    let tls = match (certificate, key, acme) {
+        (Some(one), _, Some(_)) | (None, Some(one), Some(_)) => {
+            return Err(one.origin.refuses(
+                "a certificate from files and one by [server.acme] cannot both be served; take one of them out",
+            ));
+        }
+        (None, None, acme) => acme.map(Tls::Acme),
+        (Some(certificate), Some(key), None) => Some(Tls::Files(TlsFiles { certificate, key })),
+        (Some(one), None, None) => {
+            return Err(one.origin.refuses("a certificate needs tls_key_file beside it"));
+        }
+        (None, Some(one), None) => {
+            return Err(one.origin.refuses("a key needs tls_certificate_file beside it"));
+        }
     };
     let insecure_http = match sources.variable("SCIM_BRIDGE_INSECURE_HTTP") {
         Some(word) => word.try_map(|word| match word.as_str() {

@@ -158,7 +158,7 @@ fn shown() -> Vec<&'static str> {
 
 #[test]
 fn the_settings_that_the_readme_shows_are_all_known() {
-    assert_eq!(shown().len(), 3);
+    assert_eq!(shown().len(), 4);
     for block in shown() {
         let source = Source::new("README.md".as_ref(), block.to_owned());
         source.parse::<SettingsFile>().unwrap_or_else(|error| panic!("{error}:\n{block}"));

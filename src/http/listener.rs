@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use ipnet::IpNet;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use tower::ServiceExt;
 use crate::directory::chain;
 use crate::http::connection::{Connection, TrackedBody};
 use crate::http::peer::{Peer, is_in};
-use crate::tls::server::ServerTls;
+use crate::tls::server::{self, ServerTls};
 
 /// What connections may cost.
 #[derive(Debug, Clone)]
@@ -110,6 +110,13 @@ async fn run(
             if let Some(acceptor) = acceptor {
                 let handshake = tokio::time::timeout(limits.header_read, acceptor.accept(stream));
                 match handshake.await {
+                    // An authority's question is answered by the handshake itself (RFC 8737 §3).
+                    Ok(Ok(mut stream))
+                        if stream.get_ref().1.alpn_protocol().is_some_and(|p| p != server::HTTP) =>
+                    {
+                        let _closed = stream.shutdown().await.is_ok();
+                        tracing::debug!("an authority looked whether this program has the name");
+                    }
                     Ok(Ok(stream)) => {
                         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
                         let certificates = certificates.iter().cloned().collect();

@@ -33,6 +33,7 @@ struct Catalogue {
     tokens_refused: Family<Reason, Counter>,
     tokens_expiring: Family<Tenant, Gauge>,
     token_time_left: Family<Tenant, Gauge>,
+    certificate_end: Family<Origin, Gauge>,
     upstream_calls: Family<Call, Counter>,
     upstream_time: Family<CallTime, Histogram>,
     budget_left: Family<CallTime, FloatGauge>,
@@ -63,6 +64,11 @@ struct Route {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Reason {
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Origin {
+    origin: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -127,6 +133,7 @@ impl Metrics {
             tokens_refused: Family::default(),
             tokens_expiring: Family::default(),
             token_time_left: Family::default(),
+            certificate_end: Family::default(),
             upstream_calls: Family::default(),
             upstream_time: Family::new_with_constructor(call_histogram),
             budget_left: Family::default(),
@@ -167,6 +174,11 @@ impl Metrics {
                 self.0.token_time_left.remove(&labels);
             }
         }
+    }
+
+    /// When the certificate in service ends, in seconds since 1970; `origin` is `files` or `acme`.
+    pub fn set_certificate_end(&self, origin: &'static str, seconds: i64) {
+        self.0.certificate_end.get_or_create(&Origin { origin }).set(seconds);
     }
 
     /// A call to the Admin API ended, one way or another.
@@ -264,6 +276,12 @@ impl Catalogue {
             Unit::Seconds,
             self.token_time_left.clone(),
         );
+        r.register_with_unit(
+            "certificate_end_timestamp",
+            "When the certificate in service ends, since 1970",
+            Unit::Seconds,
+            self.certificate_end.clone(),
+        );
         r.register(
             "upstream_calls",
             "Calls to the Admin API, by endpoint and outcome",
@@ -320,6 +338,7 @@ mod tests {
         metrics.request("BREW", "/scim/v2/Users/{id}", 405, 0.004);
         metrics.token_refused("expired");
         metrics.set_tokens_expiring("default", 1, Some(86_400));
+        metrics.set_certificate_end("files", 1_800_000_000);
         metrics.upstream_call("default", "create_invite", "ok", 0.2);
         metrics.set_budget_left("default", "create_invite", 6.0);
         metrics.operation("default", "create_invite", "done");
@@ -336,6 +355,7 @@ mod tests {
             "scim_bridge_tokens_refused_total{reason=\"expired\"} 1",
             "scim_bridge_tokens_expiring{tenant=\"default\"} 1",
             "scim_bridge_token_time_left_seconds{tenant=\"default\"} 86400",
+            "scim_bridge_certificate_end_timestamp_seconds{origin=\"files\"} 1800000000",
             "scim_bridge_upstream_calls_total{tenant=\"default\",endpoint=\"create_invite\",outcome=\"ok\"} 1",
             "scim_bridge_upstream_call_seconds_count{tenant=\"default\",endpoint=\"create_invite\"} 1",
             "scim_bridge_upstream_budget_left{tenant=\"default\",endpoint=\"create_invite\"} 6.0",

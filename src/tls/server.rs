@@ -10,10 +10,15 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem};
+use rustls::server::ResolvesServerCert;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use tokio_rustls::TlsAcceptor;
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// The only protocol that is spoken on connections of clients (RFC 7301).
+pub(crate) const HTTP: &[u8] = b"http/1.1";
 
 /// HTTPS cannot be served with these files.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +85,18 @@ impl ServerTls {
         Ok(())
     }
 
+    /// With certificates that `resolver` has. `protocol` is agreed on as well, and it is not for requests.
+    #[cfg(feature = "acme")]
+    pub(super) fn resolving(
+        resolver: Arc<dyn ResolvesServerCert>,
+        protocol: &[u8],
+    ) -> Result<Self, rustls::Error> {
+        let asks = Arc::new(AtomicBool::new(false));
+        let mut config = serving(resolver, Arc::clone(&asks))?;
+        config.alpn_protocols.push(protocol.to_vec());
+        Ok(Self { current: Arc::new(RwLock::new(Arc::new(config))), asks })
+    }
+
     /// Whether clients are asked for certificates. Which are good, and who needs one, is decided per tenant.
     pub fn ask_for_certificates(&self, asks: bool) {
         self.asks.store(asks, Ordering::Relaxed);
@@ -107,18 +124,28 @@ fn read(certificate: &Path, key: &Path, asks: Arc<AtomicBool>) -> Result<Arc<Ser
     }
     let private =
         PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Key { path: key.to_owned(), source })?;
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Arc::new(Possession { provider: Arc::clone(&provider), asks });
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_client_cert_verifier(verifier).with_single_cert(chain, private));
-    let mut config = config.map_err(|source| TlsError::Pair {
+    let config = CertifiedKey::from_der(chain, private, &aws_lc_rs::default_provider())
+        .and_then(|own| serving(Arc::new(SingleCertAndKey::from(own)), asks));
+    let config = config.map_err(|source| TlsError::Pair {
         certificate: certificate.to_owned(),
         key: key.to_owned(),
         source,
     })?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+fn serving(
+    resolver: Arc<dyn ResolvesServerCert>,
+    asks: Arc<AtomicBool>,
+) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = Arc::new(Possession { provider: Arc::clone(&provider), asks });
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = vec![HTTP.to_vec()];
+    Ok(config)
 }
 
 /// Has a client that presents a certificate prove that it holds the key. Whether the certificate is good depends on

@@ -14,6 +14,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("model", &["ids"]),
     ("config", &["ids", "model", "telemetry", "scim::profile"]),
     ("tls", &[]),
+    // Its calls out, and the clock that they wait for.
+    ("tls::acme", &["clock", "telemetry", "tls"]),
     ("roster", &["ids"]),
     ("seal", &["clock", "ids"]),
     ("openai", &["clock", "telemetry", "tls"]),
@@ -115,7 +117,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main"]),
     ("csv", &["cli"]),
     // `cli::demo` plays an identity provider, so it is a client of our own door.
-    ("reqwest", &["openai", "cli::demo", "events::push", "access::fetch", "alarms", "courier"]),
+    ("reqwest", &["openai", "cli::demo", "events::push", "access::fetch", "alarms", "courier", "tls::acme"]),
+    ("instant_acme", &["tls::acme"]),
+    ("rcgen", &["tls::acme"]),
     ("jsonwebtoken", &["events::key", "access::jwt", "access::keys"]),
     ("sqlx", &["store"]),
     ("toml", &["config"]),

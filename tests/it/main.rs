@@ -13,6 +13,7 @@ mod access_jwt;
 mod access_matrix;
 mod access_oauth;
 mod access_tokens;
+mod acme;
 mod alarms;
 mod architecture;
 mod bad_input;

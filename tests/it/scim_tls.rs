@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
 
 use crate::harness::bridge::{STATIC_TOKEN, TestBridge};
@@ -91,8 +92,34 @@ pub(crate) async fn get(
     path: &str,
     more: &str,
 ) -> Option<(Answer, CertificateDer<'static>)> {
+    get_trusting(address, authority.der(), client, path, more).await
+}
+
+/// The same, with the certificate of an authority that is not ours.
+pub(crate) async fn get_trusting(
+    address: SocketAddr,
+    root: &CertificateDer<'static>,
+    client: Option<&Identity>,
+    path: &str,
+    more: &str,
+) -> Option<(Answer, CertificateDer<'static>)> {
+    let mut stream = connect(address, root, client).await?;
+    let own = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: b\r\nConnection: close\r\n{more}\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut read = Vec::new();
+    let _unclean_end = stream.read_to_end(&mut read).await.is_err();
+    (!read.is_empty()).then(|| (parse(&read), own))
+}
+
+/// A connection to whoever proves to be `scim.example.com`.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    root: &CertificateDer<'static>,
+    client: Option<&Identity>,
+) -> Option<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
-    roots.add(authority.der().clone()).unwrap();
+    roots.add(root.clone()).unwrap();
     let provider = Arc::new(aws_lc_rs::default_provider());
     let keys = provider.key_provider;
     let config = ClientConfig::builder_with_provider(provider)
@@ -111,13 +138,7 @@ pub(crate) async fn get(
     };
     let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("scim.example.com").unwrap();
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()?;
-    let own = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: b\r\nConnection: close\r\n{more}\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut read = Vec::new();
-    let _unclean_end = stream.read_to_end(&mut read).await.is_err();
-    (!read.is_empty()).then(|| (parse(&read), own))
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()
 }
 
 pub(crate) fn with_token() -> String {

@@ -28,7 +28,17 @@ fn the_bill_of_materials_lists_what_is_shipped_by_checksum_and_is_the_same_each_
     let bill: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(bill["metadata"]["component"]["name"], "openai-scim-bridge");
     let named = names(&bill);
-    for shipped in ["axum", "hyper", "rustls", "aws-lc-sys", "sqlx", "libsqlite3-sys", "jsonwebtoken", "cc"] {
+    for shipped in [
+        "axum",
+        "hyper",
+        "instant-acme",
+        "rustls",
+        "aws-lc-sys",
+        "sqlx",
+        "libsqlite3-sys",
+        "jsonwebtoken",
+        "cc",
+    ] {
         assert!(named.contains(shipped), "{shipped} is missing");
     }
     for of_tests in ["criterion", "proptest", "insta", "tempfile"] {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::out::{self, Table};
 use super::super::{Desk, Global};
-use crate::config::{Config, TenantConfig};
+use crate::config::{Config, TenantConfig, Tls};
 use crate::scim::filter::Filter;
 use crate::scim::schema::Registry;
 
@@ -126,14 +126,17 @@ async fn facts(desk: &Desk, config: &Config) -> anyhow::Result<Facts> {
     let public = config.public_url.as_ref();
     let is_public_https = public.is_some_and(|url| url.value.scheme() == "https");
     let transport = match (&config.entrance.tls, is_public_https) {
-        (Some(files), _) => {
+        (Some(Tls::Acme(acme)), _) => {
+            format!("HTTPS in the program, TLS 1.2 and 1.3 alone, certificates of {}", acme.value.directory)
+        }
+        (Some(Tls::Files(files)), _) => {
             format!("HTTPS in the program, TLS 1.2 and 1.3 alone, certificate {}", files.certificate.value.display())
         }
         (None, true) => {
             "clients come by https (public_url); see that the proxy in front takes TLS 1.2 or later alone".to_owned()
         }
         (None, false) => {
-            "set tls_certificate_file and tls_key_file under [server], or an https public_url behind a TLS proxy"
+            "set tls_certificate_file and tls_key_file or the table [server.acme] under [server], or an https public_url behind a TLS proxy"
                 .to_owned()
         }
     };

@@ -17,7 +17,7 @@ use super::{Desk, Global};
 use crate::access::expiry::{NOTICE, in_words, time_left};
 use crate::app;
 use crate::clock::Clock;
-use crate::config::{Config, Flags, TenantConfig};
+use crate::config::{Acme, Config, Flags, Setting, TenantConfig, Tls};
 use crate::ids::TenantId;
 use crate::model::token::TokenRecord;
 use crate::openai::{Client, FailureKind};
@@ -137,7 +137,9 @@ async fn look_at_entrance(config: &Config, clock: &Clock, findings: &mut Finding
         Ok(()) => findings.ok("what serve needs", "is there"),
         Err(error) => findings.wrong("what serve needs", format!("{error:#}")),
     }
-    if let Some(files) = &config.entrance.tls {
+    if let Some(Tls::Acme(settings)) = &config.entrance.tls {
+        look_at_own_certificate(settings, clock, findings);
+    } else if let Some(Tls::Files(files)) = &config.entrance.tls {
         let (certificate, key) = (&files.certificate.value, &files.key.value);
         match ServerTls::load(certificate, key).map_err(anyhow::Error::from).and_then(|_| ends(certificate)) {
             Ok(end) => {
@@ -169,6 +171,34 @@ async fn look_at_entrance(config: &Config, clock: &Clock, findings: &mut Finding
         findings.ok("listener", format!("{listen} takes connections"));
     } else {
         findings.warn("listener", format!("nobody listens on {listen}; `scim-bridge serve` would"));
+    }
+}
+
+/// A certificate that comes by itself: it is well while the next one is not due.
+fn look_at_own_certificate(settings: &Setting<Acme>, clock: &Clock, findings: &mut Findings) {
+    let now = clock.now();
+    match app::kept_certificate(settings) {
+        Ok(Some(kept)) if now < kept.renewal => {
+            let (left, renewal) = (kept.ends.duration_since(now), kept.renewal.duration_since(now));
+            let days = |left: SignedDuration| left.as_hours() / 24;
+            let detail = format!("good for {} days, and renewed in {}", days(left), days(renewal));
+            findings.ok("certificate", detail);
+        }
+        Ok(Some(kept)) => {
+            let left = kept.ends.duration_since(now);
+            let advice = "another one is due, and the log of `scim-bridge serve` says why there is none";
+            if left.is_negative() {
+                findings.wrong("certificate", format!("ended: {advice}"));
+            } else {
+                findings.warn("certificate", format!("ends in {}: {advice}", in_words(left)));
+            }
+        }
+        Ok(None) => {
+            let names = settings.value.domains.join(", ");
+            let advice = "`scim-bridge serve` gets one once port 443 leads to it under";
+            findings.warn("certificate", format!("none yet; {advice} {names}"));
+        }
+        Err(error) => findings.wrong("certificate", format!("{error:#}")),
     }
 }
 

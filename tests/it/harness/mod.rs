@@ -4,6 +4,7 @@ pub(crate) mod bridge;
 pub(crate) mod database;
 pub(crate) mod engine;
 pub(crate) mod issuer;
+pub(crate) mod pebble;
 pub(crate) mod program;
 pub(crate) mod python;
 pub(crate) mod receiver;

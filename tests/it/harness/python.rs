@@ -49,7 +49,7 @@ fn interpreter(root: &Path) -> Option<PathBuf> {
     named.map(PathBuf::from).or_else(|| local.is_file().then_some(local))
 }
 
-fn is_set(name: &str) -> bool {
+pub(crate) fn is_set(name: &str) -> bool {
     #[expect(clippy::disallowed_methods, reason = "CI is told by the environment")]
     let value = std::env::var(name);
     value.is_ok_and(|value| value == "true")

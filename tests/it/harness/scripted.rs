@@ -57,7 +57,11 @@ pub(crate) struct Scripted {
 impl Scripted {
     /// Starts a server that plays these turns and then accepts nothing more.
     pub(crate) async fn start(turns: impl IntoIterator<Item = Turn>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), turns)
+    }
+
+    /// The same where the turns have to name the address.
+    pub(crate) fn on(listener: TcpListener, turns: impl IntoIterator<Item = Turn>) -> Self {
         let base_url = Url::parse(&format!("http://{}/v1", listener.local_addr().unwrap())).unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let turns: VecDeque<Turn> = turns.into_iter().collect();
