@@ -382,7 +382,7 @@ impl Script {
         }
     }
 
-    /// `open|recent KIND [ID…] [STATE] sent=… [version=…] [words=…]`
+    /// `open|recent KIND [ID…] [STATE] sent=… [unanswered=…] [version=…] [words=…]`
     fn add_operation(&mut self, line: &Line<'_>) {
         let state = OperationState::ALL.into_iter().find(|state| line.has(state.as_str()));
         let sent_at = self.at(line.named["sent"]);
@@ -395,7 +395,7 @@ impl Script {
             reason: String::new(),
             state: state.unwrap_or(OperationState::Unknown),
             sent_at,
-            unanswered_at: None,
+            unanswered_at: line.named.get("unanswered").map(|at| self.at(at)),
             settled_at: state.map(|_| sent_at),
             upstream_request_id: None,
             outcome: line.named.get("words").map(|words| words.replace('_', " ")),
