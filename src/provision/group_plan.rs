@@ -156,10 +156,11 @@ impl<'a> Scene<'a> {
         None
     }
 
-    /// A list may leave out the group that a call made, and a second one would stay beside it: two lists must do so.
+    /// A list may leave out the group that a call made, or lag behind, and a second one would stay beside it: two lists
+    /// must do so, some time apart.
     fn miss(&self, link: &mut GroupLink) -> Option<Next> {
         let swept_at = self.swept_at(&Collection::Groups)?;
-        let again_at = Self::later(*link.missed_at.get_or_insert(swept_at), CALL_SETTLE);
+        let again_at = Self::later(*link.missed_at.get_or_insert(swept_at), self.settle_time / 2);
         if swept_at >= again_at {
             link.drop_open();
             return None;
@@ -400,7 +401,7 @@ mod tests {
         let (missed, next) = plan(&open, Some(&staff), &[], &read);
         assert_eq!(next, Some(Next::Read(Collection::Groups)), "one list may leave it out");
         assert_eq!(plan(&missed, Some(&staff), &[], &read).1, next, "the same list says nothing more");
-        let again = [(Collection::Groups, 972, 1)];
+        let again = [(Collection::Groups, 1000, 1)];
         let (old, next) = plan(&missed, Some(&staff), &[group("group-1", "Staff", 0)], &again);
         assert_eq!((old.openai_id.clone(), next), (None, None), "an older group is somebody else's");
         assert!(old.refusal().is_some());

@@ -333,6 +333,8 @@ async fn membership_of_a_group_gives_and_takes_what_a_rule_says() {
     let mut command = serving(folder.path(), upstream);
     let (_serving, address) = Running::serve(command.env("SCIM_BRIDGE_CONFIG", &settings)).await;
     let user = create(address, "jane@example.com").await;
+    // On a busy machine the answer comes before the invite is out.
+    simulator.until(|simulator| !simulator.pending_invites("jane@example.com").is_empty()).await;
     let member = simulator.accept_invite("jane@example.com").unwrap();
     let group = json!({ "displayName": "Researchers", "members": [{ "value": user["id"] }] });
     let group = call(address, "POST", "/scim/v2/Groups", Some(&group)).await.unwrap().expect(201);

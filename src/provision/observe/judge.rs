@@ -44,10 +44,10 @@ impl Judge {
         let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
         let expected = last.map_or(0, |last| last.count.saturating_sub(self.removed).max(0));
         let is_short = count.saturating_mul(100) < expected.saturating_mul(PLAUSIBLE_PERCENT);
-        let believed = if !is_short {
-            true
-        } else if count == 0 && !may_be_empty {
+        let believed = if count == 0 && !may_be_empty {
             false
+        } else if !is_short {
+            true
         } else {
             let seen = match self.short.take() {
                 Some((same, seen)) if same == *ids => seen.saturating_add(1),
@@ -92,8 +92,10 @@ mod tests {
     #[test]
     fn no_members_at_all_are_never_believed() {
         let mut judge = Judge::default();
-        for _ in 0..5 {
-            assert!(!judge.believes(&ids(0), Some(&last(1)), false));
+        for last in [None, Some(&last(1)), Some(&last(0))] {
+            for _ in 0..5 {
+                assert!(!judge.believes(&ids(0), last, false));
+            }
         }
     }
 
