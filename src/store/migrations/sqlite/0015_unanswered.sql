@@ -3,7 +3,7 @@ ALTER TABLE operations ADD COLUMN unanswered_at INTEGER;
 ALTER TABLE group_links ADD COLUMN unanswered_at INTEGER;
 
 -- By which an invite that appears late is told from one that others sent.
-CREATE INDEX operations_failed ON operations (tenant, sent_at) WHERE state = 'failed';
+CREATE INDEX operations_failed ON operations (tenant, COALESCE(unanswered_at, sent_at)) WHERE state = 'failed';
 
 -- The first reading that did not show the group that an unanswered call would have made.
 ALTER TABLE group_links ADD COLUMN missed_at INTEGER;
