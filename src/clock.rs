@@ -124,6 +124,12 @@ impl Clock {
     }
 }
 
+/// The pause after so many failures in a row: the first one after one, and twice as long after each further one.
+pub fn growing_pause(first: SignedDuration, longest: SignedDuration, failures: u32) -> SignedDuration {
+    let factor = 1_i32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(i32::MAX);
+    first.checked_mul(factor).unwrap_or(longest).min(longest)
+}
+
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Clock({})", self.now())

@@ -9,6 +9,7 @@ use http::header::RETRY_AFTER;
 use jiff::SignedDuration;
 use url::Url;
 
+use crate::clock::growing_pause;
 use crate::tls;
 
 /// How long a receiver may take to accept a connection, and to answer.
@@ -56,8 +57,7 @@ pub fn retry_after(response: &reqwest::Response) -> Option<SignedDuration> {
 
 /// The pause after so many failures in a row.
 pub fn pause(failures: u32) -> SignedDuration {
-    let factor = 1_i32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(i32::MAX);
-    FIRST_PAUSE.checked_mul(factor).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE)
+    growing_pause(FIRST_PAUSE, LONGEST_PAUSE, failures)
 }
 
 #[cfg(test)]

@@ -235,6 +235,6 @@ impl Operation {
     /// The latest instant at which it may have reached OpenAI; on a machine that stood still, that is long after it was
     /// sent.
     pub fn under_way_until(&self) -> Timestamp {
-        self.unanswered_at.map_or(self.sent_at, |unanswered_at| unanswered_at.max(self.sent_at))
+        self.unanswered_at.unwrap_or(self.sent_at)
     }
 }

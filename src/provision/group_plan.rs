@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::desired::GroupWish;
-use super::plan::CALL_SETTLE;
+use super::plan::{CALL_SETTLE, may_be_of};
 use crate::ids::OpenAiGroupId;
 use crate::model::group_link::{GroupCall, GroupLink, Refusal};
 use crate::model::hold::{Hold, HoldState};
@@ -24,8 +24,6 @@ const MAX_NAME: usize = 255;
 const FRESH: SignedDuration = SignedDuration::from_mins(1);
 /// How often a call that waits for a human is judged anew.
 const JUDGE_AGAIN: SignedDuration = SignedDuration::from_hours(1);
-/// How far OpenAI's clock and ours may be apart when a group is matched with the call that made it.
-const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is known while planning.
 #[derive(Debug, Clone, Copy)]
@@ -174,8 +172,7 @@ impl<'a> Scene<'a> {
             group.name == name
                 && !group.is_scim_managed
                 && !self.linked.contains(&group.id)
-                && group.created_at.duration_since(sent_at) >= -CLOCK_SKEW
-                && group.created_at.duration_since(sent_until) <= CLOCK_SKEW
+                && may_be_of(group.created_at, sent_at, sent_until)
         };
         self.groups.iter().find(is_made).map(|group| group.id.clone())
     }

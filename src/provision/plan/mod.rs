@@ -22,6 +22,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 
 pub use holds::{Held, settle_holds, subject_of};
+pub(super) use observed::may_be_of;
 pub use observed::{Claim, Facts, Look, Observed};
 
 use crate::ids::{HoldId, InviteId, OperationId, PersonId, ProjectId, UserId};
@@ -359,8 +360,11 @@ impl<'a> Planner<'a> {
 
     /// When this was last looked up by itself.
     fn looked_at(&self, read: &Read) -> Option<Timestamp> {
-        let looks = self.observed.looks.iter().filter(|look| look.read == *read && self.is_past(look.at));
-        looks.map(|look| look.at).max()
+        self.looks(read).map(|look| look.at).max()
+    }
+
+    fn looks(&self, read: &Read) -> impl Iterator<Item = &'a Look> {
+        self.observed.looks.iter().filter(move |look| look.read == *read && self.is_past(look.at))
     }
 
     /// Whether something was read before now. Where the clock was set back since, that cannot be told of what seems to
@@ -371,8 +375,7 @@ impl<'a> Planner<'a> {
 
     /// When this was last looked up by itself and not found.
     fn missed_at(&self, read: &Read) -> Option<Timestamp> {
-        let looks = self.observed.looks.iter().filter(|look| look.read == *read && self.is_past(look.at));
-        looks.max_by_key(|look| look.at).filter(|look| !look.found).map(|look| look.at)
+        self.looks(read).max_by_key(|look| look.at).filter(|look| !look.found).map(|look| look.at)
     }
 
     /// What a name leads to may be younger than the last reading: before it is told that there is no such thing, the

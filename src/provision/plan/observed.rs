@@ -196,7 +196,7 @@ impl Observed {
     }
 }
 
-/// How far OpenAI's clock and ours may be apart when an invite is matched with the operation that sent it.
+/// How far OpenAI's clock and ours may be apart when what it made is matched with the call that asked for it.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 impl Observed {
@@ -288,6 +288,10 @@ impl Observed {
 }
 
 fn is_around(sent: &Operation, invite: &Invite) -> bool {
-    invite.created_at.duration_since(sent.sent_at) >= -CLOCK_SKEW
-        && invite.created_at.duration_since(sent.under_way_until()) <= CLOCK_SKEW
+    may_be_of(invite.created_at, sent.sent_at, sent.under_way_until())
+}
+
+/// Whether something that OpenAI made at this instant may come of a call that was under way between these two.
+pub(in crate::provision) fn may_be_of(made_at: Timestamp, sent_at: Timestamp, until: Timestamp) -> bool {
+    made_at.duration_since(sent_at) >= -CLOCK_SKEW && made_at.duration_since(until) <= CLOCK_SKEW
 }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, growing_pause};
 use crate::telemetry::{chain, redact};
 use crate::tls::server::ServerTls;
 use authority::{Authority, Refusal};
@@ -219,8 +219,7 @@ fn later(instant: Timestamp, by: SignedDuration) -> Timestamp {
 
 /// The pause after so many failures in a row.
 fn pause(failures: u32) -> SignedDuration {
-    let factor = 1_i32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(i32::MAX);
-    FIRST_PAUSE.checked_mul(factor).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE)
+    growing_pause(FIRST_PAUSE, LONGEST_PAUSE, failures)
 }
 
 #[cfg(test)]
