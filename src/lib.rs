@@ -35,6 +35,7 @@ pub mod config;
 pub mod courier;
 pub mod directory;
 pub mod events;
+pub mod files;
 pub mod http;
 pub mod ids;
 pub mod model;

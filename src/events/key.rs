@@ -3,8 +3,8 @@
 //! Whoever holds the private key can make events up, so it is never in the database, which is copied and backed up.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -16,6 +16,8 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
+
+use crate::files;
 
 /// The media type of a security event token, and what is left of it in its header (RFC 8417 §2.3).
 const TOKEN_TYPE: &str = "secevent+jwt";
@@ -64,7 +66,7 @@ impl SigningKey {
         let failed = |done, source| KeyError::File { path: path.to_owned(), done, source };
         if !path.try_exists().map_err(|error| failed("read", error))? {
             let pem = generate()?;
-            publish(path, &pem).map_err(|error| failed("written", error))?;
+            files::create(path, &pem).map_err(|error| failed("written", error))?;
             tracing::info!(path = %path.display(), "made a key to sign events and access tokens with");
         }
         let pem = fs::read(path).map_err(|error| failed("read", error))?;
@@ -124,27 +126,6 @@ fn generate() -> Result<String, KeyError> {
     }
     pem.push_str("\n-----END PRIVATE KEY-----\n");
     Ok(pem)
-}
-
-/// Writes a file that is there whole or not at all, and leaves one alone that somebody else made meanwhile.
-fn publish(path: &Path, text: &str) -> io::Result<()> {
-    let mut draft = path.to_owned().into_os_string();
-    draft.push(format!(".{}", std::process::id()));
-    let draft = PathBuf::from(draft);
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(&draft).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    let published = match written.and_then(|()| fs::hard_link(&draft, path)) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        published => published,
-    };
-    let _removed = fs::remove_file(&draft).is_ok();
-    published
 }
 
 #[cfg(test)]

@@ -125,6 +125,8 @@ pub(super) struct Terms {
     pub(super) if_none_match: Option<Condition>,
     /// How long the client would wait at most (RFC 7240 §4.3).
     pub(super) wait: Option<Duration>,
+    /// Whether the client would have what it changed in the answer (RFC 7240 §4.2).
+    pub(super) representation: Option<bool>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Terms {
@@ -135,6 +137,7 @@ impl<S: Sync> FromRequestParts<S> for Terms {
             if_match: condition(&parts.headers, &IF_MATCH)?,
             if_none_match: condition(&parts.headers, &IF_NONE_MATCH)?,
             wait: preferred_wait(&parts.headers),
+            representation: preferred_representation(&parts.headers),
         })
     }
 }
@@ -148,10 +151,22 @@ fn condition(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Condition>
 }
 
 fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
-    preferences(headers).find_map(|preference| {
-        let (name, value) = preference.split_once('=')?;
-        let seconds = value.trim().trim_matches('"').parse().ok()?;
-        name.trim().eq_ignore_ascii_case("wait").then(|| Duration::from_secs(seconds))
+    preferred(headers, "wait").find_map(|seconds| seconds.parse().ok()).map(Duration::from_secs)
+}
+
+fn preferred_representation(headers: &HeaderMap) -> Option<bool> {
+    preferred(headers, "return").find_map(|what| match what {
+        "representation" => Some(true),
+        "minimal" => Some(false),
+        _ => None,
+    })
+}
+
+/// What this preference asks for, by every time it is given.
+fn preferred<'a>(headers: &'a HeaderMap, preference: &str) -> impl Iterator<Item = &'a str> {
+    preferences(headers).filter_map(move |given| {
+        let (name, value) = given.split_once('=')?;
+        name.trim().eq_ignore_ascii_case(preference).then(|| value.trim().trim_matches('"'))
     })
 }
 
@@ -194,15 +209,16 @@ mod tests {
     }
 
     #[test]
-    fn the_preferred_wait_is_found_among_others() {
-        for (prefer, expected) in [
-            ("respond-async, wait=1", Some(1)),
-            ("wait=\"10\"; foo=bar", Some(10)),
-            ("wait=soon", None),
-            ("return=minimal", None),
+    fn preferences_are_found_among_others() {
+        for (prefer, wait, representation) in [
+            ("respond-async, wait=1", Some(1), None),
+            ("wait=\"10\"; foo=bar, Return = representation", Some(10), Some(true)),
+            ("wait=soon, return=everything", None, None),
+            ("return=minimal", None, Some(false)),
         ] {
             let headers = HeaderMap::from_iter([("prefer".parse().unwrap(), prefer.parse().unwrap())]);
-            assert_eq!(preferred_wait(&headers), expected.map(Duration::from_secs), "{prefer}");
+            assert_eq!(preferred_wait(&headers), wait.map(Duration::from_secs), "{prefer}");
+            assert_eq!(preferred_representation(&headers), representation, "{prefer}");
             assert_eq!(prefers_async(&headers), prefer.starts_with("respond-async"), "{prefer}");
         }
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::error::classify;
 use super::session::{discard, sql};
-use super::sqlite::private;
 use super::{Database, Store, StoreError};
+use crate::files::private;
 
 impl Store {
     /// Writes a complete, consistent copy of a SQLite database to a new file, while reads and writes go on.

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::row::Row;
 use super::session::sql;
-use super::sqlite::private;
 use super::{Database, Reader, Store, StoreError};
+use crate::files::private;
 use crate::model::hold::{Brake, BrakeCause};
 
 impl Store {

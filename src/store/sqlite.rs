@@ -1,7 +1,7 @@
 //! The SQLite file: where it is, who may use it, and whether it is sound.
 
 use std::borrow::Cow;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use super::StoreError;
 use super::error::classify;
 use super::migrate;
 use super::session::sql;
+use crate::files::{self, private};
 
 /// Marks a file as ours (`PRAGMA application_id`): "SCIM" in ASCII.
 const APPLICATION_ID: i64 = 0x5343_494d;
@@ -111,7 +112,7 @@ impl SqliteFile {
     /// Creates the file and its folder for the owner's eyes only; SQLite gives its side files the same mode.
     fn create(&self) -> Result<(), StoreError> {
         if let Some(folder) = self.path.parent() {
-            make_private_folder(folder).map_err(|error| unusable(folder, "cannot be created", &error))?;
+            files::make_folder(folder).map_err(|error| unusable(folder, "cannot be created", &error))?;
         }
         match private(OpenOptions::new().write(true).create_new(true)).open(&self.path) {
             Ok(_) => Ok(()),
@@ -219,23 +220,6 @@ impl SqliteFile {
             self.path.display()
         ))
     }
-}
-
-/// Adds to options that a file they create is for the owner alone.
-pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options
-}
-
-fn make_private_folder(folder: &Path) -> io::Result<()> {
-    if fs::metadata(folder).is_ok_and(|found| found.is_dir()) {
-        return Ok(());
-    }
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(folder)
 }
 
 fn unusable(path: &Path, what: &str, error: &io::Error) -> StoreError {

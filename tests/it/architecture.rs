@@ -9,19 +9,20 @@ use std::path::{Path, PathBuf};
 const IMPORTS: &[(&str, &[&str])] = &[
     ("ids", &["clock"]),
     ("clock", &["ids"]),
+    ("files", &[]),
     ("telemetry", &["ids"]),
     ("scim", &[]),
     ("model", &["ids"]),
     ("config", &["ids", "model", "telemetry", "scim::profile"]),
     ("tls", &[]),
     // Its calls out, and the clock that they wait for.
-    ("tls::acme", &["clock", "telemetry", "tls"]),
+    ("tls::acme", &["clock", "files", "telemetry", "tls"]),
     ("roster", &["ids"]),
     ("seal", &["clock", "ids"]),
     ("openai", &["clock", "telemetry", "tls"]),
     // What is in a token is pure.
     ("events::set", &["model", "events"]),
-    ("events", &["ids", "clock", "telemetry", "model", "roster", "scim::error", "store", "courier"]),
+    ("events", &["ids", "clock", "files", "telemetry", "model", "roster", "scim::error", "store", "courier"]),
     // Judging a text is pure; the keys and the time are arguments.
     ("access::jwt", &["model", "access::keys"]),
     ("access::keys", &[]),
@@ -32,7 +33,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("alarms", &["ids", "clock", "model", "store", "courier"]),
     ("courier", &["clock", "tls"]),
     ("simulator", &["clock"]),
-    ("store", &["ids", "clock", "model", "scim::filter", "scim::path", "scim::resource"]),
+    ("store", &["ids", "clock", "files", "model", "scim::filter", "scim::path", "scim::resource"]),
     // Deciding is pure: no store, no client, no clock.
     ("provision::desired", &["ids", "model"]),
     ("provision::plan", &["ids", "model", "provision::desired", "provision::guard"]),

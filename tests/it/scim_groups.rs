@@ -352,6 +352,31 @@ async fn a_patch_that_asks_for_attributes_is_answered_with_them() {
 }
 
 #[tokio::test]
+async fn a_patch_is_answered_with_the_resource_or_without_as_the_client_prefers() {
+    let bridge = TestBridge::start().await;
+    let okta = bridge.okta();
+    let [a] = people(&okta).await;
+    let (user, group) = (format!("/Users/{a}"), staff(&okta, &[&a]).await);
+    let to = |name: &str| json!([{"op": "replace", "path": "displayName", "value": name}]);
+    let (full, minimal) = (
+        okta.clone().with("Prefer", "return=representation"),
+        okta.clone().with("Prefer", "wait=0, return=minimal"),
+    );
+    for path in [&user, &group] {
+        let shown = full.patch(path, &to("One")).await.expect(200);
+        assert_eq!(shown, okta.get(path).await.expect(200));
+        let silent = minimal.patch(path, &to("Two")).await;
+        assert_eq!((silent.status, silent.header("etag")), (204, Some("W/\"3\"")));
+        assert_eq!(silent.body, "");
+        let named = minimal.patch(&format!("{path}?attributes=displayName"), &to("Three")).await.expect(200);
+        assert_eq!(named["displayName"], "Three", "attributes are asked for");
+        assert_eq!(okta.get(path).await.expect(200)["meta"]["version"], "W/\"4\"");
+    }
+    assert_eq!(okta.patch(&user, &to("Four")).await.status, 200);
+    assert_eq!(okta.patch(&group, &to("Four")).await.status, 204);
+}
+
+#[tokio::test]
 async fn a_member_that_nobody_knows_is_refused_by_name_and_nothing_changes() {
     let bridge = TestBridge::start().await;
     let okta = bridge.okta();

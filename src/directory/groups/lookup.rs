@@ -60,10 +60,6 @@ impl Rows for Groups<'_> {
         }
     }
 
-    fn is(id: &str) -> GroupCondition {
-        id.parse().map_or(GroupCondition::Nothing, GroupCondition::IdEq)
-    }
-
     async fn count(&self, condition: &GroupCondition) -> Result<i64, DirectoryError> {
         let mut reader = self.directory.store.reader().await?;
         Ok(reader.count_groups(&self.caller.tenant, condition).await?)

@@ -1,8 +1,6 @@
 //! A stretch of one type's resources: what the database can decide of filter and order it decides, the rest is
 //! evaluated on the candidates.
 
-use std::collections::BTreeMap;
-
 use super::super::DirectoryError;
 use super::super::compile::{Compiled, compile};
 use super::{CHUNK, Entry, Found, Start, too_many};
@@ -27,9 +25,6 @@ pub(in crate::directory) trait Rows: Sync {
 
     /// The column that the database sorts by for this attribute.
     fn column(field: &Field) -> Option<Column>;
-
-    /// Holds for the resource with this id.
-    fn is(id: &str) -> Self::Condition;
 
     /// How many rows meet the condition.
     fn count(&self, condition: &Self::Condition) -> impl Future<Output = Answer<i64>> + Send;
@@ -80,10 +75,7 @@ pub(in crate::directory) async fn seek<R: Rows>(
     };
     let Stretch { found, total, reached } = match filter {
         None => read(rows, &condition, sequence, start, limit, want_total).await?,
-        Some(filter) => {
-            let whole = Walk { sequence, sort: &query.sort, start, limit };
-            walk(rows, &condition, filter, &whole).await?
-        }
+        Some(filter) => pick(rows, &condition, filter, &query.sort, sequence, start, limit).await?,
     };
     let entries = rows.entries(&found).await?;
     let hits = entries.into_iter().map(|entry| (query.sort.place(&entry.resource), entry)).collect();
@@ -142,73 +134,100 @@ async fn read<R: Rows>(
     Ok(Stretch { found, total, reached: None })
 }
 
-/// How candidates are gone through.
-struct Walk<'a> {
+/// How rows are gone through: those that meet the condition, in an order of the database's, from a place on; the filter
+/// is evaluated on each.
+struct Walk<'a, R: Rows> {
+    rows: &'a R,
+    condition: &'a R::Condition,
+    filter: Option<&'a ResolvedFilter>,
     sequence: Sequence,
+    /// The same order.
     sort: &'a ResolvedSort,
-    start: &'a Start,
-    limit: usize,
+    after: Option<Spot>,
 }
 
-/// A stretch of an order of the database's by a filter that is evaluated on each candidate; memory holds one chunk and
-/// the stretch. All candidates have to be counted for a page by index, so there may be no more than [`MAX_EXAMINED`];
-/// else the work ends with the stretch, or after so many.
-async fn walk<R: Rows>(
+/// Where a walk ended.
+#[derive(Debug)]
+enum End {
+    /// There was nothing more.
+    Last,
+    /// No more was wanted.
+    Enough,
+    /// There was more than may be looked at one by one; so far it came.
+    TooFar(Option<Place>),
+}
+
+impl<R: Rows> Walk<'_, R> {
+    /// Hands over what satisfies the filter, one by one, until no more is wanted; memory holds one chunk.
+    async fn go(mut self, mut take: impl FnMut(R::Row, &Resource) -> bool) -> Answer<End> {
+        let (mut examined, mut reached) = (0, None);
+        loop {
+            let limit = CHUNK.min(MAX_EXAMINED.saturating_add(1).saturating_sub(examined));
+            let chunk = self.rows.scan(self.condition, self.sequence, self.after.as_ref(), limit).await?;
+            let is_last = chunk.len() < limit;
+            examined += chunk.len();
+            if examined > MAX_EXAMINED {
+                return Ok(End::TooFar(reached));
+            }
+            let candidates = self.rows.candidates(&chunk).await?;
+            reached = candidates.last().map(|last| self.sort.place(last));
+            self.after = reached.as_ref().map(spot);
+            for (row, candidate) in chunk.into_iter().zip(&candidates) {
+                if self.filter.is_none_or(|filter| filter.matches(candidate)) && !take(row, candidate) {
+                    return Ok(End::Enough);
+                }
+            }
+            if is_last {
+                return Ok(End::Last);
+            }
+        }
+    }
+}
+
+/// A stretch of an order of the database's by a filter that is evaluated on each row. All rows have to be counted for a
+/// page by index, so there may be no more than [`MAX_EXAMINED`]; else the work ends with the stretch, or after so many.
+async fn pick<R: Rows>(
     rows: &R,
     condition: &R::Condition,
     filter: &ResolvedFilter,
-    Walk { sequence, sort, start, limit }: &Walk<'_>,
+    sort: &ResolvedSort,
+    sequence: Sequence,
+    start: &Start,
+    limit: usize,
 ) -> Answer<Stretch<R::Row>> {
     let (sequence, place, offset) = match start {
-        Start::Offset(offset) => (*sequence, None, *offset),
-        Start::After(place) => (*sequence, place.as_ref(), 0),
+        Start::Offset(offset) => (sequence, None, *offset),
+        Start::After(place) => (sequence, place.as_ref(), 0),
         Start::Before(place) => (sequence.reversed(), place.as_ref(), 0),
     };
     let is_counted = matches!(start, Start::Offset(_));
-    if is_counted && exceeds(rows.count(condition).await?) {
-        return Err(too_many(&format!(
-            "more than {MAX_EXAMINED} resources would have to be looked at one by one for this filter; narrow it by an \
-             attribute that is looked up, such as userName, externalId or emails, or turn the pages by cursor"
-        )));
-    }
-    let (mut found, mut total, mut after, mut examined) = (Vec::new(), 0_u64, place.map(spot), 0);
-    let mut reached = None;
-    while is_counted || found.len() < *limit {
-        let chunk = rows.scan(condition, sequence, after.as_ref(), CHUNK).await?;
-        let is_last = chunk.len() < CHUNK;
-        examined += chunk.len();
-        let candidates = rows.candidates(&chunk).await?;
-        let last = candidates.last().map(|last| sort.place(last));
-        after = last.as_ref().map(spot);
-        for (row, candidate) in chunk.into_iter().zip(&candidates) {
-            if filter.matches(candidate) {
-                if total >= offset && found.len() < *limit {
-                    found.push(row);
-                }
-                total = total.saturating_add(1);
-            }
+    let (mut found, mut total) = (Vec::new(), 0_u64);
+    let walk = Walk { rows, condition, filter: Some(filter), sequence, sort, after: place.map(spot) };
+    let end = walk.go(|row, _| {
+        if total >= offset && found.len() < limit {
+            found.push(row);
         }
-        if is_last {
-            break;
+        total = total.saturating_add(1);
+        is_counted || found.len() < limit
+    });
+    let reached = match end.await? {
+        End::TooFar(_) if is_counted => {
+            return Err(too_many(&format!(
+                "more than {MAX_EXAMINED} resources would have to be looked at one by one for this filter; narrow it by \
+                 an attribute that is looked up, such as userName, externalId or emails, or turn the pages by cursor"
+            )));
         }
-        if !is_counted && examined >= MAX_EXAMINED {
-            reached = last.filter(|_| found.len() < *limit);
-            break;
-        }
-    }
+        End::TooFar(reached) => reached,
+        End::Last | End::Enough => None,
+    };
     if matches!(start, Start::Before(_)) {
         found.reverse();
     }
     Ok(Stretch { found, total: is_counted.then_some(total), reached })
 }
 
-/// Whether these are more than may be looked at one by one.
-fn exceeds(count: i64) -> bool {
-    usize::try_from(count).is_ok_and(|count| count > MAX_EXAMINED)
-}
-
-/// A stretch of an order that only the resources themselves tell. Memory holds a chunk and the places up to the end of
-/// the stretch; there are never more candidates than [`MAX_EXAMINED`].
+/// A stretch of an order that only the resources themselves tell. Memory holds a chunk and what may turn out to be of the
+/// stretch; there are never more candidates than [`MAX_EXAMINED`].
 async fn sort<R: Rows>(
     rows: &R,
     condition: &R::Condition,
@@ -217,56 +236,24 @@ async fn sort<R: Rows>(
     start: &Start,
     limit: usize,
 ) -> Answer<Found> {
-    if exceeds(rows.count(condition).await?) {
+    let mut window = Window::new(start, limit);
+    let by_id = ResolvedSort::default();
+    let walk = Walk { rows, condition, filter, sequence: Sequence::default(), sort: &by_id, after: None };
+    let end = walk.go(|row, candidate| {
+        window.add(order.place(candidate), row);
+        true
+    });
+    if let End::TooFar(_) = end.await? {
         return Err(too_many(&format!(
             "more than {MAX_EXAMINED} resources would have to be sorted by this attribute; narrow the filter by an \
              attribute that is looked up, or sort by id, userName, displayName, externalId, meta.created or \
              meta.lastModified"
         )));
     }
-    loop {
-        let (places, total) = places(rows, condition, filter, order, start, limit).await?;
-        if places.is_empty() {
-            return Ok(Found { total: Some(total), ..Found::default() });
-        }
-        let wanted = R::Condition::or(places.iter().map(|place| R::is(&place.id)).collect());
-        let found = rows.scan(&wanted, Sequence::default(), None, places.len()).await?;
-        if found.len() < places.len() {
-            // Somebody has been deleted since their place was found. A stretch with a gap would pass for the last one.
-            continue;
-        }
-        let id = |entry: Entry| Some((entry.resource.get_str("id")?.to_owned(), entry));
-        let mut entries: BTreeMap<_, _> = rows.entries(&found).await?.into_iter().filter_map(id).collect();
-        let hits = places.into_iter().filter_map(|place| Some((entries.remove(&place.id)?, place)));
-        let hits = hits.map(|(entry, place)| (place, entry)).collect();
-        return Ok(Found { hits, total: Some(total), reached: None });
-    }
-}
-
-/// The places of a stretch, and how many there are in the whole order.
-async fn places<R: Rows>(
-    rows: &R,
-    condition: &R::Condition,
-    filter: Option<&ResolvedFilter>,
-    order: &ResolvedSort,
-    start: &Start,
-    limit: usize,
-) -> Answer<(Vec<Place>, u64)> {
-    let mut window = Window::new(start, limit);
-    let mut after = None;
-    loop {
-        let chunk = rows.scan(condition, Sequence::default(), after.as_ref(), CHUNK).await?;
-        let candidates = rows.candidates(&chunk).await?;
-        for candidate in &candidates {
-            if filter.is_none_or(|filter| filter.matches(candidate)) {
-                window.add(order.place(candidate), ());
-            }
-        }
-        let Some(last) = candidates.last().filter(|_| chunk.len() == CHUNK) else { break };
-        after = Some(Spot { key: None, id: last.get_str("id").unwrap_or_default().to_owned() });
-    }
-    let total = window.total;
-    Ok((window.into_hits().into_iter().map(|(place, ())| place).collect(), total))
+    let total = Some(window.total);
+    let (places, found): (Vec<Place>, Vec<R::Row>) = window.into_hits().into_iter().unzip();
+    let entries = rows.entries(&found).await?;
+    Ok(Found { hits: places.into_iter().zip(entries).collect(), total, reached: None })
 }
 
 /// Collects a stretch of an order from resources that come in any order.

@@ -72,10 +72,6 @@ impl Rows for Users<'_> {
         }
     }
 
-    fn is(id: &str) -> Condition {
-        id.parse().map_or(Condition::Nobody, Condition::IdEq)
-    }
-
     async fn count(&self, condition: &Condition) -> Result<i64, DirectoryError> {
         let mut reader = self.directory.store.reader().await?;
         Ok(reader.count_people(&self.caller.tenant, condition).await?)

@@ -42,6 +42,17 @@ pub(super) fn with_head(mut response: Response, version: i64, location: &str) ->
     response
 }
 
+/// Whether a PATCH is answered with the resource (RFC 7644 §3.5.2): always if attributes are asked for, else as the client
+/// prefers, which the status tells (RFC 7240 §3), or else as clients expect of the type.
+pub(super) fn shows_patched(query: &Query, preferred: Option<bool>, is_usual: bool) -> bool {
+    query.get("attributes").is_some() || preferred.unwrap_or(is_usual)
+}
+
+/// That a change is made, without what became of the resource.
+pub(super) fn changed(version: i64) -> Response {
+    with_head(StatusCode::NO_CONTENT.into_response(), version, "")
+}
+
 /// That something is deleted, or will be.
 pub(super) fn deleted(reply: Reply<()>) -> Response {
     match reply {

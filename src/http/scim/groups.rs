@@ -1,7 +1,7 @@
 //! `POST /Groups` and `/Groups/{id}`.
 
 use axum::extract::{Path, State as Given};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
 
 use super::answer;
@@ -50,8 +50,8 @@ pub(super) async fn replace(
     written(StatusCode::OK, &state, &caller, reply, &query).await
 }
 
-/// `PATCH /Groups/{id}` (RFC 7644 §3.5.2). The answer has no body, which is what Entra ID wants of groups, unless
-/// attributes are asked for.
+/// `PATCH /Groups/{id}` (RFC 7644 §3.5.2). The answer has no body, which is what Entra ID wants of groups, unless one is
+/// asked for.
 pub(super) async fn patch(
     Given(state): Given<State>,
     Admitted(caller): Admitted,
@@ -64,10 +64,10 @@ pub(super) async fn patch(
         Reply::Now(group) => group,
         Reply::Later(accepted) => return Ok(reply::accepted(&accepted)),
     };
-    if query.get("attributes").is_some() {
+    if answer::shows_patched(&query, terms.representation, false) {
         return show(StatusCode::OK, &state, &caller, group, &query).await;
     }
-    Ok(answer::with_head(StatusCode::NO_CONTENT.into_response(), group.shown.version, ""))
+    Ok(answer::changed(group.shown.version))
 }
 
 /// `DELETE /Groups/{id}` (RFC 7644 §3.6).

@@ -50,7 +50,8 @@ pub(super) async fn replace(
     Ok(written(StatusCode::OK, reply, &query))
 }
 
-/// `PATCH /Users/{id}` (RFC 7644 §3.5.2). The answer is the resource, which Okta and Entra ID both read.
+/// `PATCH /Users/{id}` (RFC 7644 §3.5.2). The answer is the resource, which Okta and Entra ID both read, unless the client
+/// would rather have none.
 pub(super) async fn patch(
     Given(state): Given<State>,
     Admitted(caller): Admitted,
@@ -60,7 +61,12 @@ pub(super) async fn patch(
     Body(body): Body,
 ) -> Result<Response, Failure> {
     let reply = state.directory.patch_user(&caller, &id, body, terms.if_match, terms.wait).await?;
-    Ok(written(StatusCode::OK, reply, &query))
+    Ok(match reply {
+        Reply::Now(user) if !answer::shows_patched(&query, terms.representation, true) => {
+            answer::changed(user.version)
+        }
+        reply => written(StatusCode::OK, reply, &query),
+    })
 }
 
 /// `DELETE /Users/{id}` (RFC 7644 §3.6).

@@ -3,12 +3,14 @@
 //! Each authority has a folder of its own in the one of the settings, so that whoever tries another one first, such as
 //! Let's Encrypt's staging environment, mixes nothing up.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
+
+use crate::files;
 
 const ACCOUNT: &str = "account.json";
 const CERTIFICATE: &str = "certificate.pem";
@@ -37,14 +39,10 @@ impl Folder {
 
     /// Makes it, and sees that it can be written to.
     pub(super) fn make(&self) -> Result<(), FolderError> {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         let failed = |source| FolderError { path: self.0.clone(), done: "made", source };
-        builder.create(&self.0).map_err(failed)?;
+        files::make_folder(&self.0).map_err(failed)?;
         let trial = self.0.join("trial");
-        self.write(&trial, "")?;
+        write(&trial, "")?;
         fs::remove_file(&trial).map_err(|source| FolderError { path: trial, done: "removed", source })
     }
 
@@ -54,7 +52,7 @@ impl Folder {
     }
 
     pub(super) fn keep_account(&self, account: &SecretString) -> Result<(), FolderError> {
-        self.write(&self.0.join(ACCOUNT), account.expose_secret())
+        write(&self.0.join(ACCOUNT), account.expose_secret())
     }
 
     /// Forgets an account that the authority does not know.
@@ -69,23 +67,16 @@ impl Folder {
     }
 
     pub(super) fn keep_certificate(&self, pem: &SecretString) -> Result<(), FolderError> {
-        self.write(&self.0.join(CERTIFICATE), pem.expose_secret())
+        write(&self.0.join(CERTIFICATE), pem.expose_secret())
     }
+}
 
-    /// Writes a file that is there whole or as it was before.
-    fn write(&self, path: &Path, text: &str) -> Result<(), FolderError> {
-        let draft = self.0.join("draft");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options.open(&draft).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&draft, path)
-        });
-        written.map_err(|source| FolderError { path: path.to_owned(), done: "written", source })
-    }
+fn write(path: &Path, text: &str) -> Result<(), FolderError> {
+    files::replace(path, text).map_err(|source| FolderError {
+        path: path.to_owned(),
+        done: "written",
+        source,
+    })
 }
 
 fn read(path: PathBuf) -> Result<Option<SecretString>, FolderError> {

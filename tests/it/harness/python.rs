@@ -10,27 +10,14 @@ use std::process::{Command, Output, Stdio};
 ///
 /// In CI, where nothing may be left out.
 pub(crate) fn script(script: &str) -> Option<Command> {
-    let mut command = command(script)?;
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script));
-    Some(command)
-}
-
-/// A command that runs an installed module, likewise.
-pub(crate) fn module(module: &str) -> Option<Command> {
-    let mut command = command(module)?;
-    command.args(["-m", module]);
-    Some(command)
-}
-
-/// The interpreter of `SCIM_BRIDGE_TEST_PYTHON`, or of `.venv`, which `./test` makes.
-fn command(what: &str) -> Option<Command> {
-    let Some(python) = interpreter(Path::new(env!("CARGO_MANIFEST_DIR"))) else {
-        assert!(!is_set("CI"), "CI must run {what}: set SCIM_BRIDGE_TEST_PYTHON or make .venv");
-        announce(&format!("{what} was NOT run: no SCIM_BRIDGE_TEST_PYTHON and no .venv (./test makes it)"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let Some(python) = interpreter(root) else {
+        assert!(!is_set("CI"), "CI must run {script}: set SCIM_BRIDGE_TEST_PYTHON or make .venv");
+        announce(&format!("{script} was NOT run: no SCIM_BRIDGE_TEST_PYTHON and no .venv (./test makes it)"));
         return None;
     };
     let mut command = Command::new(python);
-    command.stdin(Stdio::null());
+    command.arg(root.join(script)).stdin(Stdio::null());
     Some(command)
 }
 

@@ -213,7 +213,9 @@ impl Judge {
         let may_be_replaced = self.reduced.contains(&address)
             || self.is_from_before(&invite)
             || simulator.pending_invites(&address).len() != 1
-            || simulator.member(&address).is_some();
+            || simulator.member(&address).is_some()
+            // It has let in whom it was for, and withdrawing it takes nothing away; a list on its way still showed it.
+            || invite.accepted_at.is_some();
         assert!(
             !is_wanted || may_be_replaced,
             "I8: the invite of {address} is withdrawn and nobody asked for it"
