@@ -170,6 +170,14 @@ impl GroupLink {
         self.refusals.push(Refusal { call, words, retry_at });
     }
 
+    /// OpenAI knows nothing of what the open call takes away, which is no proof that it is gone. The call stays open until
+    /// that is seen, and is not made again before `retry_at` if it is not so.
+    pub fn doubt(&mut self, call: GroupCall, words: String, retry_at: Timestamp) {
+        let (operation, sent_at) = (self.operation, self.sent_at);
+        self.refuse(call.clone(), words, retry_at);
+        (self.open, self.operation, self.sent_at) = (Some(call), operation, sent_at);
+    }
+
     /// The call took effect at `at`; `made` is the group that it made, if it made one.
     pub fn conclude(&mut self, call: &GroupCall, made: Option<OpenAiGroupId>, at: Timestamp) {
         self.drop_open();

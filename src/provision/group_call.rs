@@ -161,8 +161,8 @@ fn settle_failure(link: &mut GroupLink, call: &GroupCall, failure: &Failure, at:
     let later = retry_at(at);
     match failure.kind {
         FailureKind::NotFound if call.takes_away() => {
-            link.conclude(call, None, at);
-            Outcome::Done
+            link.doubt(call.clone(), failure.message.clone(), later);
+            Outcome::Refused
         }
         FailureKind::NotFound | FailureKind::Conflict | FailureKind::Rejected => {
             link.refuse(call.clone(), failure.message.clone(), later);

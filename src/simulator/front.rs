@@ -10,7 +10,7 @@ use super::faults::{Effect, Fault, Faults, PageFault, milliseconds};
 use super::ledger::{Entry, Ledger};
 use super::limiter::Limiter;
 use super::objects::Actor;
-use super::options::{Dialect, Feature, Options};
+use super::options::{Dialect, Feature};
 use super::organization::Organization;
 use super::routes::{self, Endpoint, Found};
 
@@ -67,9 +67,9 @@ impl Reply {
 }
 
 impl World {
-    pub(super) fn new(options: Options, seed: u64, now: Timestamp) -> Self {
+    pub(super) fn new(organization: Organization) -> Self {
         Self {
-            organization: Organization::new(options, seed, now),
+            organization,
             limiter: Limiter::default(),
             faults: Faults::default(),
             ledger: Ledger::default(),

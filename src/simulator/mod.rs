@@ -54,6 +54,7 @@ pub use options::{
 };
 
 use front::{Delivery, World};
+use organization::Organization;
 
 /// The largest body read.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -82,12 +83,24 @@ enum Disruption {
 impl Simulator {
     /// A fresh organization. Time is the clock's plus what [`Simulator::advance`] adds.
     pub fn new(options: Options, clock: Clock) -> Self {
-        let world = World::new(options.clone(), seed(&clock), clock.now());
+        let organization = Organization::new(options.clone(), seed(&clock), clock.now());
+        Self::with(organization, options, clock)
+    }
+
+    /// Another stand-in, on a clock of its own with another seed, whose organization begins as this one is: no ledger,
+    /// no faults, no full windows.
+    #[must_use]
+    pub fn fork(&self, clock: Clock) -> Self {
+        let organization = self.lock().organization.fork(seed(&clock));
+        Self::with(organization, self.0.initial.clone(), clock)
+    }
+
+    fn with(organization: Organization, initial: Options, clock: Clock) -> Self {
         Self(Arc::new(Inner {
             clock,
-            initial: options,
+            initial,
             offset: watch::Sender::new(SignedDuration::ZERO),
-            world: Mutex::new(world),
+            world: Mutex::new(World::new(organization)),
             changes: watch::Sender::new(0),
         }))
     }
@@ -95,8 +108,9 @@ impl Simulator {
     /// Back to a fresh organization with the options given at the start: no ledger, no faults, no full windows.
     /// The clock stays where it is.
     pub fn reset(&self) {
-        let fresh = World::new(self.0.initial.clone(), seed(&self.0.clock), self.instant());
-        *self.lock() = fresh;
+        let seed = seed(&self.0.clock);
+        let fresh = Organization::new(self.0.initial.clone(), seed, self.instant());
+        *self.lock() = World::new(fresh);
     }
 
     /// The routes, to be served by anything that serves axum. Connection resets and endless silence need

@@ -131,7 +131,7 @@ impl Invite {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Project {
     pub(super) id: String,
     pub(super) name: Option<String>,
@@ -146,13 +146,13 @@ pub(super) struct Project {
     pub(super) groups: Table<i64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ProjectUser {
     pub(super) role: ProjectRole,
     pub(super) added_at: i64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Group {
     pub(super) id: String,
     pub(super) name: String,
@@ -184,7 +184,7 @@ pub(super) struct Assigned {
     pub(super) role_id: String,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Assignment {
     pub(super) created_at: i64,
     pub(super) created_by: Option<String>,
@@ -201,7 +201,7 @@ pub(super) struct Role {
     pub(super) updated_at: Option<i64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ServiceAccount {
     pub(super) id: String,
     pub(super) project: String,
@@ -213,13 +213,13 @@ pub(super) struct ServiceAccount {
 }
 
 /// Who owns a project's key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum KeyOwner {
     User { id: String, email: String, name: String },
     ServiceAccount { id: String },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ProjectKey {
     pub(super) id: String,
     pub(super) project: String,
@@ -228,7 +228,7 @@ pub(super) struct ProjectKey {
     pub(super) owner: KeyOwner,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct AdminKey {
     pub(super) id: String,
     pub(super) name: String,
@@ -251,7 +251,7 @@ pub(super) enum Actor {
     System,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Event {
     pub(super) kind: &'static str,
     pub(super) effective_at: i64,

@@ -37,7 +37,7 @@ pub(super) struct Organization {
     chance: StdRng,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Account {
     user_id: String,
     created: i64,
@@ -65,6 +65,27 @@ impl Organization {
         };
         organization.found();
         organization
+    }
+
+    /// The same once more, with other ids for what is to come.
+    pub(super) fn fork(&self, seed: u64) -> Self {
+        Self {
+            options: self.options.clone(),
+            now: self.now,
+            members: self.members.clone(),
+            invites: self.invites.clone(),
+            projects: self.projects.clone(),
+            groups: self.groups.clone(),
+            roles: self.roles.clone(),
+            assignments: self.assignments.clone(),
+            service_accounts: self.service_accounts.clone(),
+            project_keys: self.project_keys.clone(),
+            admin_keys: self.admin_keys.clone(),
+            events: self.events.clone(),
+            accounts: self.accounts.clone(),
+            invites_by_email: self.invites_by_email.clone(),
+            chance: StdRng::seed_from_u64(seed),
+        }
     }
 
     fn found(&mut self) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 /// Rows in the order in which they came.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Table<T> {
     rows: BTreeMap<u64, Row<T>>,
     places: BTreeMap<String, u64>,
@@ -13,7 +13,7 @@ pub(super) struct Table<T> {
 }
 
 /// One row with what the consistency lags need to know of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Row<T> {
     pub(super) id: String,
     pub(super) born: Timestamp,

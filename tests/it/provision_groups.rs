@@ -82,6 +82,20 @@ async fn an_openai_group_goes_after_its_last_member_and_not_with_somebody_in_it(
 }
 
 #[tokio::test]
+async fn that_a_group_is_gone_is_not_believed_before_a_list_shows_it() {
+    let bridge = Bridge::with_policy(mirror()).await;
+    let staff = bridge.create_group("Staff", &[]).await;
+    bridge.minutes(1).await;
+    only_group(&bridge);
+    bridge.sim.fail_next("DELETE", GROUP, Fault::status(404), 1).unwrap();
+    bridge.delete_group(staff, &[]).await;
+    bridge.minutes(50).await;
+    assert_eq!(bridge.sim.calls("DELETE", GROUP), 1);
+    bridge.minutes(30).await;
+    assert_eq!((bridge.sim.groups(), bridge.sim.calls("DELETE", GROUP)), (vec![], 2));
+}
+
+#[tokio::test]
 async fn a_kept_group_has_the_projects_that_rules_give_to_its_scim_group() {
     let mut research = String::new();
     let prepare = |sim: &Simulator| research = sim.seed_project("Research");

@@ -36,6 +36,8 @@ pub(super) struct Wishes {
     pub(super) in_team: BTreeSet<String>,
     /// Whether there is the group.
     pub(super) has_team: bool,
+    /// Whether it gives the project.
+    pub(super) team_has_project: bool,
 }
 
 /// What was seen so far.
@@ -168,10 +170,13 @@ impl Judge {
                 );
             }
             ("DELETE", ["groups", group] | ["projects", _, "groups", group]) => {
+                let has_it = |wishes: &Wishes| {
+                    wishes.has_team && (wishes.team_has_project || words.first() == Some(&"groups"))
+                };
                 let is_kept = |(id, name): (String, String)| id != *group || name == GROUP;
                 assert!(simulator.groups().into_iter().all(is_kept), "I6: {words:?} is not the bridge's");
                 assert!(
-                    self.had_team || !(self.before.has_team && self.after.has_team),
+                    self.had_team || !(has_it(&self.before) && has_it(&self.after)),
                     "I8: {words:?} goes and nobody asked for it"
                 );
             }

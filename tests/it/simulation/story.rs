@@ -63,6 +63,7 @@ impl Model {
             wanted: active.map(|slot| slot.address.clone()).collect(),
             in_team: in_team.flat_map(|slot| slot.addresses.iter().cloned()).collect(),
             has_team: self.team.id.is_some(),
+            team_has_project: true,
         }
     }
 }

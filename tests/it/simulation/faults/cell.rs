@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::ids::TenantId;
 use openai_scim_bridge::model::address::Address;
-use openai_scim_bridge::model::hold::Decision;
+use openai_scim_bridge::model::hold::{Decision, Hold};
 use openai_scim_bridge::model::policy::Policy;
 use openai_scim_bridge::simulator::{Dialect, Fault, PageFault, Simulator};
 use openai_scim_bridge::store::{HoldFilter, StoreError, Verdict};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::disk::{self, Disk};
 use super::life::Life;
-use super::scene::{self, Ask, INVITED, MEMBER, Scene, Standing, TEAMMATE};
+use super::scene::{self, Ask, GroupStanding, INVITED, MEMBER, Scene, Standing, TEAMMATE};
 use super::{Cell, Operation, Outcome, Point};
 use crate::harness::trail::trail_of_default;
 use crate::simulation::Log;
@@ -82,8 +82,8 @@ pub(super) async fn play(cell: Cell, log: Log) {
     let mut story = Story::new(life, simulator, clock, scene.policy.clone(), log);
     story.judge.managed = Scene::managed();
     story.judge.see_all_read();
-    story.judge.before = Scene::wishes(None);
-    story.judge.after = Scene::wishes(None);
+    story.judge.before = scene.wishes(None);
+    story.judge.after = scene.wishes(None);
     story.settle().await;
     assert_eq!(story.complaint(scene, None, &[]).await, None, "the beginning");
     if cell.operation == Operation::FullPass {
@@ -92,7 +92,7 @@ pub(super) async fn play(cell: Cell, log: Log) {
     if cell.operation == Operation::FullPass || cell.point == Point::BetweenListPages {
         story.simulator.set_options(|options| options.page_cap = Some(2));
     }
-    story.judge.after = Scene::wishes(Some(cell.operation));
+    story.judge.after = scene.wishes(Some(cell.operation));
     match cell.operation {
         Operation::Delete => story.judge.see_deletion([&MEMBER.to_owned()], story.clock.now()),
         Operation::RemoveMember | Operation::ReplaceMembers | Operation::DeleteGroup => {
@@ -201,6 +201,13 @@ impl Story {
         self.settle().await;
     }
 
+    /// Lets hours pass, in steps in which everything happens that is due.
+    pub(super) async fn pass_hours(&mut self, hours: usize) {
+        for _ in 0..12 * hours {
+            self.pass(300).await;
+        }
+    }
+
     /// Lets everything happen up to the operation's call, which the network then holds.
     async fn until_call(&mut self, cell: Cell) -> Name {
         if cell.operation == Operation::FullPass {
@@ -267,20 +274,23 @@ impl Story {
         }
     }
 
-    /// A human approves the removal that is held, as the command line does it.
+    /// A human approves what is held, as the command line does it.
     async fn approve(&self) -> bool {
-        let tenant = TenantId::default_tenant();
-        let open = HoldFilter { is_over: Some(false), ..HoldFilter::default() };
-        let mut reader = self.life.store.reader().await.unwrap();
-        let holds = reader.list_holds(&tenant, &open, None, 10).await.unwrap();
-        drop(reader);
-        let Some(hold) = holds.into_iter().find(|hold| hold.decision.is_none()) else { return false };
+        let Some(hold) = self.undecided().await else { return false };
         let decision = Decision { at: self.clock.now(), by: "ann".into(), why: Some("asked HR".into()) };
         let write = self.life.store.write::<_, StoreError>(move |tx| {
             let (hold, decision) = (hold.clone(), decision.clone());
             Box::pin(async move { tx.decide_hold(&hold, true, &decision).await })
         });
         write.await.unwrap()
+    }
+
+    /// What waits for a human.
+    pub(super) async fn undecided(&self) -> Option<Hold> {
+        let open = HoldFilter { is_over: Some(false), ..HoldFilter::default() };
+        let mut reader = self.life.store.reader().await.unwrap();
+        let holds = reader.list_holds(&TenantId::default_tenant(), &open, None, 10).await.unwrap();
+        holds.into_iter().find(|hold| hold.decision.is_none())
     }
 
     /// The directory as it shows itself, without what only the engine knows.
@@ -403,7 +413,8 @@ impl Story {
             let commits = disk.commits_after(base.len());
             let mut recorded = None;
             for (place, end) in commits.iter().enumerate() {
-                let open = "SELECT COUNT(*) FROM operations WHERE state = 'sending'";
+                let open = "SELECT (SELECT COUNT(*) FROM operations WHERE state = 'sending')
+                     + (SELECT COUNT(*) FROM group_links WHERE operation IS NOT NULL)";
                 if disk.cut(*end).ask(open).await > 0 {
                     recorded = Some(place);
                     break;
@@ -482,6 +493,16 @@ fn is_repeated(cell: Cell) -> bool {
 
 /// Living again.
 impl Story {
+    /// Ends the program as a shutdown does, and starts it with another policy.
+    pub(super) async fn restart(&mut self, policy: &Policy) {
+        self.life.stop();
+        self.life.ended().await;
+        self.life.store.close().await;
+        self.policy = policy.clone();
+        self.life = Life::start(&self.life.disk(), policy, &self.clock).await;
+        self.judge.forget_life();
+    }
+
     async fn reborn(&mut self, disk: &Disk) {
         self.note("killed");
         self.life = Life::start(disk, &self.policy, &self.clock).await;
@@ -540,6 +561,10 @@ impl Story {
         let sent = self.sent().await - scene.sent;
         let changes = self.simulator.ledger().iter().filter(|entry| entry.method != "GET").count();
         assert!(sent >= changes, "I19: {changes} changes and {sent} of them on record");
+        if matches!(scene.ask(cell.operation), Ask::Approval) {
+            let effects = self.simulator.effects("*", "*");
+            assert!(effects <= 1, "I7: one approval came to {effects} changes");
+        }
         let mut reader = self.life.store.reader().await.unwrap();
         let trail = reader.verify_trail(&TenantId::default_tenant(), None).await.unwrap();
         assert!(matches!(trail, Verdict::Sound(_)), "I19: {trail:?}");
@@ -548,7 +573,8 @@ impl Story {
     /// How many calls are on record.
     pub(super) async fn sent(&self) -> usize {
         let trail = trail_of_default(&self.life.store).await;
-        trail.iter().filter(|told| told.event == "operation.send").count()
+        let is_sent = |event: &str| matches!(event, "operation.send" | "group.send");
+        trail.iter().filter(|told| is_sent(&told.event)).count()
     }
 
     /// What is not as wished in the organization. Of somebody whom it `refused` it is enough that this is shown.
@@ -558,6 +584,10 @@ impl Story {
         operation: Option<Operation>,
         refused: &[&str],
     ) -> Option<String> {
+        let groups = self.groups(scene);
+        if groups != scene.groups(operation) {
+            return Some(format!("I16: the groups stand as {groups:?}"));
+        }
         let former = scene.standings(None);
         for (address, wished) in scene.standings(operation) {
             let stands = self.standing(scene, address);
@@ -578,6 +608,13 @@ impl Story {
         let project = self.simulator.project_users(&scene.project);
         let role = project.into_iter().find(|(user, _)| *user == member.id).map(|(_, role)| role);
         (pending, true, role)
+    }
+
+    fn groups(&self, scene: &Scene) -> Vec<GroupStanding> {
+        let in_project = self.simulator.project_groups(&scene.project);
+        let is_in_project = |id: &String| in_project.iter().any(|(known, _)| known == id);
+        let groups = self.simulator.groups().into_iter();
+        groups.map(|(id, _)| (self.simulator.group_members(&id).len(), is_in_project(&id))).collect()
     }
 
     /// The reason that is shown for what could not be done for somebody.

@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use openai_scim_bridge::clock::Clock;
 use openai_scim_bridge::model::grant::ProjectRole as Granted;
 use openai_scim_bridge::model::policy::{
-    GroupRule, GroupSelector, OnAddressChange, Policy, RemovalLimits, RuleEffect,
+    DriftPolicy, GroupMode, GroupRule, GroupSelector, OnAddressChange, OnDrift, Policy, RemovalLimits,
+    RuleEffect,
 };
 use openai_scim_bridge::provision::desired::EXTENSION;
 use openai_scim_bridge::simulator::{Options, OrgRole, ProjectRole, Simulator};
@@ -20,6 +21,7 @@ use super::disk::{self, Disk};
 use super::life::Life;
 use crate::simulation::Log;
 use crate::simulation::judge::{STRANGER, Wishes};
+use crate::simulation::seed::GROUP;
 
 const START: &str = "2026-01-01T00:00:00Z";
 const SEED: u64 = 7;
@@ -34,14 +36,21 @@ const NEW: &str = "new@example.com";
 const RENAMED: &str = "renamed@example.com";
 /// The removal of the last one is held.
 const LEAVERS: [&str; 4] = ["l1@example.com", "l2@example.com", "l3@example.com", "l4@example.com"];
+/// They have the project by the OpenAI group that is kept for the team, and by nothing else. That the group loses it is
+/// held.
+const CREW: [&str; 5] =
+    ["c1@example.com", "c2@example.com", "c3@example.com", "c4@example.com", "c5@example.com"];
 /// Its members get the project.
-const TEAM: &str = "Engineering";
+const TEAM: &str = GROUP;
 const OTHER_TEAM: &str = "Engineering East";
 /// Its members own the project.
 const LEADS: &str = "Leads";
 
 /// How somebody stands in the organization: pending invites, whether they are a member, their role in the project.
 pub(super) type Standing = (usize, bool, Option<ProjectRole>);
+
+/// How an OpenAI group stands that is kept for the team: how many are in it, and whether it is in the project.
+pub(super) type GroupStanding = (usize, bool);
 
 const ABSENT: Standing = (0, false, None);
 const PENDING: Standing = (1, false, None);
@@ -57,6 +66,17 @@ pub(super) enum Ask {
     Approval,
 }
 
+/// What came before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Everybody does their work.
+    Office,
+    /// Many are to leave at once: [`LEAVERS`].
+    Exodus,
+    /// The team is to lose its project: [`CREW`].
+    Retreat,
+}
+
 /// A place to begin at.
 pub(super) struct Scene {
     pub(super) disk: Disk,
@@ -68,22 +88,25 @@ pub(super) struct Scene {
     pub(super) before: Value,
     /// The same after each operation, as the first life told it.
     after: BTreeMap<Operation, OnceCell<Value>>,
+    organization: Simulator,
     end: Timestamp,
     ids: BTreeMap<&'static str, String>,
-    is_guarded: bool,
+    kind: Kind,
 }
 
 /// Where the cells of an operation begin.
 pub(super) async fn of(operation: Operation) -> &'static Scene {
     static OFFICE: OnceCell<Scene> = OnceCell::const_new();
     static EXODUS: OnceCell<Scene> = OnceCell::const_new();
+    static RETREAT: OnceCell<Scene> = OnceCell::const_new();
     match operation {
-        Operation::GuardRelease => EXODUS.get_or_init(|| Scene::make(true)).await,
-        _ => OFFICE.get_or_init(|| Scene::make(false)).await,
+        Operation::GuardRelease => EXODUS.get_or_init(|| Scene::make(Kind::Exodus)).await,
+        Operation::GroupRelease => RETREAT.get_or_init(|| Scene::make(Kind::Retreat)).await,
+        _ => OFFICE.get_or_init(|| Scene::make(Kind::Office)).await,
     }
 }
 
-fn policy(is_guarded: bool) -> Policy {
+fn policy(kind: Kind) -> Policy {
     let rule = |group: &str, role| GroupRule {
         group: GroupSelector::Name(group.to_owned()),
         effect: RuleEffect { project: Some((PROJECT.to_owned(), role)), ..RuleEffect::default() },
@@ -95,8 +118,15 @@ fn policy(is_guarded: bool) -> Policy {
         max_removal_percent_per_day: 1000,
         ..RemovalLimits::default()
     };
+    let keeps_groups = kind == Kind::Retreat;
     Policy {
-        removals: if is_guarded { RemovalLimits::default() } else { unlimited },
+        removals: if kind == Kind::Office { unlimited } else { RemovalLimits::default() },
+        groups: if keeps_groups { GroupMode::Mirror } else { GroupMode::Off },
+        // Whoever is taken out of a project by hand stays out of it.
+        drift: DriftPolicy {
+            project_removed: if keeps_groups { OnDrift::Adopt } else { OnDrift::Revert },
+            ..DriftPolicy::default()
+        },
         on_address_change: OnAddressChange::Reinvite,
         max_invites_per_address: 100,
         group_rules: vec![rule("Engineering*", Granted::Member), rule(LEADS, Granted::Owner)],
@@ -105,8 +135,8 @@ fn policy(is_guarded: bool) -> Policy {
     }
 }
 
-/// The organization before anybody came to the directory: the same one each time.
-fn found(clock: &Clock, is_guarded: bool) -> (Simulator, String) {
+/// The organization before anybody came to the directory.
+fn found(clock: &Clock, kind: Kind) -> (Simulator, String) {
     let simulator = Simulator::new(Options::default(), clock.clone());
     let project = simulator.seed_project(PROJECT);
     simulator.seed_member(STRANGER, OrgRole::Reader);
@@ -116,16 +146,37 @@ fn found(clock: &Clock, is_guarded: bool) -> (Simulator, String) {
     let teammate = simulator.member(TEAMMATE).unwrap().id;
     simulator.seed_project_user(&project, &teammate, ProjectRole::Member).unwrap();
     simulator.seed_invite(INVITED, OrgRole::Reader);
-    if is_guarded {
-        for address in LEAVERS {
-            simulator.seed_member(address, OrgRole::Reader);
-        }
+    for address in kind.others() {
+        simulator.seed_member(address, OrgRole::Reader);
     }
     (simulator, project)
 }
 
-fn clock() -> Clock {
-    Clock::seeded(START.parse().unwrap(), SEED)
+impl Kind {
+    /// Who is there beside the usual ones.
+    fn others(self) -> &'static [&'static str] {
+        match self {
+            Self::Office => &[],
+            Self::Exodus => &LEAVERS,
+            Self::Retreat => &CREW,
+        }
+    }
+
+    /// Who leaves, in this order.
+    fn leaving(self) -> &'static [&'static str] {
+        match self {
+            Self::Exodus => &LEAVERS,
+            Self::Office | Self::Retreat => &[PARKED],
+        }
+    }
+
+    /// The groups, and who is in them. Where OpenAI groups are kept, the team is the only one.
+    fn groups(self) -> &'static [(&'static str, &'static [&'static str])] {
+        match self {
+            Self::Office | Self::Exodus => &[(TEAM, &[TEAMMATE]), (LEADS, &[])],
+            Self::Retreat => &[(TEAM, &CREW)],
+        }
+    }
 }
 
 fn user(address: &str, active: bool) -> Value {
@@ -151,14 +202,14 @@ fn patch(operation: &Value) -> Value {
 
 impl Scene {
     /// Has the directory filled by an identity provider, and everything happen that follows.
-    async fn make(is_guarded: bool) -> Self {
-        let (clock, policy) = (clock(), policy(is_guarded));
-        let (simulator, project) = found(&clock, is_guarded);
+    async fn make(kind: Kind) -> Self {
+        let (clock, mut policy) = (Clock::seeded(START.parse().unwrap(), SEED), policy(kind));
+        let (simulator, project) = found(&clock, kind);
         let folder = tempfile::tempdir_in(disk::memory()).unwrap();
         let life = Life::start_in(folder, &policy, &clock).await;
         let mut story = Story::new(life, simulator, clock, policy.clone(), Log::default());
-        let people: Vec<&'static str> = if is_guarded { LEAVERS.to_vec() } else { Vec::new() };
-        let people = [vec![MEMBER, TEAMMATE, PARKED, INVITED], people].concat();
+        story.judge.before.has_team = true;
+        let people = [&[MEMBER, TEAMMATE, PARKED, INVITED], kind.others()].concat();
         story.judge.managed.extend(people.iter().map(|address| (*address).to_owned()));
         story.settle().await;
         let mut ids = BTreeMap::new();
@@ -166,14 +217,13 @@ impl Scene {
             ids.insert(address, story.make("/Users", &user(address, true)).await);
             story.pass(61).await;
         }
-        let teammate = [json!({"value": ids[TEAMMATE]})];
-        for (name, members) in [(TEAM, &teammate[..]), (LEADS, &[])] {
+        for (name, members) in kind.groups() {
+            let members: Vec<Value> = members.iter().map(|address| json!({"value": ids[address]})).collect();
             let group = json!({"displayName": name, "members": members});
             ids.insert(name, story.make("/Groups", &group).await);
             story.pass(61).await;
         }
-        let leaving = if is_guarded { &LEAVERS[..] } else { &[PARKED] };
-        for address in leaving {
+        for address in kind.leaving() {
             let path = format!("/Users/{}", ids[address]);
             let body = patch(&json!({"op": "replace", "value": {"active": false}}));
             story.judge.before.wanted.remove(*address);
@@ -183,25 +233,27 @@ impl Scene {
             assert_eq!(status, 200, "{answer}");
             story.pass(61).await;
         }
-        let held = is_guarded.then(|| story.simulator.member(LEAVERS[3]).is_some());
-        assert_ne!(held, Some(false), "the last one waits for a human");
+        if kind == Kind::Retreat {
+            for address in CREW {
+                story.simulator.remove_project_user(&project, address).unwrap();
+            }
+            story.pass_hours(1).await;
+            policy.group_rules.clear();
+            story.restart(&policy).await;
+            story.pass_hours(1).await;
+        }
+        assert_eq!(story.undecided().await.is_some(), kind != Kind::Office, "what waits for a human");
         let (sent, before) = (story.sent().await, story.view().await);
         let after = Operation::ALL.iter().map(|operation| (*operation, OnceCell::new())).collect();
         story.life.store.close().await;
-        let (disk, end) = (story.life.disk(), story.clock.now());
-        Self { disk, policy, project, sent, before, after, end, ids, is_guarded }
+        let (disk, end, organization) = (story.life.disk(), story.clock.now(), story.simulator.clone());
+        Self { disk, policy, project, sent, before, after, organization, end, ids, kind }
     }
 
     /// The organization as this scene leaves it, on a clock of its own.
     pub(super) fn organization(&self) -> (Simulator, Clock) {
-        let clock = clock();
-        let (simulator, _) = found(&clock, self.is_guarded);
-        let gone = if self.is_guarded { &LEAVERS[..3] } else { &[PARKED] };
-        for address in gone {
-            simulator.remove_member(address).unwrap();
-        }
-        clock.set(self.end);
-        (simulator, clock)
+        let clock = Clock::seeded(self.end, SEED + 1);
+        (self.organization.fork(clock.clone()), clock)
     }
 
     /// How the directory shows itself after an operation; empty until somebody has asked for it.
@@ -212,7 +264,7 @@ impl Scene {
     /// Addresses that the directory knows, or is to know.
     pub(super) fn managed() -> BTreeSet<String> {
         let all = [MEMBER, TEAMMATE, INVITED, PARKED, EXISTING, NEW, RENAMED];
-        all.into_iter().chain(LEAVERS).map(ToOwned::to_owned).collect()
+        all.into_iter().chain(LEAVERS).chain(CREW).map(ToOwned::to_owned).collect()
     }
 
     /// What the operation is.
@@ -265,14 +317,17 @@ impl Scene {
                 ("PATCH", path(LEADS), Some(patch(&add)))
             }
             Operation::FullPass => return Ask::Pass,
-            Operation::GuardRelease => return Ask::Approval,
+            Operation::GuardRelease | Operation::GroupRelease => return Ask::Approval,
         };
         Ask::Scim { method, path, body }
     }
 
     /// Who wishes what, before the operation and after it.
-    pub(super) fn wishes(operation: Option<Operation>) -> Wishes {
+    pub(super) fn wishes(&self, operation: Option<Operation>) -> Wishes {
         let mut wanted: BTreeSet<&str> = [MEMBER, TEAMMATE, INVITED].into();
+        if self.kind == Kind::Retreat {
+            wanted.extend(CREW);
+        }
         match operation {
             Some(Operation::CreateNew) => drop(wanted.insert(NEW)),
             Some(Operation::CreateExisting) => drop(wanted.insert(EXISTING)),
@@ -293,7 +348,18 @@ impl Scene {
         ) {
             in_team.remove(TEAMMATE);
         }
-        Wishes { wanted, in_team, has_team: true }
+        Wishes {
+            wanted,
+            in_team,
+            has_team: true,
+            team_has_project: operation != Some(Operation::GroupRelease),
+        }
+    }
+
+    /// How each OpenAI group must stand that is kept for the team.
+    pub(super) fn groups(&self, operation: Option<Operation>) -> Vec<GroupStanding> {
+        let is_in_project = operation != Some(Operation::GroupRelease);
+        if self.kind == Kind::Retreat { vec![(CREW.len(), is_in_project)] } else { Vec::new() }
     }
 
     /// Who must stand how, before the operation or after it.
@@ -302,15 +368,19 @@ impl Scene {
             (MEMBER, IN),
             (TEAMMATE, IN_PROJECT),
             (INVITED, PENDING),
-            (PARKED, if self.is_guarded { IN } else { ABSENT }),
+            (PARKED, if self.kind == Kind::Exodus { IN } else { ABSENT }),
             (EXISTING, IN),
             (NEW, ABSENT),
             (RENAMED, ABSENT),
         ]
         .into();
-        if self.is_guarded {
-            all.extend(LEAVERS.map(|address| (address, ABSENT)));
-            all.insert(LEAVERS[3], IN);
+        match self.kind {
+            Kind::Office => {}
+            Kind::Exodus => {
+                all.extend(LEAVERS.map(|address| (address, ABSENT)));
+                all.insert(LEAVERS[3], IN);
+            }
+            Kind::Retreat => all.extend(CREW.map(|address| (address, IN))),
         }
         let changed: &[(&'static str, Standing)] = match operation {
             None => &[],
@@ -327,6 +397,7 @@ impl Scene {
                 Operation::ReplaceMembers => &[(TEAMMATE, IN), (MEMBER, IN_PROJECT)],
                 Operation::FullPass => &[(INVITED, IN)],
                 Operation::GuardRelease => &[(LEAVERS[3], ABSENT)],
+                Operation::GroupRelease => &[],
             },
         };
         all.extend(changed.iter().copied());
