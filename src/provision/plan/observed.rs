@@ -205,15 +205,14 @@ impl Observed {
         self.sendings(key).any(|sent| is_around(sent, invite))
     }
 
-    /// The same, and that sending was believed to have had no effect.
+    /// The same, and that sending is not known to have had an effect: whether it had is open, or it was believed not to.
     pub(super) fn failed_around(&self, key: &str, invite: &Invite) -> bool {
-        let failed = |sent: &&Operation| sent.state == OperationState::Failed;
-        self.sendings(key).filter(failed).any(|sent| is_around(sent, invite))
+        self.sendings(key).filter(|sent| has_failed(sent)).any(|sent| is_around(sent, invite))
     }
 
-    /// The keys of the addresses to which an invite was sent without effect, as it was believed.
+    /// The keys of the addresses to which an invite was sent and that is not known to have had an effect.
     pub(super) fn failed_keys(&self) -> impl Iterator<Item = String> {
-        let failed = self.recent.iter().filter(|sent| sent.state == OperationState::Failed);
+        let failed = self.open.iter().chain(&self.recent).filter(|sent| has_failed(sent));
         failed.filter_map(|sent| match &sent.action {
             Action::CreateInvite { address, .. } => Some(address.to_ascii_lowercase()),
             _ => None,
@@ -285,6 +284,10 @@ impl Observed {
             matches!(&operation.action, Action::CreateInvite { address, .. } if address.eq_ignore_ascii_case(key))
         })
     }
+}
+
+fn has_failed(sent: &Operation) -> bool {
+    !matches!(sent.state, OperationState::Done | OperationState::Refused)
 }
 
 fn is_around(sent: &Operation, invite: &Invite) -> bool {
