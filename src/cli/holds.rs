@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::out::{self, Table};
-use super::who::{Word, entry, find_person};
+use super::who::{Word, entry, find_group, find_person};
 use super::{Desk, Global};
 use crate::ids::{GroupId, HoldId, TenantId};
 use crate::model::audit::AuditEntry;
@@ -22,6 +22,7 @@ pub(super) enum Command {
     /// Show what waits for a decision, and what was decided and is not done
     #[command(after_help = "Examples:\n  \
         scim-bridge holds list --guard mass-removal\n  \
+        scim-bridge holds list --group Engineering\n  \
         scim-bridge holds list --person jane@example.com --all --json")]
     List(List),
     /// Let what is held happen, once
@@ -45,9 +46,8 @@ pub(super) struct List {
     /// The tenant
     #[arg(long, default_value = "default")]
     tenant: TenantId,
-    /// Only those of this person: SCIM id, userName, e-mail address, externalId, or an OpenAI id
-    #[arg(long)]
-    person: Option<String>,
+    #[command(flatten)]
+    whose: Whose,
     /// Only those of this guard, such as mass-removal, min-owners or seat-limit
     #[arg(long)]
     guard: Option<Guard>,
@@ -59,17 +59,29 @@ pub(super) struct List {
     json: bool,
 }
 
+/// Whose wish waits.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Whose {
+    /// Only those of this person: SCIM id, userName, e-mail address, externalId, or an OpenAI id
+    #[arg(long)]
+    person: Option<String>,
+    /// Only those of this group: SCIM id, displayName or externalId
+    #[arg(long)]
+    group: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Decide {
     /// The tenant
     #[arg(long, default_value = "default")]
     tenant: TenantId,
     /// The holds, as `holds list` shows them
-    #[arg(value_name = "ID", required_unless_present_any = ["person", "guard"])]
+    #[arg(value_name = "ID", required_unless_present_any = ["person", "group", "guard"],
+        conflicts_with_all = ["person", "group"])]
     ids: Vec<HoldId>,
-    /// All holds of this person: SCIM id, userName, e-mail address, externalId, or an OpenAI id
-    #[arg(long, conflicts_with = "ids")]
-    person: Option<String>,
+    #[command(flatten)]
+    whose: Whose,
     /// All holds of this guard
     #[arg(long, conflicts_with = "ids")]
     guard: Option<Guard>,
@@ -97,9 +109,9 @@ pub(super) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
 
 impl List {
     async fn run(self, desk: &Desk) -> anyhow::Result<()> {
-        let Self { tenant, person, guard, all, json } = self;
+        let Self { tenant, whose, guard, all, json } = self;
         let is_over = if all { None } else { Some(false) };
-        let filter = HoldFilter { guard, is_over, ..filter(desk, &tenant, person.as_deref()).await? };
+        let filter = HoldFilter { guard, is_over, ..whose.filter(desk, &tenant).await? };
         let holds = read(desk, &tenant, &filter).await?;
         let names = GroupNames::load(&mut desk.store.reader().await?, &tenant, &holds).await?;
         if json {
@@ -137,7 +149,7 @@ impl Decide {
             holds.extend(found);
         }
         if self.ids.is_empty() {
-            let filter = filter(desk, &self.tenant, self.person.as_deref()).await?;
+            let filter = self.whose.filter(desk, &self.tenant).await?;
             let filter = HoldFilter { guard: self.guard, is_over: Some(false), ..filter };
             holds = read(desk, &self.tenant, &filter).await?;
             ensure!(!holds.is_empty(), "nothing of that kind is held; see `scim-bridge holds list`");
@@ -192,10 +204,18 @@ impl Decide {
     }
 }
 
-async fn filter(desk: &Desk, tenant: &TenantId, person: Option<&str>) -> anyhow::Result<HoldFilter> {
-    let Some(person) = person else { return Ok(HoldFilter::default()) };
-    let found = find_person(desk, tenant, person).await?;
-    Ok(HoldFilter { person: Some(found.person.id), ..HoldFilter::default() })
+impl Whose {
+    async fn filter(&self, desk: &Desk, tenant: &TenantId) -> anyhow::Result<HoldFilter> {
+        let person = match &self.person {
+            Some(person) => Some(find_person(desk, tenant, person).await?.person.id),
+            None => None,
+        };
+        let group = match &self.group {
+            Some(group) => Some(find_group(desk, tenant, group).await?.id),
+            None => None,
+        };
+        Ok(HoldFilter { person, group, ..HoldFilter::default() })
+    }
 }
 
 /// All holds that meet the filter.

@@ -6,7 +6,8 @@ use clap::Args;
 use super::Desk;
 use crate::ids::TenantId;
 use crate::model::audit::{Actor, AuditEntry};
-use crate::store::{MappingFilter, MappingRow};
+use crate::model::group::Group;
+use crate::store::{GroupCondition, MappingFilter, MappingRow, Sequence};
 
 /// Namesakes that are told of when somebody is not named unmistakably.
 const MOST_NAMESAKES: i64 = 5;
@@ -52,6 +53,25 @@ pub(super) async fn find_person(desk: &Desk, tenant: &TenantId, text: &str) -> a
         }
     }
     bail!("nobody is known by `{text}`; `scim-bridge mapping list` shows everybody")
+}
+
+/// The one group that is meant by a SCIM id, a displayName or an externalId.
+pub(super) async fn find_group(desk: &Desk, tenant: &TenantId, text: &str) -> anyhow::Result<Group> {
+    let conditions = [
+        text.parse().ok().map(GroupCondition::IdEq),
+        Some(GroupCondition::DisplayNameEq(text.to_lowercase())),
+        Some(GroupCondition::ExternalIdEq(text.to_owned())),
+    ];
+    let mut reader = desk.store.reader().await?;
+    for condition in conditions.into_iter().flatten() {
+        let found = reader.scan_groups(tenant, &condition, Sequence::default(), None, 2).await?;
+        match <[Group; 1]>::try_from(found) {
+            Ok([group]) => return Ok(group),
+            Err(several) if !several.is_empty() => bail!("`{text}` means several groups; use the SCIM id"),
+            Err(_) => {}
+        }
+    }
+    bail!("no group is known by `{text}`; give its SCIM id, displayName or externalId")
 }
 
 /// An entry of the audit trail about what somebody did at the command line.

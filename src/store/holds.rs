@@ -7,7 +7,7 @@ use super::query::Sql;
 use super::row::{Row, micros};
 use super::session::sql;
 use super::{Reader, StoreError, Tx};
-use crate::ids::{HoldId, OperationId, PersonId, TenantId};
+use crate::ids::{GroupId, HoldId, OperationId, PersonId, TenantId};
 use crate::model::hold::{About, Decision, Guard, Hold, HoldState};
 use crate::model::operation::Lane;
 
@@ -50,6 +50,8 @@ pub struct HoldFilter {
     pub id: Option<HoldId>,
     /// Only those of this person.
     pub person: Option<PersonId>,
+    /// Only those of this group.
+    pub group: Option<GroupId>,
     /// Only those of this guard.
     pub guard: Option<Guard>,
     /// Only those that are over, or only those that are not.
@@ -99,6 +101,9 @@ impl Reader {
         }
         if let Some(person) = filter.person {
             sql.push(" AND person = ").text(person.to_string());
+        }
+        if let Some(group) = filter.group {
+            sql.push(" AND group_id = ").text(group.to_string());
         }
         if let Some(guard) = filter.guard {
             sql.push(" AND guard = ").text(guard.as_str());

@@ -173,6 +173,11 @@ async fn a_held_call_about_a_group_is_listed_decided_and_done() {
     let whose = format!("group `Staff` {}, 4 people", staff["id"].as_str().unwrap());
     let table = succeed(&mut bridge(&folder, &["holds", "list"]));
     assert!(table.contains(&whose) && table.contains("safety.max_removals"), "{table}");
+    for named in ["staff", staff["id"].as_str().unwrap()] {
+        assert_eq!(succeed(&mut bridge(&folder, &["holds", "list", "--group", named])), table);
+    }
+    let refused = fail(&mut bridge(&folder, &["holds", "approve", "--group", "Stuff"]), 1);
+    assert!(refused.contains("no group is known by `Stuff`"), "{refused}");
     let plan: Value = serde_json::from_str(&succeed(&mut bridge(&folder, &["plan", "--json"]))).unwrap();
     assert_eq!(plan["group_holds"].as_array().unwrap().len(), 2);
     for args in [&["plan"][..], &["plan", "--diff"]] {
