@@ -54,11 +54,18 @@ impl Planner<'_> {
         self.push(lane, Step::Hold(Held { guard, subject }), reason)
     }
 
-    /// Takes access away, if the guard or an administrator lets it.
+    /// Takes access away, if the guard or an administrator lets it. What one rejected is not done because the guard lets
+    /// it by now.
     pub(super) fn take_away(&mut self, member: &Member, action: Action, lane: Lane, why: &str) -> Flow {
+        let (subject, about) = (subject_of(&action), self.observed.about());
+        let rejects = |hold: &Hold| Some((hold.guard, words(hold.rejection_for(&about)?)));
+        let mut same = self.observed.holds.iter().filter(|hold| hold.subject == subject);
+        if let Some((guard, rejection)) = same.find_map(rejects) {
+            return self.push(lane, Step::Hold(Held { guard, subject }), rejection);
+        }
         match guard::judge_loss(self.now, member, self.facts, self.policy) {
             Verdict::Allowed => self.insist(action, lane, why),
-            Verdict::Held(guard, reason) => match self.pass(guard, lane, subject_of(&action), reason) {
+            Verdict::Held(guard, reason) => match self.pass(guard, lane, subject, reason) {
                 Flow::Continue => self.insist(action, lane, why),
                 Flow::Stop => Flow::Stop,
             },

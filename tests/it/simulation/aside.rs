@@ -1,8 +1,10 @@
-//! What happens beside the plain story: who was there before, a weak machine, a neighbour in the same database, and a
-//! database that is put back.
+//! What happens beside the plain story: who was there before, a weak machine, a neighbour in the same database, humans who
+//! decide about what is held, and a database that is put back.
 
 use jiff::SignedDuration;
+use openai_scim_bridge::model::hold::Decision;
 use openai_scim_bridge::simulator::OrgRole;
+use openai_scim_bridge::store::{HoldFilter, StoreError};
 use serde_json::json;
 
 use super::judge::STRANGER;
@@ -51,12 +53,55 @@ impl Story {
         if extras.neighbour && self.aside.percent(15) {
             self.neighbour_asks().await;
         }
-        if extras != Extras::default() && self.aside.percent(15) {
+        if (Extras { humans: false, ..extras }) != Extras::default() && self.aside.percent(15) {
             self.write_otherwise().await;
         }
         if self.setting.gifts != Gifts::default() && self.aside.percent(10) {
             self.change_groups();
         }
+        if extras.humans && self.humans.percent(50) {
+            self.decide().await;
+        }
+    }
+
+    /// A human decides about something that is held; perhaps not before the next time, when it may be about something else
+    /// or over.
+    async fn decide(&mut self) {
+        self.stand_still().await;
+        let hold = if let Some(hold) = self.shown.take() {
+            hold
+        } else {
+            let standing = HoldFilter { is_over: Some(false), ..HoldFilter::default() };
+            let mut reader = self.world.store().reader().await.unwrap();
+            let holds = reader.list_holds(&self.world.tenant, &standing, None, 100).await.unwrap();
+            if holds.is_empty() {
+                return;
+            }
+            let hold = self.humans.of(&holds);
+            if self.humans.percent(30) {
+                self.shown = Some(hold);
+                return;
+            }
+            hold
+        };
+        let approve = hold.guard.can_be_approved() && self.humans.percent(60);
+        let decision = Decision { at: self.world.now(), by: "ann".to_owned(), why: None };
+        let asked = hold.clone();
+        let decided = self.world.store().write::<_, StoreError>(move |tx| {
+            let (hold, decision) = (asked.clone(), decision.clone());
+            Box::pin(async move { tx.decide_hold(&hold, approve, &decision).await })
+        });
+        let decided = decided.await.unwrap();
+        let word = if approve { "approved" } else { "rejected" };
+        self.note(&format!("{word} in time: {decided}: {} ({})", hold.subject, hold.guard));
+        if decided {
+            self.judge.see_decision(&hold, approve, &self.world.simulator);
+        }
+        self.reach(match (decided, approve) {
+            (false, _) => Point::HoldDecidedTooLate,
+            (true, true) => Point::HoldApproved,
+            (true, false) => Point::HoldRejected,
+        });
     }
 
     /// Somebody changes an OpenAI group by hand.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use openai_scim_bridge::model::hold::{Guard, Hold};
 use openai_scim_bridge::simulator::{Invite, OrgRole, Simulator};
 use serde_json::Value;
 
@@ -73,8 +74,19 @@ pub(super) struct Judge {
     paused: BTreeMap<(String, String), Timestamp>,
     /// The pauses that answers on their way ask for.
     announced: BTreeMap<Name, SignedDuration>,
-    /// Whom it was last tried to remove when.
-    losses: BTreeMap<String, Timestamp>,
+    /// Members whom it was tried to remove: when last, and whether a human had approved that.
+    asked: BTreeMap<String, (Timestamp, bool)>,
+    /// When it was asked for that those were removed whom no human approved.
+    losses: Vec<Timestamp>,
+    /// What humans said to the removal of a member, which a guard held.
+    words: BTreeMap<(String, Guard), Word>,
+}
+
+/// What a human said, and whom it is about.
+#[derive(Debug)]
+struct Word {
+    approve: bool,
+    address: String,
 }
 
 impl Judge {
@@ -90,6 +102,28 @@ impl Judge {
         at: Timestamp,
     ) {
         self.deleted.extend(addresses.into_iter().map(|address| (address.clone(), at)));
+    }
+
+    /// A human decides about a hold.
+    pub(super) fn see_decision(&mut self, hold: &Hold, approve: bool, simulator: &Simulator) {
+        let Some(user) = hold.subject.strip_prefix("delete_user ") else { return };
+        let address = simulator.member(user).and_then(|member| member.email).unwrap_or_default();
+        let word = Word { approve, address: address.to_lowercase() };
+        self.words.insert((user.to_owned(), hold.guard), word);
+    }
+
+    /// The identity provider asks for something. What was rejected may be wished anew by it, and the approval to remove
+    /// somebody who is to stay now is void.
+    pub(super) fn see_request(&mut self, after: Wishes) {
+        let is_void =
+            |address: &String| after.wanted.contains(address) && !self.deleted.contains_key(address);
+        self.words.retain(|_, word| word.approve && !is_void(&word.address));
+        self.after = after;
+    }
+
+    /// A member is taken away by hand.
+    pub(super) fn see_eviction(&mut self, user: &str) {
+        self.asked.remove(user);
     }
 
     /// The organization was read before this judge came.
@@ -109,7 +143,8 @@ impl Judge {
     /// a step back counts as if it had been at this instant.
     pub(super) fn see_clock_set(&mut self, before: Timestamp, now: Timestamp) {
         self.paused.retain(|_, until| *until > before);
-        for at in self.calls.values_mut().flatten().chain(self.losses.values_mut()) {
+        let asked = self.asked.values_mut().map(|(at, _)| at);
+        for at in self.calls.values_mut().flatten().chain(&mut self.losses).chain(asked) {
             *at = (*at).min(now);
         }
         self.owners_changed_at = self.owners_changed_at.map(|at| at.min(now));
@@ -140,7 +175,7 @@ impl Judge {
                     !(kept(&self.before) && kept(&self.after)) || self.is_leftover(&address, simulator),
                     "I8: {address} is removed and nobody asked for it"
                 );
-                self.see_loss(user, now);
+                self.see_removal(user, simulator, now);
             }
             ("POST", ["projects" | "groups", _, "users", rest @ ..]) => {
                 let user = body["user_id"].as_str().or(rest.first().copied()).unwrap();
@@ -255,18 +290,46 @@ impl Judge {
         address
     }
 
-    fn see_loss(&mut self, user: &str, now: Timestamp) {
+    fn words_on(&self, user: &str) -> impl Iterator<Item = (Guard, bool)> {
+        let words = self.words.iter().filter(move |((about, _), _)| about == user);
+        words.map(|((_, guard), word)| (*guard, word.approve))
+    }
+
+    /// It is tried to remove somebody.
+    fn see_removal(&mut self, user: &str, simulator: &Simulator, now: Timestamp) {
+        assert!(
+            self.words_on(user).all(|(_, approve)| approve),
+            "I7: {user} is removed although a human said no"
+        );
+        if simulator.member(user).is_some() {
+            let is_approved = self.words_on(user).next().is_some();
+            self.asked.insert(user.to_owned(), (now, is_approved));
+        }
+    }
+
+    /// Counts those who were removed. Who was not, although that was tried, lost nothing.
+    fn see_losses(&mut self, simulator: &Simulator) {
+        let gone: Vec<String> =
+            self.asked.keys().filter(|user| simulator.member(user).is_none()).cloned().collect();
+        for user in gone {
+            let Some((at, is_approved)) = self.asked.remove(&user) else { continue };
+            self.words.retain(|(about, _), _| *about != user);
+            self.losses.extend((!is_approved).then_some(at));
+        }
         if !self.is_guarded {
             return;
         }
-        self.losses.insert(user.to_owned(), now);
-        let within =
-            |span: SignedDuration| self.losses.values().filter(|at| now.duration_since(**at) < span).count();
-        let (hour, day) = (within(SignedDuration::from_hours(1)), within(SignedDuration::from_hours(24)));
-        assert!(
-            hour <= LOSSES_PER_HOUR && day <= LOSSES_PER_DAY,
-            "I7: {hour} removals in an hour and {day} in a day without a human"
-        );
+        for end in &self.losses {
+            let within = |span: SignedDuration| {
+                let is_within = |at: &&Timestamp| *at <= end && end.duration_since(**at) < span;
+                self.losses.iter().filter(is_within).count()
+            };
+            let (hour, day) = (within(SignedDuration::from_hours(1)), within(SignedDuration::from_hours(24)));
+            assert!(
+                hour <= LOSSES_PER_HOUR && day <= LOSSES_PER_DAY,
+                "I7: {hour} removals in an hour and {day} in a day without a human"
+            );
+        }
     }
 
     fn see_pressure(&mut self, endpoint: &(String, String), now: Timestamp) {
@@ -306,7 +369,7 @@ impl Judge {
 
     /// What must hold of the organization after a change has been served.
     pub(super) fn see_effect(
-        &self,
+        &mut self,
         name: &Name,
         simulator: &Simulator,
         owners_before: usize,
@@ -318,12 +381,15 @@ impl Judge {
         }
         let owners = owners(simulator);
         let is_known = self.owners_changed_at.is_none_or(|at| now.duration_since(at) > OWNERS_FRESH);
+        let user = name.1.trim_start_matches("/organization/users/");
+        let is_approved = self.words_on(user).any(|word| word == (Guard::MinOwners, true));
         assert!(
-            owners >= owners_before || owners >= if is_known { 2 } else { 1 },
+            owners >= owners_before || owners >= if is_known && !is_approved { 2 } else { 1 },
             "I5: {} {} leaves {owners} owners",
             name.0,
             name.1
         );
+        self.see_losses(simulator);
         for untouchable in [KEY_OWNER, STRANGER] {
             assert!(simulator.member(untouchable).is_some(), "I6: {untouchable} is gone");
         }

@@ -68,6 +68,8 @@ pub(super) struct Extras {
     pub(super) neighbour: bool,
     /// In the end an old copy of the database is put back.
     pub(super) restore: bool,
+    /// Humans decide about what is held.
+    pub(super) humans: bool,
 }
 
 impl Extras {
@@ -82,6 +84,7 @@ impl Extras {
             weak_machine: chance.percent(60),
             neighbour: chance.percent(40),
             restore: chance.percent(30),
+            humans: chance.percent(60),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
-use openai_scim_bridge::model::hold::{Brake, BrakeCause, HoldState};
+use openai_scim_bridge::model::hold::{Brake, BrakeCause, Hold, HoldState};
 use openai_scim_bridge::model::policy::OnAddressChange;
 use openai_scim_bridge::simulator::{Effect, Fault, OrgRole, PageFault};
 use openai_scim_bridge::store::StoreError;
@@ -73,6 +73,8 @@ pub(super) struct Story {
     pub(super) chance: Chance,
     /// The choices of what happens beside the plain story.
     pub(super) aside: Chance,
+    /// The choices of those who decide about what is held.
+    pub(super) humans: Chance,
     pub(super) setting: Setting,
     pub(super) world: World,
     pub(super) judge: Judge,
@@ -91,6 +93,8 @@ pub(super) struct Story {
     pub(super) neighbours: BTreeMap<usize, String>,
     /// How often time stood still for so long that invites ran out.
     pub(super) long_freezes: usize,
+    /// A hold that a human was shown, and has not decided about yet.
+    pub(super) shown: Option<Hold>,
 }
 
 /// Plays a seed.
@@ -117,6 +121,7 @@ pub(super) async fn play(seed: u64, log: Log) {
     let mut story = Story {
         chance,
         aside: Chance::new(!seed ^ 1),
+        humans: Chance::new(!seed ^ 4),
         setting,
         world,
         judge,
@@ -129,6 +134,7 @@ pub(super) async fn play(seed: u64, log: Log) {
         removed_late: BTreeSet::new(),
         neighbours: BTreeMap::new(),
         long_freezes: 0,
+        shown: None,
     };
     story.settle_in();
     for _ in 0..steps {
@@ -336,7 +342,7 @@ impl Story {
         self.stand_still().await;
         let shown = body.map(ToString::to_string).unwrap_or_default();
         self.note(&format!("{method} {path} {shown}"));
-        self.judge.after = after.wishes();
+        self.judge.see_request(after.wishes());
         let mut asked = Some(self.world.ask(Client::Own, method, path, body));
         let answer = loop {
             if let Some(answer) = self.stand_still_with(&mut asked).await {
@@ -613,8 +619,11 @@ impl Story {
         let slot = &mut self.model.slots[number];
         slot.was_evicted = true;
         let (address, simulator) = (slot.address.clone(), &self.world.simulator);
-        if simulator.member(&address).is_some_and(|member| member.role == OrgRole::Owner) {
-            self.judge.owners_changed_at = Some(self.world.now());
+        if let Some(member) = simulator.member(&address) {
+            self.judge.see_eviction(&member.id);
+            if member.role == OrgRole::Owner {
+                self.judge.owners_changed_at = Some(self.world.now());
+            }
         }
         let done = (simulator.remove_invite(&address).is_ok(), simulator.remove_member(&address).is_ok());
         self.reach_if(done.1, Point::MemberRemovedByHand);
@@ -803,12 +812,12 @@ impl Story {
         }
     }
 
-    /// Whether something about somebody waits for a human.
+    /// Whether something about somebody waits for a human, or is left because one said no.
     async fn is_held(&self, slot: &Slot) -> bool {
         let mut reader = self.world.store().reader().await.unwrap();
         for id in &slot.ids {
             let holds = reader.standing_holds(&self.world.tenant, id.parse().unwrap()).await.unwrap();
-            if holds.iter().any(|hold| hold.state == HoldState::Open) {
+            if holds.iter().any(|hold| matches!(hold.state, HoldState::Open | HoldState::Rejected)) {
                 return true;
             }
         }
