@@ -204,9 +204,10 @@ impl<'a> Planner<'a> {
     }
 
     /// The invite says accepted, but no member with its address is known: the list may lag behind, or it was accepted
-    /// under another address, or the member was removed since.
+    /// under another address, or the member was removed since, perhaps by the bridge, which the invite told too late.
     fn find_accepted(&mut self, key: String) -> Flow {
         const WHY: &str = "the invite was accepted; find the member";
+        let is_used_up = self.observed.removed_at() > self.observed.invited_at(&key);
         if self.mapping.status != Status::Held {
             let look = Read::MemberAt(key);
             let Some(looked_at) = self.looked_at(&look) else { return self.read(look, WHY) };
@@ -220,6 +221,13 @@ impl<'a> Planner<'a> {
             if self.need_sweep(Collection::Members, Some(listed_at), WHY) == Flow::Stop {
                 return Flow::Stop;
             }
+        }
+        if is_used_up {
+            self.record(
+                Change::UnbindInvite,
+                "the invite is used up: the member was removed since, by the bridge",
+            );
+            return Flow::Continue;
         }
         if self.wants_resend() {
             self.record(Change::UnbindInvite, "the invite is used up; an administrator asked for a new one");
