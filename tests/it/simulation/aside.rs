@@ -64,6 +64,26 @@ impl Story {
         }
     }
 
+    /// Everybody who is invited comes in, and all are deactivated, which a guard does not let happen at once: humans decide.
+    pub(super) async fn dismiss_everybody(&mut self) {
+        self.stand_still().await;
+        for slot in &self.model.slots {
+            let accepted = self.world.simulator.accept_invite(&slot.address);
+            self.note(&format!("{} accepts: {accepted:?}", slot.address));
+        }
+        self.world.sweep();
+        self.pass(SignedDuration::from_mins(10)).await;
+        for (number, slot) in self.model.slots.clone().into_iter().enumerate() {
+            if let Some(id) = slot.id.filter(|_| slot.active) {
+                self.activate(number, &id).await;
+            }
+        }
+        for _ in 0..4 {
+            self.pass(SignedDuration::from_mins(5)).await;
+            self.decide().await;
+        }
+    }
+
     /// A human decides about something that is held; perhaps not before the next time, when it may be about something else
     /// or over.
     async fn decide(&mut self) {

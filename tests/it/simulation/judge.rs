@@ -25,6 +25,9 @@ const LOSSES_PER_DAY: usize = 5;
 const LISTS: [&str; 2] = ["/organization/users?limit=100", "/organization/invites?limit=100"];
 /// How long a call that was cut off may be on its way before it takes effect.
 const LANDS_WITHIN: SignedDuration = SignedDuration::from_secs(46);
+/// How far a list may lag behind, and how long an answer may be on its way.
+const LISTS_LAG: SignedDuration = SignedDuration::from_secs(5);
+const ANSWERED_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 /// A change of the owners by hand that is younger than this need not be known to the bridge.
 const OWNERS_FRESH: SignedDuration = SignedDuration::from_secs(61);
 
@@ -63,8 +66,12 @@ pub(super) struct Judge {
     pub(super) had_team: bool,
     /// When the owners were last changed by hand.
     pub(super) owners_changed_at: Option<Timestamp>,
+    /// Who was made an owner by hand, and when, on the organization's clock.
+    promoted: BTreeMap<String, Timestamp>,
     /// Changes that concern a person, over all lives.
     pub(super) changes: usize,
+    /// Removals that took effect and that a human had approved.
+    pub(super) approved_removals: usize,
     key_refused: bool,
     /// Which lists were read in the life of the database.
     read: BTreeSet<&'static str>,
@@ -119,6 +126,11 @@ impl Judge {
             |address: &String| after.wanted.contains(address) && !self.deleted.contains_key(address);
         self.words.retain(|_, word| word.approve && !is_void(&word.address));
         self.after = after;
+    }
+
+    /// A member is made an owner by hand.
+    pub(super) fn see_promotion(&mut self, user: String, at: Timestamp) {
+        self.promoted.insert(user, at);
     }
 
     /// A member is taken away by hand.
@@ -314,7 +326,11 @@ impl Judge {
         for user in gone {
             let Some((at, is_approved)) = self.asked.remove(&user) else { continue };
             self.words.retain(|(about, _), _| *about != user);
-            self.losses.extend((!is_approved).then_some(at));
+            if is_approved {
+                self.approved_removals += 1;
+            } else {
+                self.losses.push(at);
+            }
         }
         if !self.is_guarded {
             return;
@@ -367,6 +383,17 @@ impl Judge {
         self.announced.insert(name.clone(), pause);
     }
 
+    /// Whether somebody was made an owner by hand, and the members have not been read since: nobody counts owners before
+    /// the removal of somebody who is none.
+    fn is_owner_unread(&self, user: &str, simulator: &Simulator) -> bool {
+        let Some(promoted_at) = self.promoted.get(user) else { return false };
+        let reads =
+            simulator.ledger().into_iter().filter(|entry| entry.path == LISTS[0] && entry.fault.is_none());
+        let shows = |at: Timestamp| at.duration_since(*promoted_at) > LISTS_LAG;
+        let has_come = |at: Timestamp| simulator.now().duration_since(at) > ANSWERED_WITHIN;
+        !reads.map(|entry| entry.at).any(|at| shows(at) && has_come(at))
+    }
+
     /// What must hold of the organization after a change has been served.
     pub(super) fn see_effect(
         &mut self,
@@ -383,8 +410,9 @@ impl Judge {
         let is_known = self.owners_changed_at.is_none_or(|at| now.duration_since(at) > OWNERS_FRESH);
         let user = name.1.trim_start_matches("/organization/users/");
         let is_approved = self.words_on(user).any(|word| word == (Guard::MinOwners, true));
+        let must_be_counted = || is_known && !is_approved && !self.is_owner_unread(user, simulator);
         assert!(
-            owners >= owners_before || owners >= if is_known && !is_approved { 2 } else { 1 },
+            owners >= owners_before || owners >= 2 || (owners == 1 && !must_be_counted()),
             "I5: {} {} leaves {owners} owners",
             name.0,
             name.1

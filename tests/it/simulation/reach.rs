@@ -50,6 +50,7 @@ points! {
     HoldApproved,
     HoldRejected,
     HoldDecidedTooLate,
+    RemovedByApproval,
     OutcomeReadBack,
     OutcomeReadBackAsFailed,
     DriftFound,

@@ -146,6 +146,9 @@ pub(super) async fn play(seed: u64, log: Log) {
             story.push().await;
         }
     }
+    if story.setting.guarded && story.setting.extras.humans {
+        story.dismiss_everybody().await;
+    }
     story.end().await;
 }
 
@@ -440,7 +443,8 @@ impl Story {
         }
     }
 
-    async fn activate(&mut self, number: usize, id: &str) {
+    /// Deactivates somebody who is active, and the other way round.
+    pub(super) async fn activate(&mut self, number: usize, id: &str) {
         let mut after = self.model.clone();
         let active = !after.slots[number].active;
         after.slots[number].active = active;
@@ -638,8 +642,12 @@ impl Story {
             1 => (SECOND_OWNER, OrgRole::Owner),
             _ => (address, OrgRole::Owner),
         };
-        let done = self.world.simulator.set_role(who, role).is_ok();
-        self.reach_if(done && role == OrgRole::Owner, Point::OwnerMadeByHand);
+        let simulator = &self.world.simulator;
+        let done = simulator.set_role(who, role).is_ok();
+        if let Some(member) = simulator.member(who).filter(|_| done && role == OrgRole::Owner) {
+            self.judge.see_promotion(member.id, simulator.now());
+            self.reach(Point::OwnerMadeByHand);
+        }
         self.note(&format!("{who} becomes {role:?} by hand: {done}"));
     }
 
@@ -838,6 +846,7 @@ impl Story {
             })
         };
         self.reach_if(has("hold.open", None), Point::HeldByGuard);
+        self.reach_if(self.judge.approved_removals > 0, Point::RemovedByApproval);
         self.reach_if(has("operation.conclude", Some("done")), Point::OutcomeReadBack);
         self.reach_if(has("operation.conclude", Some("failed")), Point::OutcomeReadBackAsFailed);
         self.reach_if(has("drift.found", None), Point::DriftFound);
