@@ -188,7 +188,8 @@ const MEMBERS: Texts = texts!(
 );
 
 /// Concerned are those who are bound to the invite, those whose address is the invite's, and those for whom it was sent at
-/// about that time, without effect as it seemed: their address may be another one since.
+/// about that time, without effect as it seemed: their address may be another one since. And those who were bound to an
+/// invite just when it was withdrawn for somebody else.
 const INVITES: Texts = texts!(
     "observed_invites",
     "tenant = $1 AND $2 = $2 AND $3 = ''",
@@ -198,7 +199,9 @@ const INVITES: Texts = texts!(
      UNION SELECT o.person FROM news JOIN operations AS o ON o.tenant = $1 AND o.state = 'failed'
          AND o.sent_at <= news.created_at + 300000000
          AND COALESCE(o.unanswered_at, o.sent_at) >= news.created_at - 300000000
-         AND LOWER(o.action) LIKE '%\"address\":\"' || news.email_key || '\"%'"
+         AND LOWER(o.action) LIKE '%\"address\":\"' || news.email_key || '\"%'
+     UNION SELECT m.person FROM observed_invites AS i JOIN mappings AS m ON m.tenant = $1 AND m.invite_id = i.id
+         WHERE i.tenant = $1 AND i.gone_at IS NOT NULL"
 );
 
 /// Concerned are those who are bound to the member.

@@ -20,6 +20,7 @@ on_both! {
     whoever_was_seen_comes_with_whom_they_stand_for
     a_reading_tells_the_people_concerned
     a_reading_without_news_tells_nobody
+    whoever_was_bound_to_what_was_just_withdrawn_is_told
     a_change_seen_in_an_unfinished_reading_is_not_lost
     what_a_reading_did_not_see_is_forgotten
     a_page_fetched_earlier_does_not_bring_back_what_is_gone
@@ -199,6 +200,26 @@ async fn a_reading_tells_the_people_concerned(db: &Database) {
     let sweep = store.reader().await.unwrap().last_sweep(&tenant(), &Collection::Members).await.unwrap();
     let finished_at = started_at + SignedDuration::from_secs(1);
     assert_eq!(sweep, Some(Sweep { started_at, finished_at, count: 5 }));
+}
+
+/// An invite was withdrawn for somebody while it was given to somebody else with the same address.
+async fn whoever_was_bound_to_what_was_just_withdrawn_is_told(db: &Database) {
+    let store = db.open().await;
+    let jane = settled_person(db, &store, "jane@example.com").await;
+    let (seen, now) = (vec![invite("invite-1", "jane@example.com")], db.clock.now());
+    write!(store, [seen], |tx| tx.observe_invites(&tenant(), &seen, now).await).unwrap();
+    assert_eq!(finish(&store, &Collection::Invites, now, now, 1).await.unwrap(), 1);
+    tick_off(&store, jane).await;
+    write!(store, [], |tx| tx.forget_invite(&tenant(), &"invite-1".into()).await).unwrap();
+    bind(&store, &Mapping { invite_id: Some("invite-1".into()), ..Mapping::new(tenant(), jane) }).await;
+    db.clock.advance(SignedDuration::from_secs(1));
+    let now = db.clock.now();
+    assert_eq!(finish(&store, &Collection::Invites, now, now, 0).await.unwrap(), 1);
+    assert_eq!(due(db, &store).await, [jane]);
+    tick_off(&store, jane).await;
+    db.clock.advance(SignedDuration::from_secs(1));
+    let now = db.clock.now();
+    assert_eq!(finish(&store, &Collection::Invites, now, now, 0).await.unwrap(), 0, "once");
 }
 
 async fn a_reading_without_news_tells_nobody(db: &Database) {
