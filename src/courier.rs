@@ -35,17 +35,8 @@ pub enum SetupError {
 /// A client for calls to this address. Opens no connection yet.
 pub fn client(url: &Url) -> Result<reqwest::Client, SetupError> {
     let tls = if url.scheme() == "https" { tls::verifying() } else { tls::trusting_nobody() };
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls.map_err(SetupError::Tls)?)
-        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT)
-        .timeout(ANSWER)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .no_proxy()
-        .build()
-        .map_err(SetupError::Http)
+    let client = tls::client(tls.map_err(SetupError::Tls)?).connect_timeout(CONNECT).timeout(ANSWER);
+    client.build().map_err(SetupError::Http)
 }
 
 /// How long the receiver asks to be left alone, in seconds (RFC 9110 §10.2.3).

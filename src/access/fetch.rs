@@ -48,14 +48,7 @@ pub(super) struct Fetcher {
 impl Fetcher {
     /// With `allow_private`, hosts of the own network may be asked, and this machine in clear.
     pub(super) fn new(allow_private: bool) -> Result<Self, FetchError> {
-        let builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::verifying().map_err(FetchError::Tls)?)
-            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-            .timeout(ANSWER)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy();
+        let builder = tls::client(tls::verifying().map_err(FetchError::Tls)?).timeout(ANSWER);
         let builder = if allow_private { builder } else { builder.dns_resolver(PublicOnly) };
         Ok(Self { http: builder.build().map_err(FetchError::Unreachable)?, allow_private })
     }

@@ -155,17 +155,11 @@ impl Client {
             "http" if is_plain => tls::trusting_nobody(),
             _ => return Err(SetupError::BaseUrl),
         };
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls.map_err(SetupError::Tls)?)
+        let http = tls::client(tls.map_err(SetupError::Tls)?)
             .default_headers(HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]))
-            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)
             .pool_idle_timeout(POOL_IDLE)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
             .build()
             .map_err(SetupError::Http)?;
         let limiter = Limiter::new(settings.requests_per_minute);

@@ -1,7 +1,7 @@
 //! TLS, on both sides. [`server`]: HTTPS of our own; `acme`: certificates for it that come by themselves, in a build
 //! with the feature of that name; [`client_certificate`]: which of its clients' certificates are good.
 //!
-//! Here: whom clients of ours trust. The machine's root certificates, or Mozilla's where the machine has none.
+//! Here: clients of ours, and whom they trust. The machine's root certificates, or Mozilla's where the machine has none.
 //! The machine's come first, so that a company's own authority (an inspecting gateway) is trusted once it is
 //! installed there; `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured. A bare container image has none at all, and
 //! `https://api.openai.com` must work there too.
@@ -45,6 +45,18 @@ fn trusting(authorities: &str) -> Result<ClientConfig, Error> {
 /// TLS that trusts nobody, for a client that speaks to a plain `http` address alone.
 pub(crate) fn trusting_nobody() -> Result<ClientConfig, Error> {
     with_roots(RootCertStore::empty())
+}
+
+/// A client of ours, which says who it is and does what it is told once: it follows no redirects, asks no second time and
+/// goes through no proxy.
+pub(crate) fn client(tls: ClientConfig) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
 }
 
 fn with_roots(roots: RootCertStore) -> Result<ClientConfig, Error> {

@@ -117,8 +117,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["http", "simulator"]),
     ("clap", &["cli", "main"]),
     ("csv", &["cli"]),
-    // `cli::demo` plays an identity provider, so it is a client of our own door.
-    ("reqwest", &["openai", "cli::demo", "events::push", "access::fetch", "alarms", "courier", "tls::acme"]),
+    // `tls` makes the clients; `cli::demo` plays an identity provider, so it is one of our own door.
+    ("reqwest", &["openai", "cli::demo", "events::push", "access::fetch", "alarms", "courier", "tls"]),
     ("instant_acme", &["tls::acme"]),
     ("rcgen", &["tls::acme"]),
     ("jsonwebtoken", &["events::key", "access::jwt", "access::keys"]),

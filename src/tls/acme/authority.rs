@@ -213,17 +213,11 @@ pub(super) fn client(settings: &Settings) -> Result<reqwest::Client, SetupError>
         (None, "https") => tls::verifying().map_err(Tls)?,
         (None, _) => tls::trusting_nobody().map_err(Tls)?,
     };
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
+    tls::client(tls)
         // From there come addresses that are gone to as well.
         .https_only(settings.directory.scheme() == "https")
-        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
         .timeout(ANSWER)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .no_proxy()
         .build()
         .map_err(Http)
 }
