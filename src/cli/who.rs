@@ -7,6 +7,7 @@ use super::Desk;
 use crate::ids::TenantId;
 use crate::model::audit::{Actor, AuditEntry};
 use crate::model::group::Group;
+use crate::model::person::key_of;
 use crate::store::{GroupCondition, MappingFilter, MappingRow, Sequence};
 
 /// Namesakes that are told of when somebody is not named unmistakably.
@@ -59,7 +60,7 @@ pub(super) async fn find_person(desk: &Desk, tenant: &TenantId, text: &str) -> a
 pub(super) async fn find_group(desk: &Desk, tenant: &TenantId, text: &str) -> anyhow::Result<Group> {
     let conditions = [
         text.parse().ok().map(GroupCondition::IdEq),
-        Some(GroupCondition::DisplayNameEq(text.to_lowercase())),
+        Some(GroupCondition::DisplayNameEq(key_of(text))),
         Some(GroupCondition::ExternalIdEq(text.to_owned())),
     ];
     let mut reader = desk.store.reader().await?;

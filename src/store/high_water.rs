@@ -88,6 +88,7 @@ fn read(path: &Path) -> Option<i64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
+/// Does not wait for the disk, and uses one draft for ever, because only one process has the database and many are killed.
 fn write(path: &Path, mark: i64) -> io::Result<()> {
     let mut draft = path.to_owned().into_os_string();
     draft.push(".new");

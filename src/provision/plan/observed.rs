@@ -207,12 +207,12 @@ impl Observed {
 
     /// The same, and that sending is not known to have had an effect: whether it had is open, or it was believed not to.
     pub(super) fn failed_around(&self, key: &str, invite: &Invite) -> bool {
-        self.sendings(key).filter(|sent| has_failed(sent)).any(|sent| is_around(sent, invite))
+        self.sendings(key).filter(|sent| may_have_failed(sent)).any(|sent| is_around(sent, invite))
     }
 
     /// The keys of the addresses to which an invite was sent and that is not known to have had an effect.
     pub(super) fn failed_keys(&self) -> impl Iterator<Item = String> {
-        let failed = self.open.iter().chain(&self.recent).filter(|sent| has_failed(sent));
+        let failed = self.open.iter().chain(&self.recent).filter(|sent| may_have_failed(sent));
         failed.filter_map(|sent| match &sent.action {
             Action::CreateInvite { address, .. } => Some(address.to_ascii_lowercase()),
             _ => None,
@@ -286,7 +286,7 @@ impl Observed {
     }
 }
 
-fn has_failed(sent: &Operation) -> bool {
+fn may_have_failed(sent: &Operation) -> bool {
     !matches!(sent.state, OperationState::Done | OperationState::Refused)
 }
 

@@ -222,21 +222,18 @@ impl<'a> Planner<'a> {
                 return Flow::Stop;
             }
         }
-        if is_used_up {
-            self.record(
-                Change::UnbindInvite,
-                "the invite is used up: the member was removed since, by the bridge",
+        let why = if is_used_up {
+            "the invite is used up: the member was removed since, by the bridge"
+        } else if self.wants_resend() {
+            "the invite is used up; an administrator asked for a new one"
+        } else {
+            return self.hold(
+                "the invite was accepted, but no member has its address: accepted under another address, or removed \
+                 since; `scim-bridge invites resend` invites them again",
             );
-            return Flow::Continue;
-        }
-        if self.wants_resend() {
-            self.record(Change::UnbindInvite, "the invite is used up; an administrator asked for a new one");
-            return Flow::Continue;
-        }
-        self.hold(
-            "the invite was accepted, but no member has its address: accepted under another address, or removed since; \
-             `scim-bridge invites resend` invites them again",
-        )
+        };
+        self.record(Change::UnbindInvite, why);
+        Flow::Continue
     }
 
     fn wait_for_acceptance(&mut self, invite: &Invite) -> Flow {
