@@ -10,7 +10,8 @@ mod reading;
 use jiff::Timestamp;
 
 use super::context::Context;
-use super::plan::Read;
+use super::pace::later;
+use super::plan::{CALL_SETTLE, Read};
 use crate::ids::UserId;
 use crate::model::grant::Assignment;
 use crate::model::observed::{
@@ -144,7 +145,13 @@ enum Seen {
     Assignments(Vec<Assigned>),
 }
 
+/// Keeps what was seen in an answer to what was asked `at`. Where the clock was set back while that was on its way, it
+/// would be news until the clock is there again, whatever is learnt meanwhile; then nothing is kept, and a list that
+/// ends like that is read anew.
 async fn keep(context: &Context, seen: Seen, at: Timestamp) -> Result<(), StoreError> {
+    if at > later(context.clock.now(), CALL_SETTLE) {
+        return Ok(());
+    }
     let tenant = context.tenant.clone();
     context
         .store
