@@ -50,6 +50,8 @@ pub(super) enum Outcome {
     NotSent,
     /// Perhaps executed.
     Unknown,
+    /// Answered, and the answer could not be written down.
+    Unwritten,
     /// Not executed: OpenAI refuses the key.
     KeyRefused {
         /// The HTTP status.
@@ -331,7 +333,7 @@ impl Outcome {
     pub(super) fn unwritten(self) -> Self {
         match self {
             Self::KeyRefused { status } => Self::KeyRefused { status },
-            _ => Self::Unknown,
+            _ => Self::Unwritten,
         }
     }
 
@@ -343,6 +345,7 @@ impl Outcome {
             Self::RateLimited => "rate_limited",
             Self::NotSent => "not_sent",
             Self::Unknown => "unknown",
+            Self::Unwritten => "unwritten",
             Self::KeyRefused { .. } => "key_refused",
             Self::Superseded => "superseded",
             Self::Unrecorded => "unrecorded",

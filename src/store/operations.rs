@@ -112,6 +112,19 @@ impl Tx {
         Ok(())
     }
 
+    /// Notes that nobody waits for an answer any more to what was being sent, because the program ended or could not write
+    /// the answer down: it may have reached OpenAI until `at`.
+    pub async fn abandon_calls(&mut self, tenant: &TenantId, at: Timestamp) -> Result<(), StoreError> {
+        for abandon in [
+            "UPDATE operations SET state = 'unknown', unanswered_at = $2 WHERE tenant = $1 AND state = 'sending'",
+            "UPDATE group_links SET unanswered_at = $2
+             WHERE tenant = $1 AND open IS NOT NULL AND unanswered_at IS NULL",
+        ] {
+            self.execute(sql(abandon).bind(tenant.as_str()).bind(at.as_microsecond())).await?;
+        }
+        Ok(())
+    }
+
     /// Writes down what came of an operation; one that had no effect gives back what guards counted it as. A refusal
     /// may later turn out to be no more than a failure. `Stale` when it is unknown, or was settled otherwise before.
     pub async fn settle_operation(

@@ -1,8 +1,9 @@
 //! OpenAI groups that are kept for SCIM groups, against the stand-in.
 
 use jiff::SignedDuration;
-use openai_scim_bridge::ids::GroupId;
+use openai_scim_bridge::ids::{GroupId, OperationId};
 use openai_scim_bridge::model::grant::ProjectRole;
+use openai_scim_bridge::model::group_link::{GroupCall, GroupLink};
 use openai_scim_bridge::model::mapping::Status;
 use openai_scim_bridge::model::policy::{
     DriftPolicy, GroupMode, GroupRule, GroupSelector, OnDrift, Policy, RuleEffect, Standstill,
@@ -172,6 +173,28 @@ async fn a_crash_during_the_creation_leaves_no_second_group() {
     bridge.minutes(10).await;
     let (id, _) = only_group(&bridge);
     assert_eq!((bridge.sim.calls("POST", GROUPS), bridge.sim.group_members(&id).len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_group_that_a_machine_made_after_days_and_before_it_crashed_is_known() {
+    let mut bridge = Bridge::with_policy(mirror()).await;
+    let (jane, _) = bridge.create_member("jane").await;
+    bridge.stop().await;
+    let mut link = GroupLink::new(bridge.tenant.clone(), bridge.create_group("Staff", &[jane]).await);
+    let call = GroupCall::Create { name: "Staff".to_owned() };
+    link.begin(call, OperationId::new(&bridge.clock), bridge.clock.now());
+    bridge
+        .write(move |tx| {
+            let link = link.clone();
+            Box::pin(async move { tx.save_group_link(&link).await })
+        })
+        .await;
+    bridge.clock.advance(SignedDuration::from_hours(8 * 24));
+    bridge.sim.seed_group("Staff", false);
+    bridge.run();
+    bridge.minutes(10).await;
+    let (id, _) = only_group(&bridge);
+    assert_eq!((bridge.sim.calls("POST", GROUPS), bridge.sim.group_members(&id).len()), (0, 1));
 }
 
 #[tokio::test]

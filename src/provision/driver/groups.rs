@@ -251,6 +251,7 @@ impl Driver {
         let now = self.context.clock.now();
         self.groups.look();
         self.groups.orders.clear();
+        self.answers_are_lost |= outcome == Outcome::Unwritten;
         if let (GroupCall::Delete { group }, true, Outcome::Done | Outcome::Superseded) =
             (call, is_look, &outcome)
         {
@@ -271,12 +272,14 @@ impl Driver {
             Outcome::RateLimited => self.groups.look_at = Some(later(now, BUDGET_PAUSE)),
             Outcome::Superseded | Outcome::Held => {}
             Outcome::Braked => self.brake_at = Timestamp::MIN,
-            Outcome::NotSent | Outcome::Unknown => self.gate.failed(now),
+            Outcome::NotSent | Outcome::Unknown | Outcome::Unwritten => self.gate.failed(now),
             Outcome::KeyRefused { status } => self.refuse_key(status, true),
             Outcome::Unrecorded => self.pause_for(STORE_PAUSE),
         }
         self.groups.failures = match outcome {
-            Outcome::NotSent | Outcome::Unknown => self.groups.failures.saturating_add(1),
+            Outcome::NotSent | Outcome::Unknown | Outcome::Unwritten => {
+                self.groups.failures.saturating_add(1)
+            }
             _ => 0,
         };
         if self.groups.failures > 0 {

@@ -233,6 +233,9 @@ struct Driver {
     extend_agenda: bool,
     next_due_at: Option<Timestamp>,
     store_paused_until: Option<Timestamp>,
+    /// Whether there may be calls on record whose answer nobody writes down any more: those of a program before this one,
+    /// and those whose answer could not be written down.
+    answers_are_lost: bool,
     /// Whether the mirror's owners must be loaded anew.
     owners_changed: bool,
     /// When to load anew which projects somebody has by a grant.
@@ -284,6 +287,7 @@ impl Driver {
             extend_agenda: false,
             next_due_at: None,
             store_paused_until: None,
+            answers_are_lost: true,
             owners_changed: false,
             granted_at: Timestamp::MIN,
             not_offered,

@@ -41,6 +41,7 @@ impl Driver {
             Report::Owner(result) => self.take_owner(result),
             Report::Lost => {
                 tracing::error!(tenant = %self.context.tenant, "a task of the engine broke off; its work is read back");
+                self.answers_are_lost = true;
                 self.pause_for(STORE_PAUSE);
                 if let Flight::Person(person) = flight {
                     self.agenda.refresh(person, self.context.clock.now());
@@ -53,7 +54,8 @@ impl Driver {
         let (person, now) = (order.person, self.context.clock.now());
         // What was seen before the call says nothing about the time after it.
         self.looks.remove(&person);
-        if outcome != Outcome::Unknown {
+        self.answers_are_lost |= outcome == Outcome::Unwritten;
+        if !matches!(outcome, Outcome::Unknown | Outcome::Unwritten) {
             self.forget_leaving(&order.action);
         }
         let attempts = self.agenda.turn(person).map_or(0, |turn| turn.attempts);
@@ -104,7 +106,7 @@ impl Driver {
                 let pause = backoff(&self.context.clock, order.lane, attempts.saturating_add(1));
                 self.fail(person, order.lane, later(now, pause)).await;
             }
-            Outcome::Unknown => {
+            Outcome::Unknown | Outcome::Unwritten => {
                 self.gate.failed(now);
                 let is_invite = matches!(order.action, Action::CreateInvite { .. });
                 let settled_at =

@@ -31,6 +31,16 @@ const GRANTED_EVERY: SignedDuration = SignedDuration::from_hours(1);
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
 impl Driver {
+    /// What was sent by a machine that then stood still for days may have reached OpenAI until now.
+    async fn abandon_calls(&self, now: Timestamp) -> Result<(), StoreError> {
+        let tenant = self.context.tenant.clone();
+        let write = self.context.store.write(move |tx| {
+            let tenant = tenant.clone();
+            Box::pin(async move { tx.abandon_calls(&tenant, now).await })
+        });
+        write.await
+    }
+
     /// Loads who is due and works out what they need. Tells whether more is to be worked out.
     pub(super) async fn work_out(&mut self) -> Result<bool, StoreError> {
         let now = self.context.clock.now();
@@ -39,6 +49,10 @@ impl Driver {
             return Ok(false);
         }
         self.store_paused_until = None;
+        if self.answers_are_lost {
+            self.abandon_calls(now).await?;
+            self.answers_are_lost = false;
+        }
         if self.facts.is_none() {
             let mut reader = self.context.store.reader().await?;
             let not_offered = self.not_offered.borrow().clone();

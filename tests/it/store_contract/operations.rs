@@ -1,6 +1,8 @@
 //! Operations on record.
 
-use openai_scim_bridge::ids::{OperationId, PersonId, UserId};
+use jiff::{SignedDuration, Timestamp};
+use openai_scim_bridge::ids::{GroupId, OperationId, PersonId, UserId};
+use openai_scim_bridge::model::group_link::{GroupCall, GroupLink};
 use openai_scim_bridge::model::operation::{Action, Operation, OperationState};
 use openai_scim_bridge::store::StoreError;
 
@@ -11,6 +13,7 @@ on_both! {
     a_person_has_at_most_one_open_operation
     an_outcome_is_written_once
     an_unknown_outcome_stays_open
+    what_nobody_waits_for_any_more_was_under_way_until_that_was_noted
     a_person_with_an_open_operation_cannot_be_erased
 }
 
@@ -102,6 +105,40 @@ async fn an_unknown_outcome_stays_open(db: &Database) {
     let work = store.reader().await.unwrap().load_work(&tenant(), jane.id).await.unwrap().unwrap();
     let open = &work.open[0];
     assert_eq!((open.state, open.unanswered_at, open.settled_at), (OperationState::Unknown, Some(at), None));
+}
+
+async fn what_nobody_waits_for_any_more_was_under_way_until_that_was_noted(db: &Database) {
+    let store = db.open().await;
+    let jane = person(&db.clock, "jane@example.com");
+    insert(&store, &jane).await.unwrap();
+    let operation = removal(db, jane.id);
+    write!(store, [operation], |tx| tx.record_operation(&operation).await).unwrap();
+    let mut link = GroupLink::new(tenant(), GroupId::new(&db.clock));
+    link.begin(GroupCall::Create { name: "Staff".to_owned() }, OperationId::new(&db.clock), db.clock.now());
+    write!(store, [link], |tx| tx.save_group_link(&link).await).unwrap();
+    let idle = GroupLink::new(tenant(), GroupId::new(&db.clock));
+    write!(store, [idle], |tx| tx.save_group_link(&idle).await).unwrap();
+    let open = async || {
+        let mut reader = store.reader().await.unwrap();
+        let work = reader.load_work(&tenant(), jane.id).await.unwrap().unwrap();
+        let links = reader.group_links(&tenant()).await.unwrap();
+        let mut links: Vec<_> =
+            links.into_iter().map(|link| (link.open.is_some(), link.unanswered_at)).collect();
+        links.sort();
+        ((work.open[0].state, work.open[0].unanswered_at), links)
+    };
+
+    write!(store, [], |tx| tx.abandon_calls(&other_tenant(), Timestamp::UNIX_EPOCH).await).unwrap();
+    assert_eq!(open().await, ((OperationState::Sending, None), vec![(false, None), (true, None)]));
+    db.clock.advance(SignedDuration::from_hours(200));
+    let at = db.clock.now();
+    write!(store, [], |tx| tx.abandon_calls(&tenant(), at).await).unwrap();
+    let abandoned = ((OperationState::Unknown, Some(at)), vec![(false, None), (true, Some(at))]);
+    assert_eq!(open().await, abandoned);
+    db.clock.advance(SignedDuration::from_hours(1));
+    let later = db.clock.now();
+    write!(store, [], |tx| tx.abandon_calls(&tenant(), later).await).unwrap();
+    assert_eq!(open().await, abandoned, "once is enough");
 }
 
 async fn a_person_with_an_open_operation_cannot_be_erased(db: &Database) {
