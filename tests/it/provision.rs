@@ -745,7 +745,7 @@ async fn a_removal_is_tried_until_it_succeeds() {
     bridge.join("jane").await;
     bridge.sim.fail_next("DELETE", USER, Fault::status(500), 30).unwrap();
     bridge.deactivate(jane).await;
-    bridge.minutes(4 * 60).await;
+    bridge.hours(4).await;
     assert_eq!(bridge.member("jane"), None);
     assert_eq!(bridge.sim.calls("DELETE", USER), 31);
 }

@@ -79,7 +79,7 @@ async fn a_key_that_may_not_read_keys_is_asked_again_in_a_day_and_no_trouble() {
     assert!(causes.is_empty(), "{causes:?}");
     bridge.create("jane").await;
     assert_eq!(bridge.pending("jane").len(), 1);
-    bridge.minutes(24 * 60).await;
+    bridge.hours(24).await;
     assert_eq!(known(&bridge).await.0, 1);
 }
 

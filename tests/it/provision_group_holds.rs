@@ -114,7 +114,7 @@ async fn a_project_that_many_would_lose_with_a_group_is_lost_when_a_human_approv
     assert!(held.reason.contains("3 removals") && held.reason.contains("safety.max_removals"), "{held:?}");
 
     // There would be room again, and still nobody said so.
-    scene.bridge.minutes(26 * 60).await;
+    scene.bridge.hours(26).await;
     assert_eq!(scene.hold().await.state, HoldState::Open);
     assert_eq!(scene.told("hold.open").await, 1);
     scene.bridge.decide(&scene.hold().await, true).await;
@@ -136,7 +136,7 @@ async fn what_was_rejected_stays_held_over_restarts_until_the_group_may_keep_it(
     scene.grant(0).await;
     scene.bridge.decide(&scene.hold().await, false).await;
     for _ in 0..2 {
-        scene.bridge.minutes(26 * 60).await;
+        scene.bridge.hours(26).await;
         let held = scene.hold().await;
         assert_eq!((held.state, held.decision.unwrap().by.as_str()), (HoldState::Rejected, "ann"));
         assert_eq!((scene.projects_of_the_group(), scene.expulsions()), (1, 0));
@@ -206,7 +206,7 @@ async fn approvals_let_exactly_their_own_calls_happen() {
     assert_eq!(holds.len(), 3);
     scene.bridge.decide(&holds[0], true).await;
     scene.bridge.decide(&holds[2], true).await;
-    scene.bridge.minutes(26 * 60).await;
+    scene.bridge.hours(26).await;
     assert_eq!((scene.projects_of_the_group(), scene.expulsions()), (1, 2));
     let left = scene.hold().await;
     assert_eq!((left.id, left.state), (holds[1].id, HoldState::Open));
@@ -260,7 +260,7 @@ async fn what_nobody_would_lose_any_more_needs_no_human() {
     for person in scene.people.clone() {
         scene.bridge.take_from_group(scene.staff, &[person]).await;
         // Each of them is judged by themselves.
-        scene.bridge.minutes(13 * 60).await;
+        scene.bridge.hours(13).await;
     }
     for hold in scene.bridge.holds().await.iter().filter(|hold| hold.about.person().is_some()) {
         scene.bridge.decide(hold, true).await;

@@ -59,7 +59,7 @@ async fn removals_beyond_the_limit_wait_for_a_human_and_the_first_ones_do_not() 
     assert!(reason.contains("safety.max_removals") && reason.contains("holds approve"), "{reason}");
 
     // There would be room again, and still nobody said so.
-    bridge.minutes(26 * 60).await;
+    bridge.hours(26).await;
     assert_eq!(count(&bridge, &people, Status::Held).await, 3);
     bridge.decide(&held[0], true).await;
     assert_eq!(bridge.status(whose[0]).await, Status::Parked);
@@ -123,7 +123,7 @@ async fn the_owner_of_the_key_in_use_stays_until_another_key_is_in_use() {
     }
     bridge.sim.set_key_owner("sk-admin-simulator", "m0@example.com").unwrap();
     // Whose the key is, is asked once a day.
-    bridge.minutes(25 * 60).await;
+    bridge.hours(25).await;
     bridge.deactivate(jane).await;
     assert_eq!(bridge.status(jane).await, Status::Held);
     let held = bridge.holds().await;
@@ -131,7 +131,7 @@ async fn the_owner_of_the_key_in_use_stays_until_another_key_is_in_use() {
     bridge.decide(&held[0], true).await;
     assert_eq!(bridge.status(jane).await, Status::Held, "no word is enough to saw off the branch");
     bridge.sim.set_key_owner("sk-admin-simulator", "b@example.com").unwrap();
-    bridge.minutes(25 * 60).await;
+    bridge.hours(25).await;
     assert_eq!(bridge.status(jane).await, Status::Parked);
     assert_eq!(bridge.holds().await, []);
 }
@@ -166,7 +166,7 @@ async fn nobody_is_invited_more_often_than_the_settings_allow() {
         (bridge.status(jane).await, bridge.holds().await[0].guard),
         (Status::Held, Guard::InviteBudget)
     );
-    bridge.minutes(24 * 60).await;
+    bridge.hours(24).await;
     assert_eq!(bridge.status(jane).await, Status::Invited);
     assert_eq!(bridge.sim.effects("POST", INVITES), 3);
 }
