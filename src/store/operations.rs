@@ -116,7 +116,8 @@ impl Tx {
     /// the answer down: it may have reached OpenAI until `at`.
     pub async fn abandon_calls(&mut self, tenant: &TenantId, at: Timestamp) -> Result<(), StoreError> {
         for abandon in [
-            "UPDATE operations SET state = 'unknown', unanswered_at = $2 WHERE tenant = $1 AND state = 'sending'",
+            "UPDATE operations SET state = 'unknown', unanswered_at = $2
+             WHERE tenant = $1 AND state IN ('sending', 'unknown') AND unanswered_at IS NULL",
             "UPDATE group_links SET unanswered_at = $2
              WHERE tenant = $1 AND open IS NOT NULL AND unanswered_at IS NULL",
         ] {
