@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Read;
+use super::{Read, later};
 use crate::ids::{PersonId, ProjectId, TenantId, UserId};
 use crate::model::grant::OrgRole;
 use crate::model::hold::{About, Hold};
@@ -198,6 +198,8 @@ impl Observed {
 
 /// How far OpenAI's clock and ours may be apart when what it made is matched with the call that asked for it.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
+/// Longer than an invite can be accepted.
+const LONGEST_INVITE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 impl Observed {
     /// Whether the bridge sent an invite to this address at about the time at which this one was made.
@@ -215,6 +217,15 @@ impl Observed {
         let failed = self.open.iter().chain(&self.recent).filter(|sent| may_have_failed(sent));
         failed.filter_map(|sent| match &sent.action {
             Action::CreateInvite { address, .. } => Some(address.to_ascii_lowercase()),
+            _ => None,
+        })
+    }
+
+    /// The invites that got no answer and are believed to have had no effect, each with the key of its address.
+    pub(super) fn unanswered_invites(&self) -> impl Iterator<Item = (String, &Operation)> {
+        let failed = self.recent.iter().filter(|sent| sent.state == OperationState::Failed);
+        failed.filter(|sent| sent.unanswered_at.is_some()).filter_map(|sent| match &sent.action {
+            Action::CreateInvite { address, .. } => Some((address.to_ascii_lowercase(), sent)),
             _ => None,
         })
     }
@@ -288,6 +299,12 @@ impl Observed {
 
 fn may_have_failed(sent: &Operation) -> bool {
     !matches!(sent.state, OperationState::Done | OperationState::Refused)
+}
+
+/// Whether a member may have come in by an invite that was sent by this call.
+pub(super) fn may_have_joined_by(member: &Member, sent: &Operation) -> bool {
+    let until = later(sent.under_way_until(), LONGEST_INVITE);
+    member.added_at.duration_since(sent.sent_at) >= -CLOCK_SKEW && member.added_at <= until
 }
 
 fn is_around(sent: &Operation, invite: &Invite) -> bool {

@@ -98,7 +98,7 @@ impl Planner<'_> {
     /// A call that may be made again without harm: one look tells whether it is still needed.
     fn settle_repeatable(&mut self, operation: &Operation) -> Flow {
         let read = effect_of(&operation.action);
-        // What nobody wishes any more is not given again to find out: it must not come late and stay.
+        // What is wished otherwise by now is not called again to find out: it must not come late and stay so.
         let settle_time =
             if self.may_linger(&operation.action) { self.policy.settle_time } else { CALL_SETTLE };
         let readable_at = later(operation.under_way_until(), settle_time);
@@ -129,11 +129,13 @@ impl Planner<'_> {
         Flow::Continue
     }
 
-    /// Whether this gives something to somebody who is to stay, and that is not to have it by now.
+    /// Whether this gives somebody who is to stay what they are not to have by now, or takes what they are to have.
     fn may_linger(&self, action: &Action) -> bool {
         let is_wished = match action {
             Action::Assign { what, .. } => self.desired.assignments.contains_key(what),
+            Action::Unassign { what, .. } => !self.desired.assignments.contains_key(what),
             Action::AddToProject { project, .. } => self.desired.projects.contains_key(project),
+            Action::RemoveFromProject { project, .. } => !self.desired.projects.contains_key(project),
             _ => true,
         };
         self.desired.wants_access && !is_wished

@@ -429,7 +429,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Goes on once members and invites were read, after this instant if one is given.
-    fn sweep_people(&mut self, since: Option<Timestamp>, why: &str) -> Flow {
+    pub(super) fn sweep_people(&mut self, since: Option<Timestamp>, why: &str) -> Flow {
         let members = self.need_sweep(Collection::Members, since, why);
         let invites = self.need_sweep(Collection::Invites, since, why);
         if members == Flow::Stop || invites == Flow::Stop { Flow::Stop } else { Flow::Continue }

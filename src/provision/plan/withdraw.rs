@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 
+use super::observed::may_have_joined_by;
 use super::outcome::effect_of;
 use super::{Change, Flow, Planner, Read, Step, later};
 use crate::ids::InviteId;
 use crate::model::mapping::Origin;
 use crate::model::observed::{Collection, Invite, InviteStatus};
-use crate::model::operation::{Action, Lane, OperationState};
+use crate::model::operation::{Action, Lane, Operation, OperationState};
 use crate::model::upkeep::Upkeep;
 
 /// What became of an invite that was to end.
@@ -29,6 +30,9 @@ impl Planner<'_> {
             return Flow::Stop;
         }
         self.claim_late_invite();
+        if self.claim_late_member() && self.remove_member(WHY) == Flow::Stop {
+            return Flow::Stop;
+        }
         if let Some(invite) = self.mapping.invite_id.clone() {
             match self.end_invite(&invite, Lane::Revoke, WHY) {
                 End::Open => return Flow::Stop,
@@ -40,7 +44,7 @@ impl Planner<'_> {
                 }
             }
         }
-        if self.withdraw_surplus(None) == Flow::Stop {
+        if self.withdraw_surplus(None) == Flow::Stop || self.outlast_unanswered_invite() == Flow::Stop {
             return Flow::Stop;
         }
         if self.mapping.upkeep != Upkeep::default() {
@@ -74,6 +78,41 @@ impl Planner<'_> {
             };
             self.record(bind, "an invite of ours appeared late");
         }
+    }
+
+    /// Whoever came in at an address after an invite of ours was sent there without an answer stands for the person, even
+    /// if no list ever showed the invite: one that was accepted may not be listed any more.
+    fn claim_late_member(&mut self) -> bool {
+        if self.mapping.invite_id.is_some()
+            || self.mapping.user_id.is_some()
+            || self.observed.address_wanted_elsewhere
+        {
+            return false;
+        }
+        let late = |(key, sent): (String, &Operation)| {
+            self.bindable_at(&key).filter(|member| may_have_joined_by(member, sent))
+        };
+        let Some(member) = self.observed.unanswered_invites().find_map(late) else { return false };
+        let bind = Change::BindMember {
+            user: member.id.clone(),
+            address: member.email.as_deref().and_then(|email| self.address_from(email)),
+            origin: Origin::Invited,
+        };
+        self.record(bind, "an invite of ours had an effect, although no answer came and no list showed it");
+        true
+    }
+
+    /// One list may have left out what an unanswered invite led to. Nobody is gone before others, a while later, leave it
+    /// out as well.
+    fn outlast_unanswered_invite(&mut self) -> Flow {
+        const WHY: &str = "an invite got no answer and seems to have had no effect; make sure of that";
+        let settled_at = self.observed.unanswered_invites().filter_map(|(_, sent)| sent.settled_at).max();
+        let Some(settled_at) = settled_at else { return Flow::Continue };
+        let listed_at = later(settled_at, self.policy.settle_time / 2);
+        if self.now < listed_at {
+            return self.wait(Some(listed_at), WHY);
+        }
+        self.sweep_people(Some(listed_at), WHY)
     }
 
     /// Removes the bound member, if the guard lets it. `Continue` when no member is left.
