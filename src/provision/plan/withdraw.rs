@@ -6,7 +6,7 @@ use super::observed::may_have_joined_by;
 use super::outcome::effect_of;
 use super::{Change, Flow, Planner, Read, Step, later};
 use crate::ids::InviteId;
-use crate::model::mapping::Origin;
+use crate::model::mapping::{Origin, Status};
 use crate::model::observed::{Collection, Invite, InviteStatus};
 use crate::model::operation::{Action, Lane, Operation, OperationState};
 use crate::model::upkeep::Upkeep;
@@ -81,12 +81,11 @@ impl Planner<'_> {
     }
 
     /// Whoever came in at an address after an invite of ours was sent there without an answer stands for the person, even
-    /// if no list ever showed the invite: one that was accepted may not be listed any more.
+    /// if no list ever showed the invite: one that was accepted may not be listed any more. Another user with the address
+    /// waits until this one is gone; whoever is there after that is theirs.
     fn claim_late_member(&mut self) -> bool {
-        if self.mapping.invite_id.is_some()
-            || self.mapping.user_id.is_some()
-            || self.observed.address_wanted_elsewhere
-        {
+        let is_theirs = self.observed.address_wanted_elsewhere && self.mapping.status == Status::Parked;
+        if self.mapping.invite_id.is_some() || self.mapping.user_id.is_some() || is_theirs {
             return false;
         }
         let late = |(key, sent): (String, &Operation)| {
