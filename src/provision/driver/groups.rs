@@ -251,7 +251,9 @@ impl Driver {
         let now = self.context.clock.now();
         self.groups.look();
         self.groups.orders.clear();
-        self.answers_are_lost |= outcome == Outcome::Unwritten;
+        if outcome == Outcome::Unwritten {
+            self.answers_lost_at = Some(now);
+        }
         if let (GroupCall::Delete { group }, true, Outcome::Done | Outcome::Superseded) =
             (call, is_look, &outcome)
         {

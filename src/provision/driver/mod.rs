@@ -233,9 +233,9 @@ struct Driver {
     extend_agenda: bool,
     next_due_at: Option<Timestamp>,
     store_paused_until: Option<Timestamp>,
-    /// Whether there may be calls on record whose answer nobody writes down any more: those of a program before this one,
-    /// and those whose answer could not be written down.
-    answers_are_lost: bool,
+    /// When it was found that there may be calls on record whose answer nobody writes down any more: those of a program
+    /// before this one, and those whose answer could not be written down.
+    answers_lost_at: Option<Timestamp>,
     /// Whether the mirror's owners must be loaded anew.
     owners_changed: bool,
     /// When to load anew which projects somebody has by a grant.
@@ -260,6 +260,7 @@ impl Driver {
         not_offered: watch::Sender<BTreeSet<Collection>>,
         rest: watch::Sender<Option<Rest>>,
     ) -> Self {
+        let answers_lost_at = Some(context.clock.now());
         Self {
             context,
             facts: None,
@@ -287,7 +288,7 @@ impl Driver {
             extend_agenda: false,
             next_due_at: None,
             store_paused_until: None,
-            answers_are_lost: true,
+            answers_lost_at,
             owners_changed: false,
             granted_at: Timestamp::MIN,
             not_offered,

@@ -41,7 +41,7 @@ impl Driver {
             Report::Owner(result) => self.take_owner(result),
             Report::Lost => {
                 tracing::error!(tenant = %self.context.tenant, "a task of the engine broke off; its work is read back");
-                self.answers_are_lost = true;
+                self.answers_lost_at = Some(self.context.clock.now());
                 self.pause_for(STORE_PAUSE);
                 if let Flight::Person(person) = flight {
                     self.agenda.refresh(person, self.context.clock.now());
@@ -54,7 +54,9 @@ impl Driver {
         let (person, now) = (order.person, self.context.clock.now());
         // What was seen before the call says nothing about the time after it.
         self.looks.remove(&person);
-        self.answers_are_lost |= outcome == Outcome::Unwritten;
+        if outcome == Outcome::Unwritten {
+            self.answers_lost_at = Some(now);
+        }
         if !matches!(outcome, Outcome::Unknown | Outcome::Unwritten) {
             self.forget_leaving(&order.action);
         }

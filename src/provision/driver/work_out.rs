@@ -31,12 +31,12 @@ const GRANTED_EVERY: SignedDuration = SignedDuration::from_hours(1);
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
 impl Driver {
-    /// What was sent by a machine that then stood still for days may have reached OpenAI until now.
-    async fn abandon_calls(&self, now: Timestamp) -> Result<(), StoreError> {
+    /// What was sent by a machine that then stood still for days may have reached OpenAI until then.
+    async fn abandon_calls(&self, lost_at: Timestamp) -> Result<(), StoreError> {
         let tenant = self.context.tenant.clone();
         let write = self.context.store.write(move |tx| {
             let tenant = tenant.clone();
-            Box::pin(async move { tx.abandon_calls(&tenant, now).await })
+            Box::pin(async move { tx.abandon_calls(&tenant, lost_at).await })
         });
         write.await
     }
@@ -49,9 +49,9 @@ impl Driver {
             return Ok(false);
         }
         self.store_paused_until = None;
-        if self.answers_are_lost {
-            self.abandon_calls(now).await?;
-            self.answers_are_lost = false;
+        if let Some(lost_at) = self.answers_lost_at {
+            self.abandon_calls(lost_at).await?;
+            self.answers_lost_at = None;
         }
         if self.facts.is_none() {
             let mut reader = self.context.store.reader().await?;
