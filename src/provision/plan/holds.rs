@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Change, Flow, Observed, Planned, Planner, Read, Step, Summary, later};
+use super::{Flow, Observed, Planned, Planner, Read, Step, Summary, later};
 use crate::ids::HoldId;
 use crate::model::hold::{Decision, Guard, Hold, HoldState};
 use crate::model::mapping::Origin;
@@ -83,12 +83,11 @@ impl Planner<'_> {
         if self.pass(Guard::ExistingMember, self.lane(), subject, reason) == Flow::Stop {
             return Flow::Stop;
         }
-        let bind = Change::BindMember {
-            user: member.id.clone(),
-            address: member.email.as_deref().and_then(|email| self.address_from(email)),
-            origin: Origin::Imported,
-        };
-        self.record(bind, "a member with this address exists; an administrator approved the link");
+        self.bind_member(
+            member,
+            Origin::Imported,
+            "a member with this address exists; an administrator approved the link",
+        );
         Flow::Continue
     }
 

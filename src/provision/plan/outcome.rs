@@ -69,12 +69,11 @@ impl Planner<'_> {
             && let Some(member) = self.bindable_at(&key)
         {
             self.conclude(operation, OperationState::Done, "a reading shows the member");
-            let bind = Change::BindMember {
-                user: member.id.clone(),
-                address: member.email.as_deref().and_then(|email| self.address_from(email)),
-                origin: Origin::Invited,
-            };
-            self.record(bind, "the invite was sent and accepted, although no answer came");
+            self.bind_member(
+                member,
+                Origin::Invited,
+                "the invite was sent and accepted, although no answer came",
+            );
             return Flow::Continue;
         }
         let readable_at = later(operation.under_way_until(), self.policy.settle_time);

@@ -96,12 +96,11 @@ impl<'a> Planner<'a> {
         }
         match self.policy.on_existing_member {
             OnExistingMember::Link => {
-                let bind = Change::BindMember {
-                    user: member.id.clone(),
-                    address: member.email.as_deref().and_then(|email| self.address_from(email)),
-                    origin: Origin::Linked,
-                };
-                self.record(bind, "a member with this address exists; the policy is to link");
+                self.bind_member(
+                    member,
+                    Origin::Linked,
+                    "a member with this address exists; the policy is to link",
+                );
                 Flow::Continue
             }
             OnExistingMember::Hold => {
@@ -264,12 +263,7 @@ impl<'a> Planner<'a> {
         if member.role > Some(self.desired.invited_role()) && !self.observed.invited_as_owner(&member.id) {
             return self.hold("the member became an owner outside the bridge before they were bound");
         }
-        let bind = Change::BindMember {
-            user: member.id.clone(),
-            address: member.email.as_deref().and_then(|email| self.address_from(email)),
-            origin: self.mapping.origin,
-        };
-        self.record(bind, "the invite was accepted");
+        self.bind_member(member, self.mapping.origin, "the invite was accepted");
         Flow::Continue
     }
 
@@ -481,6 +475,12 @@ impl<'a> Planner<'a> {
             .projects
             .iter()
             .find(|membership| membership.project == *project && membership.user == *user)
+    }
+
+    /// Binds a member, with the address that they have at OpenAI.
+    pub(super) fn bind_member(&mut self, member: &Member, origin: Origin, why: impl Into<String>) {
+        let address = member.email.as_deref().and_then(|email| self.address_from(email));
+        self.record(Change::BindMember { user: member.id.clone(), address, origin }, why);
     }
 
     pub(super) fn address_from(&self, email: &str) -> Option<Address> {

@@ -99,13 +99,8 @@ impl Planner<'_> {
         if let Some(reason) = guard::untouchable(member, self.policy) {
             return self.pass(Guard::Untouchable, self.lane(), "link the account".to_owned(), reason);
         }
-        let bind = Change::BindMember {
-            user,
-            address: member.email.as_deref().and_then(|email| self.address_from(email)),
-            origin: Origin::Imported,
-        };
         let told = told.map(|told| told.to_string()).unwrap_or_default();
-        self.record(bind, format!("an administrator approved the link ({told})"));
+        self.bind_member(member, Origin::Imported, format!("an administrator approved the link ({told})"));
         Flow::Continue
     }
 

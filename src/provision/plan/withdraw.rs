@@ -92,12 +92,11 @@ impl Planner<'_> {
             self.bindable_at(&key).filter(|member| may_have_joined_by(member, sent))
         };
         let Some(member) = self.observed.unanswered_invites().find_map(late) else { return false };
-        let bind = Change::BindMember {
-            user: member.id.clone(),
-            address: member.email.as_deref().and_then(|email| self.address_from(email)),
-            origin: Origin::Invited,
-        };
-        self.record(bind, "an invite of ours had an effect, although no answer came and no list showed it");
+        self.bind_member(
+            member,
+            Origin::Invited,
+            "an invite of ours had an effect, although no answer came and no list showed it",
+        );
         true
     }
 
@@ -182,12 +181,7 @@ impl Planner<'_> {
             if self.mapping.user_id.as_ref().is_some_and(|bound| *bound != member.id) {
                 return End::Gone;
             }
-            let bind = Change::BindMember {
-                user: member.id.clone(),
-                address: member.email.as_deref().and_then(|email| self.address_from(email)),
-                origin: self.mapping.origin,
-            };
-            self.record(bind, "the invite was accepted");
+            self.bind_member(member, self.mapping.origin, "the invite was accepted");
             return End::Joined;
         }
         let at = Read::MemberAt(key.clone());
