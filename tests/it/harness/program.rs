@@ -23,7 +23,7 @@ use super::wire::{self, Answer};
 /// The static token of every program that a test starts, unless it wants none.
 pub(crate) const TOKEN: &str = "a-static-token-that-is-long-enough";
 /// Longer than anything takes on a busy machine; a test that waits this long has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Settings under which the bridge loses no time against a stand-in.
 pub(crate) const FAST: &str =
